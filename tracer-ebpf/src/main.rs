@@ -1,2 +1,91 @@
+//! tracer's kernel programs: entry points only. What they do is in `hooks`.
+
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+#![allow(unreachable_pub, reason = "a program: nothing is reachable from outside, `pub` marks what modules share")]
+
+mod edge;
+mod emit;
+mod hooks;
+mod kernel;
+mod maps;
+mod process;
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, cgroup_skb},
+    programs::{BtfTracePointContext, SkBuffContext},
+};
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    hooks::conn::set_state(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    hooks::read::rcv_space_adjust(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
+    hooks::reset::send_reset(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    hooks::reset::receive_reset(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    hooks::process::process_exit(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "signal_generate")]
+pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
+    hooks::process::signal_generate(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "mark_victim")]
+pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
+    hooks::process::mark_victim(&ctx);
+    0
+}
+
+/// Runs once at start, in each network namespace: finds connections that were open before the tracer.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn seed_tcp(ctx: *const u64) -> i32 {
+    hooks::seed::tcp(ctx);
+    0
+}
+
+/// Never drops a packet: 1 is "pass".
+#[cgroup_skb(ingress)]
+pub fn payload_in(ctx: SkBuffContext) -> i32 {
+    hooks::payload::ingress(&ctx);
+    1
+}
+
+/// Never drops a packet: 1 is "pass".
+#[cgroup_skb(egress)]
+pub fn payload_out(ctx: SkBuffContext) -> i32 {
+    hooks::payload::egress(&ctx);
+    1
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

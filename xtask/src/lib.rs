@@ -1,1 +1,54 @@
+//! tracer's tasks (set-up, build, tests, demo) and the [`lab`] that its kernel tests share with them.
 
+#![deny(unsafe_code)]
+
+mod build;
+mod demo;
+pub mod lab;
+mod setup;
+mod sh;
+mod test;
+mod zoo;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "dev", about = "tracer's tasks. Each sets up what it needs first.", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what is missing, and say what and why
+    Setup(setup::Args),
+    /// Build the release binary
+    Build,
+    /// Run format, lint, unit, replay and kernel tests
+    Test(test::Args),
+    /// Bring up an origin and an edge, make real failures, and show `tracer watch` telling them
+    Demo(demo::Args),
+    /// Judge the release binary by the failure zoo beside this checkout
+    Zoo(zoo::Args),
+}
+
+/// Reads the command line and does the task.
+pub fn run() -> Result<ExitCode> {
+    if let Some(end) = lab::origin::main_if_asked() {
+        return end.map(|()| ExitCode::SUCCESS);
+    }
+    match Cli::parse().task {
+        Task::Setup(args) => setup::run(&args),
+        Task::Build => setup::ensure(setup::For::Build).and_then(|()| build::release()).map(|path| {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }),
+        Task::Test(args) => test::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,8 +1,15 @@
 //! From evidence to verdict: pure functions, no clock, no map, no log.
 
+mod advice;
 mod cause;
+mod evidence;
+mod rules;
+mod signal;
+mod words;
 
 pub use cause::{Cause, Certainty, Symptom};
+pub use evidence::{End, Evidence, OomScope, Process, Protocol, Sender, Signal, Trigger};
+pub use rules::{classify_end, diagnose};
 
 use std::net::IpAddr;
 

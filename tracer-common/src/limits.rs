@@ -1,0 +1,47 @@
+//! Lengths and map capacities that both sides share. All tables are bounded.
+
+/// Length of a task's name, the terminating NUL included (`TASK_COMM_LEN`).
+pub const COMM_LEN: usize = 16;
+
+/// Bytes kept of the head of the current request and of the current response, per connection.
+pub const HEAD_LEN: usize = 1024;
+
+/// Last bytes kept of a response, enough to see the last chunk of a chunked body.
+pub const TAIL_LEN: usize = 8;
+
+/// Edge connections watched at once. Each takes about 2.5 KiB of kernel memory while it is open.
+pub const CONNECTIONS: u32 = 65_536;
+
+/// Connections that the origin closed while idle, remembered in case a request was on its way.
+pub const CLOSED_CONNECTIONS: u32 = 4_096;
+
+/// Edge ranges.
+pub const RANGES: u32 = 4_096;
+
+/// Local ports that are counted one by one.
+pub const PORTS: u32 = 1_024;
+
+/// Processes that hold edge connections.
+pub const OWNERS: u32 = 4_096;
+
+/// Recent terminating signals, by target and signal number.
+pub const SIGNALS: u32 = 1_024;
+
+/// Recent OOM victims.
+pub const OOM_VICTIMS: u32 = 256;
+
+/// Reset reasons that are counted one by one; the last slot counts those without a reason.
+pub const RESET_REASONS: u32 = 64;
+
+/// Size of the ring buffer, in bytes.
+pub const RING_BYTES: u32 = 4 << 20;
+
+/// Fewest inbound bytes that can be a request where the bytes can't be read (TLS, no payload sight): an edge's request
+/// is never shorter, while close alerts, WebSocket close frames and HTTP/2 housekeeping are.
+pub const MIN_OPAQUE_REQUEST: u32 = 100;
+
+/// A fresh connection that is reset sooner than this had a request coming, in nanoseconds: the edge connects to send.
+pub const FRESH_NS: u64 = 1_000_000_000;
+
+/// How long an earlier order to stop explains a process's end, in nanoseconds.
+pub const ORDER_NS: u64 = 30_000_000_000;

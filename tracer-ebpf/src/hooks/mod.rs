@@ -1,0 +1,8 @@
+//! One file per kernel subsystem.
+
+pub mod conn;
+pub mod payload;
+pub mod process;
+pub mod read;
+pub mod reset;
+pub mod seed;

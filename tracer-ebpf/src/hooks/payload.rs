@@ -1,0 +1,287 @@
+//! The bytes of watched connections, as far as a verdict needs them: the head of the current request and response, the
+//! response's last bytes, how much of each went by. Kept in the kernel; leaves it only with a failure.
+//!
+//! `cgroup_skb` on the root cgroup, 5.10 to 7.2: the packet starts at its network header.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::__sk_buff,
+    helpers::generated::bpf_skb_load_bytes,
+    programs::SkBuffContext,
+};
+use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers};
+
+use crate::{
+    emit,
+    hooks::read,
+    kernel::TcpSock,
+    maps::CONNS,
+};
+
+const HEAD: u32 = limits::HEAD_LEN as u32;
+const TAIL: u32 = limits::TAIL_LEN as u32;
+
+/// The payload of a packet: where it starts in the packet and in the stream.
+struct Payload {
+    offset: u32,
+    len: u32,
+    seq: u32,
+}
+
+/// Reads the headers straight from the packet. `None`: no payload, or not plain TCP.
+#[inline(always)]
+fn payload(ctx: &SkBuffContext) -> Option<Payload> {
+    let data = ctx.data();
+    let end = ctx.data_end();
+    // The shortest packet: IPv4 and TCP without options.
+    if data + 40 > end {
+        return None;
+    }
+    // SAFETY: 40 bytes are there, as just checked.
+    let first = unsafe { *(data as *const u8) };
+    let ip = if first >> 4 == 4 {
+        u32::from(first & 0xf) * 4
+    } else {
+        // SAFETY: as above. Extension headers: not ours.
+        if unsafe { *((data + 6) as *const u8) } != 6 {
+            return None;
+        }
+        40
+    };
+    if ip < 20 {
+        return None;
+    }
+    let tcp = data + ip as usize;
+    if tcp + 20 > end {
+        return None;
+    }
+    // SAFETY: 20 bytes from `tcp` are there, as just checked.
+    let (seq, words) = unsafe {
+        (u32::from_be(core::ptr::read_unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4)
+    };
+    let offset = ip + u32::from(words) * 4;
+    let len = ctx.len().wrapping_sub(offset);
+    if len == 0 || len > 1 << 20 { None } else { Some(Payload { offset, len, seq }) }
+}
+
+/// The watched connection that the packet belongs to.
+#[inline(always)]
+fn watched(ctx: &SkBuffContext) -> Option<(*mut Conn, TcpSock)> {
+    // SAFETY: a field of the program's context.
+    let sk = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk };
+    if sk.is_null() {
+        return None;
+    }
+    let tcp = TcpSock::of(sk.cast())?;
+    Some((CONNS.get_ptr_mut(&tcp.key())?, tcp))
+}
+
+/// The same number, of which the compiler knows nothing: keeps it from checking one register and using another, whose
+/// bounds the verifier (6.18) then does not know.
+#[inline(always)]
+fn opaque(mut value: u64) -> u64 {
+    // SAFETY: moves a register onto itself. (Without an instruction of its own, two lines of debug information would share
+    // an offset, which the kernel refuses.)
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) }
+    value
+}
+
+/// Copies payload to `buffer[at..]`, at most to its end. Returns how many bytes it copied.
+///
+/// The lengths are picked from three cases because the verifier bounds `at` and `len` one by one, never their sum.
+#[inline(always)]
+fn copy(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32 {
+    let at = opaque(u64::from(at));
+    let most = if at == 0 {
+        HEAD
+    } else if at <= u64::from(HEAD / 2) {
+        HEAD / 2
+    } else if at <= u64::from(HEAD - 64) {
+        64
+    } else {
+        return 0;
+    };
+    let mut len = opaque(u64::from(payload.len));
+    if len > u64::from(most) {
+        len = u64::from(most);
+    }
+    if len == 0 {
+        return 0;
+    }
+    // SAFETY: `buffer` has HEAD bytes and `at + len <= HEAD` in each case above; the helper checks the packet's side.
+    let failed = unsafe {
+        bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, buffer.add(at as usize).cast(), len as u32)
+    };
+    if failed == 0 { len as u32 } else { 0 }
+}
+
+/// How a request or a connection may begin.
+#[inline(always)]
+fn looks_like_request(word: u32) -> bool {
+    matches!(
+        word,
+        GET | HEAD_ | POST | PUT | DELETE | OPTIONS | PATCH | CONNECT | TRACE | PROPFIND | MKCOL | COPY | MOVE | LOCK | PURGE
+            | REPORT | SEARCH | UNLOCK | QUERY
+    )
+}
+
+const GET: u32 = u32::from_ne_bytes(*b"GET ");
+const HEAD_: u32 = u32::from_ne_bytes(*b"HEAD");
+const POST: u32 = u32::from_ne_bytes(*b"POST");
+const PUT: u32 = u32::from_ne_bytes(*b"PUT ");
+const DELETE: u32 = u32::from_ne_bytes(*b"DELE");
+const OPTIONS: u32 = u32::from_ne_bytes(*b"OPTI");
+const PATCH: u32 = u32::from_ne_bytes(*b"PATC");
+const CONNECT: u32 = u32::from_ne_bytes(*b"CONN");
+const TRACE: u32 = u32::from_ne_bytes(*b"TRAC");
+const PROPFIND: u32 = u32::from_ne_bytes(*b"PROP");
+const MKCOL: u32 = u32::from_ne_bytes(*b"MKCO");
+const COPY: u32 = u32::from_ne_bytes(*b"COPY");
+const MOVE: u32 = u32::from_ne_bytes(*b"MOVE");
+const LOCK: u32 = u32::from_ne_bytes(*b"LOCK");
+const UNLOCK: u32 = u32::from_ne_bytes(*b"UNLO");
+const PURGE: u32 = u32::from_ne_bytes(*b"PURG");
+const REPORT: u32 = u32::from_ne_bytes(*b"REPO");
+const SEARCH: u32 = u32::from_ne_bytes(*b"SEAR");
+const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
+
+/// Bytes from the edge.
+#[inline(always)]
+pub fn ingress(ctx: &SkBuffContext) {
+    let Some((conn, tcp)) = watched(ctx) else { return };
+    let Some(payload) = payload(ctx) else { return };
+    // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
+    let conn = unsafe { &mut *conn };
+    if conn.flags & (flag::TLS | flag::TLS_DATA) == flag::TLS | flag::TLS_DATA && conn.flags & flag::ORIGIN_FIN == 0 {
+        return;
+    }
+    let mut word = 0_u32;
+    // SAFETY: four bytes into a local; the helper checks the packet's side and leaves zero on a shorter payload.
+    let _short_is_zero =
+        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, (&raw mut word).cast(), 4) };
+    if conn.flags & flag::ORIGIN_FIN != 0 {
+        return late(ctx, conn, &payload, word);
+    }
+    if conn.flags & flag::SNIFFED == 0 {
+        sniff(conn, word);
+        begin(conn, &payload, &tcp, word);
+    } else if conn.flags & flag::HTTP != 0 && conn.response_len > 0 && looks_like_request(word) {
+        begin(conn, &payload, &tcp, word);
+    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] == 0x17 {
+        conn.flags |= flag::TLS_DATA;
+        return;
+    }
+    let at = payload.seq.wrapping_sub(conn.request_seq);
+    if at == conn.request_have && at < HEAD {
+        conn.request_have += copy(ctx, &payload, conn.request_head.as_mut_ptr(), at);
+    }
+    let seen = at.wrapping_add(payload.len);
+    if seen < 1 << 31 && seen > conn.request_len {
+        conn.request_len = seen;
+    }
+}
+
+/// What does the connection speak?
+#[inline(always)]
+fn sniff(conn: &mut Conn, word: u32) {
+    conn.flags |= flag::SNIFFED;
+    let bytes = word.to_ne_bytes();
+    if bytes[0] == 0x16 && bytes[1] == 3 {
+        conn.flags |= flag::TLS;
+    } else if looks_like_request(word) {
+        conn.flags |= flag::HTTP;
+    }
+}
+
+/// A new exchange begins with this packet.
+#[inline(always)]
+fn begin(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
+    conn.request_seq = payload.seq;
+    conn.request_len = 0;
+    conn.request_have = 0;
+    conn.response_seq = tcp.write_seq();
+    conn.response_len = 0;
+    conn.response_have = 0;
+    if word == GET || word == HEAD_ {
+        conn.flags |= flag::BODYLESS;
+    } else {
+        conn.flags &= !flag::BODYLESS;
+    }
+    if conn.flags & flag::HTTP != 0 {
+        read::count_exchange(conn);
+    }
+}
+
+/// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
+#[inline(always)]
+fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
+    if conn.flags & flag::REPORTED != 0 {
+        return;
+    }
+    let request = if conn.flags & flag::HTTP != 0 || conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0 {
+        looks_like_request(word)
+    } else {
+        payload.len >= limits::MIN_OPAQUE_REQUEST
+    };
+    if !request {
+        return;
+    }
+    conn.late_len = payload.len;
+    conn.request_have = 0;
+    if looks_like_request(word) {
+        conn.request_have = copy(ctx, payload, conn.request_head.as_mut_ptr(), 0);
+    }
+    emit::conn(conn, size_of::<Conn>() as u32, triggers::LATE, rst::UNKNOWN);
+}
+
+/// Bytes to the edge.
+#[inline(always)]
+pub fn egress(ctx: &SkBuffContext) {
+    let Some((conn, _)) = watched(ctx) else { return };
+    // SAFETY: as in `ingress`.
+    let conn = unsafe { &mut *conn };
+    if conn.flags & flag::HTTP == 0 {
+        return;
+    }
+    let Some(payload) = payload(ctx) else { return };
+    // A retransmission of an earlier response is far "ahead".
+    let at = payload.seq.wrapping_sub(conn.response_seq);
+    let seen = at.wrapping_add(payload.len);
+    if at >= 1 << 31 || seen >= 1 << 31 {
+        return;
+    }
+    if at == conn.response_have && at < HEAD {
+        conn.response_have += copy(ctx, &payload, conn.response_head.as_mut_ptr(), at);
+    }
+    if seen > conn.response_len {
+        conn.response_len = seen;
+        tail(ctx, conn, &payload);
+    }
+}
+
+/// Keeps the last bytes of the response.
+#[inline(always)]
+fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
+    let into = conn.response_tail.as_mut_ptr();
+    if payload.len >= TAIL {
+        let from = payload.offset + payload.len - TAIL;
+        // SAFETY: TAIL bytes into a buffer of that size; the helper checks the packet's side.
+        let _zero_on_fault = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), from, into.cast(), TAIL) };
+        return;
+    }
+    // A short piece: what was there moves up.
+    let mut old = u64::from_be_bytes(conn.response_tail);
+    let mut new = [0_u8; limits::TAIL_LEN];
+    let len = opaque(u64::from(payload.len)) & 7;
+    if len == 0 {
+        return;
+    }
+    // SAFETY: 1 to 7 bytes into a buffer of 8.
+    let failed =
+        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, new.as_mut_ptr().cast(), len as u32) };
+    if failed == 0 {
+        let shift = len * 8;
+        old = old << shift | u64::from_be_bytes(new) >> (64 - shift);
+        conn.response_tail = old.to_be_bytes();
+    }
+}

@@ -1,0 +1,136 @@
+//! Ends of processes: OOM kills, signals and their senders, exits.
+//!
+//! `mark_victim(struct task_struct *task, uid_t uid)`, on 5.10 `mark_victim(int pid)`;
+//! `signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)`;
+//! `sched_process_exit(struct task_struct *task[, bool group_dead])`.
+//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/signal.h>
+
+use aya_ebpf::{Global, helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use tracer_common::{LastSignal, limits, pf, sig_flags};
+
+use crate::{
+    emit,
+    kernel::{TaskRef, siginfo_code},
+    maps::{OOM_VICTIMS, OWNERS, SIGNALS},
+    process::{self, SIGABRT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_key},
+};
+
+/// 1: `mark_victim` gives the task; 0: only its pid.
+#[unsafe(no_mangle)]
+static VICTIM_IS_TASK: Global<u8> = Global::new(0);
+
+/// Signals whose default is to end the process: HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE ALRM TERM XCPU XFSZ SYS,
+/// and USR1, USR2.
+const FATAL: u64 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11
+    | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15 | 1 << 24 | 1 << 25 | 1 << 31;
+
+/// What a master is told to stop or reload its workers with.
+const ORDERS: [u32; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
+
+/// `TRACE_SIGNAL_DELIVERED`.
+const DELIVERED: i32 = 0;
+
+/// The host's init: nobody's master.
+const INIT: u32 = 1;
+
+#[inline(always)]
+pub fn mark_victim(ctx: &BtfTracePointContext) {
+    if VICTIM_IS_TASK.load() != 0 {
+        let victim = TaskRef(ctx.arg::<u64>(0));
+        let leader = victim.leader();
+        let tgid = victim.tgid();
+        let _full_is_lru = OOM_VICTIMS.insert(&tgid, &leader.start_ns(), 0);
+        emit::oom(tgid, leader.comm());
+    } else {
+        let pid = ctx.arg::<u32>(0);
+        // Only the pid is known: the start time that the entry is held against is that of the signal's target.
+        // SAFETY: a torn entry only fails to match.
+        let start = unsafe { SIGNALS.get(&signal_key(pid, SIGKILL)) }.map_or(0, |seen| seen.target_start_ns);
+        let _full_is_lru = OOM_VICTIMS.insert(&pid, &start, 0);
+        emit::oom(pid, [0; limits::COMM_LEN]);
+    }
+}
+
+#[inline(always)]
+pub fn signal_generate(ctx: &BtfTracePointContext) {
+    let signal = ctx.arg::<u32>(0);
+    if signal > 31 || FATAL & (1 << signal) == 0 || ctx.arg::<i32>(4) != DELIVERED {
+        return;
+    }
+    let info = ctx.arg::<u64>(1);
+    let target = TaskRef(ctx.arg::<u64>(2));
+    let target_tgid = target.tgid();
+    let sender = TaskRef::current();
+    let sender_tgid = sender.tgid();
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let mut seen = LastSignal {
+        time_ns: now,
+        target_start_ns: target.leader().start_ns(),
+        signal,
+        code: siginfo_code(info).unwrap_or(0),
+        flags: 0,
+        sender: sender_tgid,
+        sender_comm: sender.leader().comm(),
+        ..LastSignal::default()
+    };
+    if info == 1 || seen.code > 0 {
+        seen.flags |= sig_flags::KERNEL;
+    }
+    if sender_tgid == target_tgid {
+        seen.flags |= sig_flags::SELF;
+    } else if is_master(sender, sender_tgid, target) {
+        seen.flags |= sig_flags::MASTER;
+        if signal != SIGABRT {
+            ordered(sender, sender_tgid, now, &mut seen);
+        }
+    }
+    let _full_is_lru = SIGNALS.insert(&signal_key(target_tgid, signal), &seen, 0);
+}
+
+/// Whether the sender is the target's own master: its parent, and the same program (forked without exec, or the same
+/// executable in the same session). An init, a shell or a deploy tool is none.
+#[inline(always)]
+fn is_master(sender: TaskRef, sender_tgid: u32, target: TaskRef) -> bool {
+    let leader = target.leader();
+    if sender_tgid == INIT || leader.parent().tgid() != sender_tgid {
+        return false;
+    }
+    if leader.flags() & pf::FORKNOEXEC != 0 {
+        return true;
+    }
+    let executable = leader.executable();
+    executable != 0 && executable == sender.executable() && leader.session() == sender.session()
+}
+
+/// Notes who had told the master itself to stop, if somebody had.
+#[inline(always)]
+fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
+    let start = master.leader().start_ns();
+    for signal in ORDERS {
+        // SAFETY: a torn entry only fails to match.
+        let Some(order) = (unsafe { SIGNALS.get(&signal_key(tgid, signal)) }) else { continue };
+        if order.target_start_ns == start && now.wrapping_sub(order.time_ns) < limits::ORDER_NS {
+            seen.flags |= sig_flags::ORDERED;
+            seen.orderer = order.sender;
+            seen.order = order.signal;
+            seen.orderer_comm = order.sender_comm;
+        }
+    }
+}
+
+#[inline(always)]
+pub fn process_exit(ctx: &BtfTracePointContext) {
+    let task = TaskRef(ctx.arg::<u64>(0));
+    let tgid = task.tgid();
+    if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
+        return;
+    }
+    // Two threads may both see that none is left: the one that removes the entry reports.
+    if OWNERS.remove(&tgid).is_err() {
+        return;
+    }
+    let mut end = task.describe();
+    process::mark_oom(&mut end);
+    emit::process(&end);
+}

@@ -1,0 +1,70 @@
+//! A process reads from a connection: who owns it, and where a request's bytes end.
+//!
+//! `tcp_rcv_space_adjust(struct sock *sk)`, 5.10 to 7.2; runs in the reader's context on every path that takes data
+//! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
+use tracer_common::{Conn, Owner, conn_flags as flag, lost};
+
+use crate::{
+    kernel::{Sock, TaskRef},
+    maps::{CONNS, LOST, OWNERS, count, port_counts},
+};
+
+#[inline(always)]
+pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
+    let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    let Some(conn) = CONNS.get_ptr_mut(&sk.key()) else { return };
+    // SAFETY: a live map value; the reader holds the socket's lock.
+    let conn = unsafe { &mut *conn };
+    let Some(tcp) = sk.tcp() else { return };
+    let copied = tcp.copied_seq();
+    // A peek, or the end of a splice: no progress.
+    if copied == conn.copied {
+        return;
+    }
+    let written = tcp.write_seq();
+    if written != conn.written || conn.turns == 0 {
+        conn.turns += 1;
+        conn.turn_copied = conn.copied;
+        conn.written = written;
+        if conn.flags & flag::HTTP == 0 {
+            begin_opaque(conn);
+        }
+    }
+    conn.copied = copied;
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if tgid != conn.owner {
+        own(conn, tgid);
+    }
+}
+
+/// A new inbound turn on a connection whose bytes can't be read counts as an exchange; a TLS handshake does not.
+#[inline(always)]
+fn begin_opaque(conn: &mut Conn) {
+    if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {
+        count_exchange(conn);
+    }
+}
+
+/// Counts the exchange that begins now.
+#[inline(always)]
+pub fn count_exchange(conn: &mut Conn) {
+    conn.exchanges += 1;
+    if let Some(counts) = port_counts(conn.tuple.local_port) {
+        // SAFETY: this CPU's slot of a live map value.
+        unsafe { (*counts).exchanges += 1 }
+    }
+}
+
+/// Another process reads from the connection than before: rare.
+#[inline(always)]
+fn own(conn: &mut Conn, tgid: u32) {
+    let leader = TaskRef::current().leader();
+    conn.owner = tgid;
+    conn.owner_comm = leader.comm();
+    let owner = Owner { comm: conn.owner_comm, start_ns: leader.start_ns() };
+    if OWNERS.insert(&tgid, &owner, 0).is_err() {
+        count(&LOST, lost::OWNERS);
+    }
+}

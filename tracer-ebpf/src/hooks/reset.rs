@@ -1,0 +1,78 @@
+//! Resets: sent on purpose, sent in answer to a packet, received.
+//!
+//! `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`; `reason` from
+//! 6.12 on. Before that it does not fire where there is no full socket (closed port, time-wait).
+//! `tcp_receive_reset(struct sock *sk)`. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
+
+use core::ffi::c_void;
+
+use aya_ebpf::{Global, programs::BtfTracePointContext};
+use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers};
+
+use crate::{
+    edge, emit,
+    hooks::conn,
+    kernel::{Segment, Sock},
+    maps::{CLOSED, CLOSED_LEN, CONNS, RESETS_RECEIVED, RESETS_SENT, count},
+};
+
+/// 1: this kernel's tracepoint has the `reason` argument.
+#[unsafe(no_mangle)]
+static HAS_RST_REASON: Global<u8> = Global::new(0);
+
+#[inline(always)]
+pub fn send_reset(ctx: &BtfTracePointContext) {
+    let reason = if HAS_RST_REASON.load() != 0 { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
+    let skb: *const c_void = ctx.arg(1);
+    if !skb.is_null() {
+        return answer(skb as u64, reason);
+    }
+    let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    let Some(conn) = CONNS.get_ptr_mut(&sk.key()) else { return };
+    count_reset(reason);
+    // SAFETY: a live map value.
+    if unsafe { (*conn).flags } & flag::ABORTED != 0 {
+        conn::reset_by_origin(sk.key(), conn, reason);
+    }
+}
+
+/// A RST in answer to a packet: to a SYN that nobody listens for, or to data on a connection that the origin had closed.
+#[inline(always)]
+fn answer(skb: u64, reason: u32) {
+    let Some(segment) = Segment::of(skb) else { return };
+    if !edge::is_edge(&segment.tuple.peer_addr) || !edge::is_watched(segment.tuple.local_port) {
+        return;
+    }
+    count_reset(reason);
+    if segment.syn && !segment.ack {
+        return emit::refused(&segment.tuple, reason);
+    }
+    if segment.payload == 0 {
+        return;
+    }
+    if let Some(closed) = CLOSED.get_ptr_mut(&segment.tuple) {
+        let conn = closed.cast::<Conn>();
+        // SAFETY: a live map value that holds all of Conn before its heads; only those fields are touched.
+        unsafe {
+            if (*conn).flags & flag::REPORTED != 0 {
+                return;
+            }
+            (*conn).late_len = segment.payload;
+        }
+        emit::conn(conn, CLOSED_LEN as u32, triggers::LATE, reason);
+    }
+}
+
+#[inline(always)]
+fn count_reset(reason: u32) {
+    let last = limits::RESET_REASONS - 1;
+    count(&RESETS_SENT, if reason < last { reason } else { last });
+}
+
+#[inline(always)]
+pub fn receive_reset(ctx: &BtfTracePointContext) {
+    let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    if CONNS.get_ptr(&sk.key()).is_some() {
+        count(&RESETS_RECEIVED, 0);
+    }
+}

@@ -1,0 +1,55 @@
+//! Connections that were open before the tracer: `iter/tcp`, once per network namespace at start.
+//!
+//! `bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, uid_t uid)`, 5.10 to 7.2; sees the sockets of
+//! the namespace in which the iterator was opened.
+
+use core::ffi::c_void;
+
+use tracer_common::{Conn, conn_flags as flag};
+
+use crate::{
+    edge,
+    hooks::{conn, read},
+    kernel::Sock,
+    maps::{BLANK, CONNS, LISTENING},
+};
+
+const ESTABLISHED: u8 = 1;
+
+#[inline(always)]
+pub fn tcp(ctx: *const u64) {
+    // SAFETY: the second word of the iterator's context is the socket, null at the end.
+    let Some(sk) = Sock::new(unsafe { *ctx.add(1) } as *const c_void) else { return };
+    let Some(tcp) = sk.tcp() else { return };
+    if sk.state() != ESTABLISHED {
+        return;
+    }
+    let peer = sk.peer_addr();
+    let port = sk.local_port();
+    // Only a listener's port makes it a connection that the edge opened.
+    if !edge::is_edge(&peer) || !edge::is_watched(port) || LISTENING.get_ptr(&port).is_none() {
+        return;
+    }
+    if CONNS.get_ptr(&sk.key()).is_some() {
+        return;
+    }
+    let Some(blank) = BLANK.get_ptr_mut(1) else { return };
+    // SAFETY: this CPU's slot for the iterator, which no interrupt uses.
+    let seeded: &mut Conn = unsafe { &mut *blank };
+    seeded.tuple = sk.tuple(peer);
+    seeded.opened_ns = 0;
+    seeded.flags = flag::SEEDED;
+    seeded.copied = tcp.copied_seq();
+    seeded.turn_copied = seeded.copied;
+    // What went on before is told by the direction of the last data: inwards is a request in hand.
+    let waiting = tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
+    seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
+    seeded.inode = tcp.inode();
+    conn::insert(sk.key(), seeded);
+    if waiting && let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
+        // SAFETY: a live map value.
+        let conn = unsafe { &mut *conn };
+        conn.turns = 1;
+        read::count_exchange(conn);
+    }
+}

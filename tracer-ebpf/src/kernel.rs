@@ -1,0 +1,375 @@
+//! The only file that reads kernel memory. Every offset comes from the running kernel's BTF, at load.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    Global,
+    helpers::{
+        bpf_get_current_task,
+        generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock},
+    },
+};
+use tracer_common::{Task, Tuple, limits::COMM_LEN, v4_mapped};
+
+/// Declares offsets that the loader fills in. Their defaults are never used: the loader insists on each.
+macro_rules! offsets {
+    ($($name:ident),+ $(,)?) => { $(
+        #[unsafe(no_mangle)]
+        static $name: Global<u64> = Global::new(0);
+    )+ };
+}
+
+offsets! {
+    OFF_SKC_FAMILY, OFF_SKC_STATE, OFF_SKC_DADDR, OFF_SKC_RCV_SADDR, OFF_SKC_DPORT, OFF_SKC_NUM, OFF_SKC_V6_DADDR,
+    OFF_SKC_V6_RCV_SADDR, OFF_SKC_NET, OFF_NET_INUM,
+    OFF_SK_ERR, OFF_SK_SOCKET, OFF_SK_PROTOCOL,
+    OFF_TCP_RCV_NXT, OFF_TCP_COPIED_SEQ, OFF_TCP_WRITE_SEQ, OFF_TCP_BYTES_RECEIVED, OFF_TCP_BYTES_SENT,
+    OFF_TCP_LSNDTIME, OFF_ICSK_LRCVTIME,
+    OFF_TASK_FLAGS, OFF_TASK_EXIT_CODE, OFF_TASK_TGID, OFF_TASK_LEADER, OFF_TASK_COMM, OFF_TASK_PARENT,
+    OFF_TASK_START, OFF_TASK_SIGNAL, OFF_TASK_MM, OFF_SIGNAL_LIVE, OFF_SIGNAL_PIDS, OFF_MM_EXE, OFF_FILE_INODE,
+    OFF_SIGINFO_CODE,
+    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_TRANSPORT, OFF_SKB_DEV, OFF_DEV_NET,
+    OFF_SOCKET_INODE, OFF_INODE_INO,
+}
+
+/// Index of the session in `signal_struct.pids`.
+const PIDTYPE_SID: u64 = 3;
+pub const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+
+/// A field of an object whose type the verifier knows (a BTF pointer): a plain load.
+///
+/// # Safety
+/// `base` is a BTF pointer of the type that `offset` belongs to.
+#[inline(always)]
+unsafe fn field<T: Copy>(base: *const c_void, offset: &Global<u64>) -> T {
+    // SAFETY: the verifier checks type and bounds; a fault on a stale pointer reads as zero.
+    unsafe { core::ptr::read_volatile(base.byte_add(offset.load() as usize).cast::<T>()) }
+}
+
+/// Reads kernel memory at an address that the verifier knows nothing of. `None` on a fault.
+#[inline(always)]
+pub fn probe<T: Copy + Default>(address: u64) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address itself and writes at most size_of::<T>() bytes into `value`.
+    let failed = unsafe {
+        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const c_void)
+    };
+    (failed == 0).then_some(value)
+}
+
+#[inline(always)]
+fn probe_field<T: Copy + Default>(base: u64, offset: &Global<u64>) -> Option<T> {
+    if base == 0 { None } else { probe(base.wrapping_add(offset.load())) }
+}
+
+/// A `struct sock *` argument of a BTF tracepoint, not null.
+#[derive(Clone, Copy)]
+pub struct Sock(*const c_void);
+
+impl Sock {
+    /// `None` for a null pointer.
+    #[inline(always)]
+    pub fn new(pointer: *const c_void) -> Option<Self> {
+        if pointer.is_null() { None } else { Some(Self(pointer)) }
+    }
+
+    /// The key of this socket in the maps.
+    #[inline(always)]
+    pub fn key(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Plain TCP: `sk_protocol` is 16 bits wide, so MPTCP (262) is not taken for TCP (6).
+    #[inline(always)]
+    pub fn is_tcp(self) -> bool {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { field::<u16>(self.0, &OFF_SK_PROTOCOL) == IPPROTO_TCP }
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        // SAFETY: a BTF pointer to struct sock; valid for request and time-wait sockets too (sock_common).
+        unsafe { field(self.0, &OFF_SKC_STATE) }
+    }
+
+    #[inline(always)]
+    pub fn err(self) -> u32 {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { field(self.0, &OFF_SK_ERR) }
+    }
+
+    /// The address of its `struct socket`; 0 where no process holds it.
+    #[inline(always)]
+    pub fn socket(self) -> u64 {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { field(self.0, &OFF_SK_SOCKET) }
+    }
+
+    #[inline(always)]
+    pub fn local_port(self) -> u16 {
+        // SAFETY: a BTF pointer to struct sock. 0 once the port was released (at →CLOSE).
+        unsafe { field(self.0, &OFF_SKC_NUM) }
+    }
+
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { field(self.0, &OFF_SKC_FAMILY) }
+    }
+
+    #[inline(always)]
+    pub fn peer_addr(self) -> [u8; 16] {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { self.addr(&OFF_SKC_DADDR, &OFF_SKC_V6_DADDR) }
+    }
+
+    /// # Safety
+    /// The offsets are those of an IPv4 and an IPv6 address in `sock_common`.
+    #[inline(always)]
+    unsafe fn addr(self, v4: &Global<u64>, v6: &Global<u64>) -> [u8; 16] {
+        if self.family() == AF_INET6 {
+            let at = v6.load();
+            let mut words = [0_u32; 4];
+            for (index, word) in words.iter_mut().enumerate() {
+                // SAFETY: in6_addr is four words; the verifier knows the union member.
+                *word = unsafe {
+                    core::ptr::read_volatile(self.0.byte_add(at as usize + 4 * index).cast::<u32>())
+                };
+            }
+            // SAFETY: same size, no padding; both are plain bytes.
+            unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }
+        } else {
+            // SAFETY: a BTF pointer to struct sock.
+            v4_mapped(unsafe { field::<u32>(self.0, v4) }.to_ne_bytes())
+        }
+    }
+
+    /// Both ends and the namespace. Only before →CLOSE: later the ports are gone.
+    #[inline(always)]
+    pub fn tuple(self, peer_addr: [u8; 16]) -> Tuple {
+        // SAFETY: a BTF pointer to struct sock; skc_net.net is a BTF pointer itself, never null in a live socket.
+        unsafe {
+            let net: *const c_void = field(self.0, &OFF_SKC_NET);
+            Tuple {
+                peer_addr,
+                local_addr: self.addr(&OFF_SKC_RCV_SADDR, &OFF_SKC_V6_RCV_SADDR),
+                peer_port: u16::from_be(field(self.0, &OFF_SKC_DPORT)),
+                local_port: self.local_port(),
+                netns: field(net, &OFF_NET_INUM),
+            }
+        }
+    }
+
+    /// The TCP part; `None` for a time-wait or request socket.
+    #[inline(always)]
+    pub fn tcp(self) -> Option<TcpSock> {
+        TcpSock::of(self.0 as *mut c_void)
+    }
+}
+
+/// A `struct tcp_sock *`, not null.
+#[derive(Clone, Copy)]
+pub struct TcpSock(*const c_void);
+
+impl TcpSock {
+    /// The TCP socket behind any socket pointer that the verifier accepts here.
+    #[inline(always)]
+    pub fn of(sk: *mut c_void) -> Option<Self> {
+        // SAFETY: the verifier checks the argument's type.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sk.cast()) };
+        if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
+    }
+
+    /// The key of this socket in the maps: the same as [`Sock::key`].
+    #[inline(always)]
+    pub fn key(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    pub fn rcv_nxt(self) -> u32 {
+        // SAFETY: a BTF pointer to struct tcp_sock.
+        unsafe { field(self.0, &OFF_TCP_RCV_NXT) }
+    }
+
+    #[inline(always)]
+    pub fn copied_seq(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_TCP_COPIED_SEQ) }
+    }
+
+    #[inline(always)]
+    pub fn write_seq(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_TCP_WRITE_SEQ) }
+    }
+
+    #[inline(always)]
+    pub fn bytes_received(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_TCP_BYTES_RECEIVED) }
+    }
+
+    #[inline(always)]
+    pub fn bytes_sent(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_TCP_BYTES_SENT) }
+    }
+
+    /// Inode number of the socket, 0 where there is none.
+    #[inline(always)]
+    pub fn inode(self) -> u64 {
+        // SAFETY: as above; tcp_sock begins with sock.
+        let socket: u64 = unsafe { field(self.0, &OFF_SK_SOCKET) };
+        if socket == 0 {
+            return 0;
+        }
+        probe(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load())).unwrap_or(0)
+    }
+
+    /// Jiffies at which data last went out.
+    #[inline(always)]
+    pub fn lsndtime(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_TCP_LSNDTIME) }
+    }
+
+    /// Jiffies at which data last came in.
+    #[inline(always)]
+    pub fn lrcvtime(self) -> u32 {
+        // SAFETY: as above; tcp_sock begins with inet_connection_sock.
+        unsafe { field(self.0, &OFF_ICSK_LRCVTIME) }
+    }
+}
+
+/// A `struct task_struct`, by address; read with checked copies, since the current task comes as a plain number.
+#[derive(Clone, Copy)]
+pub struct TaskRef(pub u64);
+
+impl TaskRef {
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper has no preconditions.
+        Self(unsafe { bpf_get_current_task() })
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        probe_field(self.0, &OFF_TASK_TGID).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        probe_field(self.0, &OFF_TASK_FLAGS).unwrap_or(0)
+    }
+
+    /// The thread-group leader.
+    #[inline(always)]
+    pub fn leader(self) -> Self {
+        Self(probe_field(self.0, &OFF_TASK_LEADER).unwrap_or(0))
+    }
+
+    #[inline(always)]
+    pub fn parent(self) -> Self {
+        Self(probe_field(self.0, &OFF_TASK_PARENT).unwrap_or(0))
+    }
+
+    #[inline(always)]
+    pub fn comm(self) -> [u8; COMM_LEN] {
+        probe_field(self.0, &OFF_TASK_COMM).unwrap_or([0; COMM_LEN])
+    }
+
+    /// Start of the process, boot-time nanoseconds.
+    #[inline(always)]
+    pub fn start_ns(self) -> u64 {
+        probe_field(self.0, &OFF_TASK_START).unwrap_or(0)
+    }
+
+    /// Threads of the process that still live.
+    #[inline(always)]
+    pub fn live_threads(self) -> u32 {
+        let signal = probe_field(self.0, &OFF_TASK_SIGNAL).unwrap_or(0);
+        probe_field(signal, &OFF_SIGNAL_LIVE).unwrap_or(0)
+    }
+
+    /// The session, as an address to compare.
+    #[inline(always)]
+    pub fn session(self) -> u64 {
+        let signal: u64 = probe_field(self.0, &OFF_TASK_SIGNAL).unwrap_or(0);
+        probe(signal.wrapping_add(OFF_SIGNAL_PIDS.load()).wrapping_add(PIDTYPE_SID * 8)).unwrap_or(0)
+    }
+
+    /// The executable's inode, as an address to compare; 0 where there is none.
+    #[inline(always)]
+    pub fn executable(self) -> u64 {
+        let mm = probe_field(self.0, &OFF_TASK_MM).unwrap_or(0);
+        let file = probe_field(mm, &OFF_MM_EXE).unwrap_or(0);
+        probe_field(file, &OFF_FILE_INODE).unwrap_or(0)
+    }
+
+    /// What a record says of a task; the OOM mark is for the caller.
+    #[inline(always)]
+    pub fn describe(self) -> Task {
+        let leader = self.leader();
+        Task {
+            tgid: self.tgid(),
+            flags: self.flags(),
+            exit_code: probe_field(self.0, &OFF_TASK_EXIT_CODE).unwrap_or(0),
+            oom: 0,
+            start_ns: leader.start_ns(),
+            comm: leader.comm(),
+        }
+    }
+}
+
+/// `si_code` of a `struct kernel_siginfo *`; `None` for the kernel's special values (0: a process, 1: the kernel).
+#[inline(always)]
+pub fn siginfo_code(info: u64) -> Option<i32> {
+    if info <= 1 { None } else { probe_field(info, &OFF_SIGINFO_CODE) }
+}
+
+/// A TCP segment that this host received, read from its headers.
+pub struct Segment {
+    pub tuple: Tuple,
+    pub syn: bool,
+    pub ack: bool,
+    pub payload: u32,
+}
+
+impl Segment {
+    /// Reads the headers of a `struct sk_buff`. `None` where they make no sense.
+    #[inline(always)]
+    pub fn of(skb: u64) -> Option<Self> {
+        let head: u64 = probe_field(skb, &OFF_SKB_HEAD)?;
+        let network: u16 = probe_field(skb, &OFF_SKB_NETWORK)?;
+        let transport: u16 = probe_field(skb, &OFF_SKB_TRANSPORT)?;
+        let device: u64 = probe_field(skb, &OFF_SKB_DEV)?;
+        let net: u64 = probe_field(device, &OFF_DEV_NET).unwrap_or(0);
+        let at = head.wrapping_add(u64::from(network));
+        let tcp: [u8; 20] = probe(head.wrapping_add(u64::from(transport)))?;
+        let first: u8 = probe(at)?;
+        let (peer_addr, local_addr, length) = if first >> 4 == 4 {
+            let ip: [u8; 20] = probe(at)?;
+            let length = u32::from(u16::from_be_bytes([ip[2], ip[3]])).wrapping_sub(u32::from(first & 0xf) * 4);
+            (v4_mapped([ip[12], ip[13], ip[14], ip[15]]), v4_mapped([ip[16], ip[17], ip[18], ip[19]]), length)
+        } else {
+            let length = u16::from_be_bytes(probe(at.wrapping_add(4))?);
+            // Extension headers count as payload in the IPv6 length.
+            let extensions = u32::from(transport.wrapping_sub(network).wrapping_sub(40));
+            (probe(at.wrapping_add(8))?, probe(at.wrapping_add(24))?, u32::from(length).wrapping_sub(extensions))
+        };
+        Some(Self {
+            tuple: Tuple {
+                peer_addr,
+                local_addr,
+                peer_port: u16::from_be_bytes([tcp[0], tcp[1]]),
+                local_port: u16::from_be_bytes([tcp[2], tcp[3]]),
+                netns: probe_field(net, &OFF_NET_INUM).unwrap_or(0),
+            },
+            syn: tcp[13] & 0x02 != 0,
+            ack: tcp[13] & 0x10 != 0,
+            payload: length.saturating_sub(u32::from(tcp[12] >> 4) * 4),
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Every map: who writes it, who reads it, what happens when it is full.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
+};
+use tracer_common::{Conn, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
+
+/// Memory is taken per open connection, not for the whole table.
+const NO_PREALLOC: u32 = 1;
+
+/// Edge ranges. Userspace writes; the kernel reads. Full: the load fails, with a message.
+#[map]
+pub static RANGES: LpmTrie<RangeKey, u8> = LpmTrie::with_max_entries(limits::RANGES, NO_PREALLOC);
+
+/// Local ports to watch; 0 is every port. Userspace writes; the kernel reads.
+#[map]
+pub static WATCHED_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(limits::PORTS, NO_PREALLOC);
+
+/// Ports that were listened on at the start, for `iter/tcp`. Userspace writes, once.
+#[map]
+pub static LISTENING: HashMap<u16, u8> = HashMap::with_max_entries(limits::PORTS, NO_PREALLOC);
+
+/// Open edge connections by `struct sock *`. The kernel writes; userspace reads after seeding.
+/// Full: the connection stays unknown and is counted as lost.
+#[map]
+pub static CONNS: HashMap<u64, Conn> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
+
+/// Connections that the origin closed while idle, by address, their heads cut off. Full: the oldest goes.
+#[map]
+pub static CLOSED: LruHashMap<Tuple, ClosedConn> = LruHashMap::with_max_entries(limits::CLOSED_CONNECTIONS, 0);
+
+/// The part of [`Conn`] before the heads.
+pub const CLOSED_LEN: usize = size_of::<Conn>() - 2 * limits::HEAD_LEN;
+pub type ClosedConn = [u64; CLOSED_LEN / 8];
+const _: () = assert!(CLOSED_LEN.is_multiple_of(8));
+
+/// Processes that have read from edge connections. The kernel writes; userspace reads to learn their executables.
+/// Full: such a process's end is not counted, which is counted as lost.
+#[map]
+pub static OWNERS: HashMap<u32, Owner> = HashMap::with_max_entries(limits::OWNERS, NO_PREALLOC);
+
+/// The last terminating signal by target and number (`tgid << 32 | signal`). Full: the oldest goes.
+#[map]
+pub static SIGNALS: LruHashMap<u64, LastSignal> = LruHashMap::with_max_entries(limits::SIGNALS, 0);
+
+/// OOM victims: start of the process by tgid. Full: the oldest goes.
+#[map]
+pub static OOM_VICTIMS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(limits::OOM_VICTIMS, 0);
+
+/// Healthy counts by local port. Full: counted under port 0, which userspace calls `other`.
+#[map]
+pub static PORT_COUNTS: PerCpuHashMap<u16, PortCounts> = PerCpuHashMap::with_max_entries(limits::PORTS, 0);
+
+/// RSTs sent on edge connections by reason; the last slot: no reason given.
+#[map]
+pub static RESETS_SENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::RESET_REASONS, 0);
+
+/// RSTs received from the edge.
+#[map]
+pub static RESETS_RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Records that could not be handed over, by `lost` slot.
+#[map]
+pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
+
+/// An empty [`Conn`] to fill in; its heads stay zero. 0: for connections that open, 1: for those that are seeded.
+#[map]
+pub static BLANK: PerCpuArray<Conn> = PerCpuArray::with_max_entries(2, 0);
+
+/// Records on their way to userspace. Full: the record is counted as lost.
+#[map]
+pub static RECORDS: RingBuf = RingBuf::with_byte_size(limits::RING_BYTES, 0);
+
+/// Adds one to a per-CPU counter.
+#[inline(always)]
+pub fn count(array: &PerCpuArray<u64>, index: u32) {
+    if let Some(slot) = array.get_ptr_mut(index) {
+        // SAFETY: the slot belongs to this CPU, and a map value stays valid for the length of the program.
+        unsafe { *slot += 1 }
+    }
+}
+
+/// The counters of a local port on this CPU.
+#[inline(always)]
+pub fn port_counts(port: u16) -> Option<*mut PortCounts> {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(&port) {
+        return Some(counts);
+    }
+    // Another CPU may have made it meanwhile: BPF_NOEXIST keeps its counts.
+    if PORT_COUNTS.insert(&port, &PortCounts::default(), 1).is_err() {
+        if let Some(counts) = PORT_COUNTS.get_ptr_mut(&port) {
+            return Some(counts);
+        }
+        count(&LOST, lost::PORTS);
+        return PORT_COUNTS.get_ptr_mut(&0);
+    }
+    PORT_COUNTS.get_ptr_mut(&port)
+}

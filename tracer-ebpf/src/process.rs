@@ -1,0 +1,76 @@
+//! Why did a process end? What the kernel knows by the time its sockets close.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use tracer_common::{LastSignal, Task, limits, pf};
+
+use crate::{
+    kernel::TaskRef,
+    maps::{OOM_VICTIMS, SIGNALS},
+};
+
+pub const SIGINT: u32 = 2;
+pub const SIGQUIT: u32 = 3;
+pub const SIGABRT: u32 = 6;
+pub const SIGKILL: u32 = 9;
+pub const SIGTERM: u32 = 15;
+pub const SIGHUP: u32 = 1;
+
+/// Signals that a process is told to stop with, and that a handler may turn into an exit.
+const STOPPING: [u32; 4] = [SIGABRT, SIGTERM, SIGQUIT, SIGINT];
+
+#[inline(always)]
+pub const fn signal_key(tgid: u32, signal: u32) -> u64 {
+    (tgid as u64) << 32 | signal as u64
+}
+
+/// The current task, with the OOM killer's mark.
+#[inline(always)]
+pub fn current() -> Task {
+    let mut task = TaskRef::current().describe();
+    mark_oom(&mut task);
+    task
+}
+
+/// Sets `oom` where the OOM killer had chosen this very process.
+#[inline(always)]
+pub fn mark_oom(task: &mut Task) {
+    // SAFETY: values of an LRU map may be reused under us; a torn start time only fails to match.
+    if let Some(start) = unsafe { OOM_VICTIMS.get(&task.tgid) }
+        && *start == task.start_ns
+    {
+        task.oom = 1;
+    }
+}
+
+/// The signal that explains the task's end (or, while it still runs, its closing of a connection): the one it died of,
+/// else the latest one that told it to stop. Leaves `out` empty where there is none.
+#[inline(always)]
+pub fn explaining_signal(task: &Task, owner: u32, out: &mut LastSignal) {
+    let died_of = task.exit_code & 0x7f;
+    if task.flags & pf::EXITING != 0 && died_of != 0 {
+        take(task, died_of, 0, out);
+        return;
+    }
+    // Closed from a softirq or by another process: its signals say nothing about this connection.
+    if task.tgid != owner && task.flags & pf::EXITING == 0 {
+        return;
+    }
+    // SAFETY: the helper has no preconditions.
+    let since = unsafe { bpf_ktime_get_ns() }.saturating_sub(limits::ORDER_NS);
+    for signal in STOPPING {
+        take(task, signal, since, out);
+    }
+}
+
+/// Replaces `out` by the recorded signal if that is of this very process, not older than `since`, and later.
+#[inline(always)]
+fn take(task: &Task, signal: u32, since: u64, out: &mut LastSignal) {
+    // SAFETY: as in `mark_oom`: a torn entry fails the match on the start time.
+    if let Some(seen) = unsafe { SIGNALS.get(&signal_key(task.tgid, signal)) }
+        && seen.target_start_ns == task.start_ns
+        && seen.time_ns >= since
+        && seen.time_ns > out.time_ns
+    {
+        *out = *seen;
+    }
+}

@@ -1,0 +1,33 @@
+//! Builds the kernel programs and leaves the object in `OUT_DIR`, from where `probes` embeds it.
+
+use anyhow::{Context as _, Result, anyhow};
+use aya_build::{Package, Toolchain};
+
+const TOOLCHAIN_FILE: &str = "../tracer-ebpf/rust-toolchain.toml";
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed={TOOLCHAIN_FILE}");
+    println!("cargo::rerun-if-changed=../tracer-common/src");
+    let file = std::fs::read_to_string(TOOLCHAIN_FILE).with_context(|| format!("reading {TOOLCHAIN_FILE}"))?;
+    let channel = file
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"'))
+        .ok_or_else(|| anyhow!("{TOOLCHAIN_FILE} has no line `channel = \"…\"`"))?;
+    let package = Package { name: "tracer-ebpf", root_dir: "../tracer-ebpf", ..Package::default() };
+    aya_build::build_ebpf([package], Toolchain::Custom(channel))
+        .with_context(|| format!("building the kernel programs needs toolchain {channel} and bpf-linker: ./dev setup"))?;
+    revision();
+    Ok(())
+}
+
+/// `TRACER_REVISION`: the commit, where there is one.
+fn revision() {
+    println!("cargo::rerun-if-changed=../.git/HEAD");
+    let output = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let revision = output
+        .ok()
+        .filter(|out| out.status.success())
+        .and_then(|out| String::from_utf8(out.stdout).ok())
+        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned());
+    println!("cargo::rustc-env=TRACER_REVISION={revision}");
+}

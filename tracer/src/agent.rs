@@ -1,0 +1,359 @@
+//! The event loop: kernel records → state → verdicts → sinks. Owns the clock and the shutdown.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use log::{debug, info, trace, warn};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use crate::{
+    config::Settings,
+    decode::Event,
+    diagnose::Diagnosis,
+    edge::EdgeRanges,
+    probes::{Counters, Kernel, Records, Sight, State as ProbeState, host},
+    sinks::metrics::Snapshot,
+    state::{Output, State},
+};
+
+/// How often /proc is asked about processes that newly own edge connections.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// Records handled before anything else gets its turn.
+const BATCH: usize = 256;
+
+/// Where verdicts go.
+pub trait Sink {
+    /// A failure. An error ends the agent; a broken pipe ends it quietly.
+    fn failure(&mut self, diagnosis: &Diagnosis) -> io::Result<()>;
+    /// A process that held edge connections ended.
+    fn process_end(&mut self, process: &str, how: &'static str);
+    /// The OOM killer took a process.
+    fn oom_kill(&mut self, process: &str);
+    /// SIGHUP: files are opened anew.
+    fn reopen(&mut self) -> io::Result<()>;
+    /// Whether enough was seen (`watch --count`).
+    fn is_done(&self) -> bool;
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal, the time or the count.
+    Asked,
+    /// Nobody reads standard output any more.
+    BrokenPipe,
+}
+
+/// Counters that a scrape may read from another task.
+pub struct Shared {
+    counters: Counters,
+    ranges: Mutex<(u64, u64)>,
+    undecoded: std::sync::atomic::AtomicU64,
+}
+
+impl Shared {
+    /// All that is counted, now. A table that can't be read is logged and left out.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.counters.snapshot().unwrap_or_else(|error| {
+            warn!("reading the kernel's counters: {error:#}");
+            Snapshot::default()
+        });
+        let (ipv4, ipv6) = *self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.ranges_ipv4 = ipv4;
+        snapshot.ranges_ipv6 = ipv6;
+        snapshot.lost.push(("decode", self.undecoded.load(std::sync::atomic::Ordering::Relaxed)));
+        snapshot
+    }
+
+    /// Exchanges seen and records lost so far.
+    pub fn totals(&self) -> (u64, u64) {
+        let undecoded = self.undecoded.load(std::sync::atomic::Ordering::Relaxed);
+        (self.counters.exchanges(), self.counters.lost() + undecoded)
+    }
+
+    fn set_ranges(&self, ranges: &EdgeRanges) {
+        let counts = (ranges.count_ipv4() as u64, ranges.count_ipv6() as u64);
+        *self.ranges.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+}
+
+/// The agent, attached.
+pub struct Agent {
+    kernel: Kernel,
+    records: Records,
+    state: State,
+    shared: Arc<Shared>,
+    kernel_log: Option<host::KernelLog>,
+    _kernel_debug: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Loads, attaches and seeds. Must run inside the event loop's runtime.
+    ///
+    /// # Errors
+    /// [`crate::probes::LoadError`] where this host can't be traced.
+    pub fn start(settings: &Settings, ranges: EdgeRanges) -> Result<Self> {
+        let mut kernel = Kernel::load()?;
+        kernel.set_ranges(&ranges)?;
+        kernel.set_ports(&settings.ports)?;
+        let records = kernel.records()?;
+        let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
+        kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
+        let seeded = kernel.seed().unwrap_or_else(|error| {
+            warn!("connections that are open now stay unknown until they close: {error:#}");
+            crate::probes::Seeded::default()
+        });
+        if seeded.connections > 0 {
+            info!("{} edge connections were open already", seeded.connections);
+        }
+        let counters = kernel.counters()?;
+        let shared = Shared { counters, ranges: Mutex::default(), undecoded: 0.into() };
+        shared.set_ranges(&ranges);
+        let reasons = kernel.layout.rst_reasons.clone();
+        Ok(Self {
+            records,
+            state: State::new(ranges, reasons, seeded.owners),
+            shared: Arc::new(shared),
+            kernel_log: host::KernelLog::open(),
+            kernel,
+            _kernel_debug: debug,
+        })
+    }
+
+    /// What a scrape reads.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// `attached …; missing …`: what works here, and what its absence blurs.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let names = |wanted: fn(&ProbeState) -> bool| {
+            let probes = self.kernel.probes.iter().filter(|probe| wanted(&probe.state));
+            probes.map(|probe| probe.hook.name).collect::<Vec<_>>().join(" ")
+        };
+        let mut text = format!("attached: {}", names(|state| *state == ProbeState::Attached));
+        let off = names(|state| *state == ProbeState::Off);
+        if !off.is_empty() {
+            text.push_str(&format!("; off: {off}"));
+        }
+        for probe in &self.kernel.probes {
+            if let ProbeState::Missing(why) = &probe.state {
+                text.push_str(&format!("; missing: {} ({}): {why}", probe.hook.name, probe.hook.blurs));
+            }
+        }
+        text
+    }
+
+    /// Runs until told to stop. `reload` gives new settings on SIGHUP; on an error the old ones stay.
+    pub async fn run(
+        &mut self,
+        sink: &mut dyn Sink,
+        until: Option<Instant>,
+        reload: &dyn Fn() -> Result<Settings>,
+    ) -> Result<Ended> {
+        let mut signals = Signals::new()?;
+        let mut look = interval(LOOK_AROUND);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.deadline();
+            let result = tokio::select! {
+                outputs = next(&mut self.records, &mut self.state, &mut self.kernel_log, &self.shared) => {
+                    give(sink, outputs?)
+                }
+                () = wait(deadline) => {
+                    let outputs = self.state.expire(host::clock().monotonic_ns);
+                    give(sink, outputs)
+                }
+                _ = look.tick() => {
+                    self.look_around();
+                    Ok(())
+                }
+                asked = signals.next() => match asked {
+                    Asked::Stop => break,
+                    Asked::Reload => {
+                        self.reload(reload, sink);
+                        Ok(())
+                    }
+                },
+                () = wait(until) => break,
+            };
+            match result {
+                Ok(()) if sink.is_done() => return Ok(Ended::Asked),
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ended::BrokenPipe),
+                Err(error) => return Err(error).context("writing a failure"),
+            }
+        }
+        self.finish(sink)
+    }
+
+    /// Takes what is left in the ring buffer and gives every verdict that still waits.
+    fn finish(&mut self, sink: &mut dyn Sink) -> Result<Ended> {
+        let mut events = Vec::new();
+        let shared = &self.shared;
+        self.records.drain(|bytes| events.extend(decode(bytes, shared)));
+        let mut outputs = handle(&events, &mut self.state, &mut self.kernel_log);
+        outputs.extend(self.state.flush());
+        match give(sink, outputs) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Ended::BrokenPipe),
+            result => result.map(|()| Ended::Asked).context("writing a failure"),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let at = self.state.next_deadline()?;
+        let left = at.saturating_sub(host::clock().monotonic_ns);
+        Some(Instant::now() + Duration::from_nanos(left))
+    }
+
+    /// Looks at processes that own edge connections while they live: when they die it is too late.
+    fn look_around(&mut self) {
+        let owners: Vec<_> = self.shared.counters.owners().map(|(pid, owner)| (pid, owner.start_ns)).collect();
+        for (pid, start_ns) in self.state.unknown(&owners) {
+            self.state.learn((pid, start_ns), host::facts(pid).unwrap_or_default());
+        }
+    }
+
+    fn reload(&mut self, reload: &dyn Fn() -> Result<Settings>, sink: &mut dyn Sink) {
+        let applied = reload().and_then(|settings| {
+            let ranges = settings.edge_ranges()?;
+            self.kernel.set_ranges(&ranges)?;
+            self.kernel.set_ports(&settings.ports)?;
+            self.shared.set_ranges(&ranges);
+            self.state.set_ranges(ranges);
+            Ok(())
+        });
+        match applied {
+            Ok(()) => info!("reloaded"),
+            Err(error) => warn!("not reloaded, the old settings stay: {error:#}"),
+        }
+        if let Err(error) = sink.reopen() {
+            warn!("opening the events file anew: {error}");
+        }
+    }
+}
+
+/// Waits for records and turns them into outputs.
+async fn next(
+    records: &mut Records,
+    state: &mut State,
+    kernel_log: &mut Option<host::KernelLog>,
+    shared: &Shared,
+) -> Result<Vec<Output>> {
+    let mut events = Vec::new();
+    records.next(BATCH, |bytes| events.extend(decode(bytes, shared))).await?;
+    Ok(handle(&events, state, kernel_log))
+}
+
+fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
+    match Event::decode(bytes) {
+        Ok(event) => Some(event),
+        Err(malformed) => {
+            shared.undecoded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            debug!("a record of {} bytes could not be read: {malformed:?}", bytes.len());
+            None
+        }
+    }
+}
+
+fn handle(events: &[Event], state: &mut State, kernel_log: &mut Option<host::KernelLog>) -> Vec<Output> {
+    let clock = host::clock();
+    let mut outputs = Vec::new();
+    for event in events {
+        trace!("{event:?}");
+        look_at(event, state, kernel_log);
+        outputs.extend(state.handle(event, &clock));
+    }
+    outputs
+}
+
+/// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
+fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {
+    let Event::Conn(record) = event else { return };
+    let closer = &record.conn.closer;
+    if closer.oom != 0
+        && let Some(log) = kernel_log
+    {
+        for (pid, scope) in log.oom_kills() {
+            state.oom_scope(pid, scope);
+        }
+    }
+    let process = (closer.tgid, closer.start_ns);
+    if closer.tgid != 0
+        && !state.unknown(&[process]).is_empty()
+        && let Some(facts) = host::facts(closer.tgid)
+    {
+        state.learn(process, facts);
+    }
+}
+
+fn give(sink: &mut dyn Sink, outputs: Vec<Output>) -> io::Result<()> {
+    for output in outputs {
+        match output {
+            Output::Failure(diagnosis) => sink.failure(&diagnosis)?,
+            Output::ProcessEnd { process, how } => sink.process_end(&process, how),
+            Output::OomKill { process } => sink.oom_kill(&process),
+        }
+    }
+    Ok(())
+}
+
+async fn wait(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// Forwards the kernel programs' debug lines to the log.
+fn kernel_debug(kernel: &mut Kernel) -> Option<tokio::task::JoinHandle<()>> {
+    let mut log = kernel.log().map_err(|error| debug!("no debug lines from the kernel: {error:#}")).ok()?;
+    Some(tokio::spawn(async move {
+        while let Ok(mut guard) = log.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    }))
+}

@@ -1,0 +1,224 @@
+//! The command line as it was typed; `config` checks it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  tracer watch                       what fails right now, and why
+  tracer watch --json --for 30s      the same as NDJSON, for half a minute
+  tracer run --events failures.log   the daemon, with its events in a file
+  tracer doctor                      can this host be traced, and how well
+  tracer ranges check 173.245.48.10  does this address count as the edge";
+
+const RUN_EXAMPLES: &str = "\
+Each option is also a key of the file (read-timeout = \"2s\") and a variable (TRACER_READ_TIMEOUT=2s).
+A flag beats a variable, a variable beats the file.
+
+Examples:
+  tracer run
+  tracer run --listen 0.0.0.0:9520 --events -
+  tracer run --config /etc/tracer/tracer.toml --extra-range 10.0.0.0/8";
+
+const WATCH_EXAMPLES: &str = "\
+The options that `tracer run` shares are also keys of the file and variables (TRACER_PORT=80,443).
+
+Examples:
+  tracer watch
+  tracer watch --port 443 --count 1
+  tracer watch --json --for 30s | jq -r .cause";
+
+/// Tells from the origin's kernel why a request from Cloudflare's edge failed.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tracer", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Watch as a daemon: metrics, events, a small page
+    Run(RunArgs),
+    /// Show failures as they happen, then a summary
+    Watch(WatchArgs),
+    /// Tell whether this host can be traced, how well, what is missing
+    Doctor(DoctorArgs),
+    /// Show which addresses count as the edge
+    Ranges(RangesArgs),
+}
+
+/// `tracer run`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// Where to serve metrics [default: 127.0.0.1:9520]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Write events as NDJSON; `-` is standard output
+    #[arg(long, value_name = "FILE|-")]
+    pub events: Option<PathBuf>,
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// `tracer watch`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = WATCH_EXAMPLES)]
+pub struct WatchArgs {
+    /// Write events as NDJSON
+    #[arg(long)]
+    pub json: bool,
+    /// Stop after this long, such as 30s
+    #[arg(long = "for", value_name = "TIME")]
+    pub duration: Option<String>,
+    /// Stop after this many failures
+    #[arg(long, value_name = "N")]
+    pub count: Option<String>,
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// `tracer doctor`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArgs {
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// `tracer ranges`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RangesArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(subcommand)]
+    pub action: Option<RangesAction>,
+}
+
+/// What `tracer ranges` does; without a word, it lists.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RangesAction {
+    /// Print the ranges, one a line
+    List,
+    /// Tell whether an address is edge: exit status 0 if so, 1 if not
+    Check {
+        /// The address
+        ip: IpAddr,
+    },
+}
+
+/// Where the configuration and the ranges come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SourceArgs {
+    /// Read options from a TOML file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Edge ranges in place of the built-in list, one CIDR a line
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ranges: Option<PathBuf>,
+    /// One more edge range, such as a load balancer's (repeatable)
+    #[arg(long, value_name = "CIDR", global = true)]
+    pub extra_range: Vec<String>,
+}
+
+/// The options that every tracing command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SharedArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Local port to watch (repeatable) [default: all that are listened on]
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<String>,
+    /// The edge's time to connect [default: 19s]
+    #[arg(long, value_name = "TIME")]
+    pub connect_timeout: Option<String>,
+    /// The edge's time to see its bytes acknowledged [default: 90s]
+    #[arg(long, value_name = "TIME")]
+    pub ack_timeout: Option<String>,
+    /// The edge's time for a response [default: 125s]
+    #[arg(long, value_name = "TIME")]
+    pub read_timeout: Option<String>,
+    /// The edge's time to send a request [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub write_timeout: Option<String>,
+    /// The edge's limit for a response's headers [default: 131072]
+    #[arg(long, value_name = "BYTES")]
+    pub header_limit: Option<String>,
+    /// error, warn, info, debug or trace [default: info, or RUST_LOG]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Don't look at bytes: lower cost, fewer causes, no rays
+    #[arg(long, overrides_with = "payload")]
+    pub no_payload: bool,
+    /// Look at bytes, whatever the file or the environment says
+    #[arg(long, hide = true, action = ArgAction::SetTrue)]
+    pub payload: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_a_screen() {
+        let mut cli = Cli::command().term_width(80);
+        cli.build();
+        let pages = std::iter::once(cli.clone()).chain(cli.get_subcommands().cloned());
+        for mut page in pages {
+            let name = page.get_name().to_owned();
+            let text = page.render_help().to_string();
+            assert!(text.lines().count() <= 40, "{name} takes {} lines:\n{text}", text.lines().count());
+        }
+    }
+
+    #[test]
+    fn repeated_options_keep_their_order() {
+        let Command::Run(args) = parse("tracer run --port 80 --port 443 --extra-range 10.0.0.0/8").command else {
+            panic!("not run")
+        };
+        assert_eq!(args.shared.port, ["80", "443"]);
+        assert_eq!(args.shared.source.extra_range, ["10.0.0.0/8"]);
+    }
+
+    #[test]
+    fn ranges_lists_unless_told_otherwise_and_takes_its_options_anywhere() {
+        let Command::Ranges(args) = parse("tracer ranges").command else { panic!("not ranges") };
+        assert!(args.action.is_none());
+        let Command::Ranges(args) = parse("tracer ranges check 1.2.3.4 --extra-range 1.2.3.0/24").command else {
+            panic!("not ranges")
+        };
+        assert!(matches!(args.action, Some(RangesAction::Check { .. })));
+        assert_eq!(args.source.extra_range, ["1.2.3.0/24"]);
+    }
+
+    #[test]
+    fn wrong_words_are_usage_errors() {
+        for line in ["tracer", "tracer fly", "tracer run --lisen x", "tracer ranges check", "tracer ranges check 1.2.3"]
+        {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn last_of_payload_and_no_payload_wins() {
+        let Command::Watch(args) = parse("tracer watch --no-payload --payload").command else { panic!("not watch") };
+        assert!(args.shared.payload && !args.shared.no_payload);
+    }
+}

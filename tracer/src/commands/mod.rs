@@ -1,0 +1,27 @@
+//! One file per subcommand. Each gives the exit status, or an error that `main` prints.
+
+pub mod ranges;
+pub mod watch;
+
+use anyhow::{Context as _, Result};
+
+use crate::config::Settings;
+
+/// Exit status of a command that did its work.
+const DONE: u8 = 0;
+
+/// Starts the log: to standard error, at the level asked for, else `RUST_LOG`, else `info`.
+fn start_log(settings: &Settings) {
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    if let Some(level) = settings.log_level {
+        builder.filter_level(level);
+    }
+    builder.format_target(false);
+    // A second start (in tests) keeps the first log.
+    let _already_started = builder.try_init();
+}
+
+/// One thread: the agent is mostly asleep.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the event loop")
+}

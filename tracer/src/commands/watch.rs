@@ -1,0 +1,86 @@
+//! `tracer watch`: one-shot, during an incident.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+use log::info;
+use tokio::time::Instant;
+
+use super::{DONE, runtime, start_log};
+use crate::{
+    agent::{Agent, Ended, Sink},
+    cli::WatchArgs,
+    config::WatchConfig,
+    diagnose::Diagnosis,
+    sinks::{
+        stream::{Format, Stream, Target},
+        summary::Summary,
+    },
+};
+
+/// Streams failures to standard output until the time, the count or a signal ends it, then sums up.
+///
+/// # Errors
+/// Wrong use, a host that can't be traced, or a failure at run time.
+pub fn run(args: &WatchArgs) -> Result<u8> {
+    let config = args.check()?;
+    start_log(&config.settings);
+    runtime()?.block_on(watch(args, config))
+}
+
+async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
+    let ranges = config.settings.edge_ranges()?;
+    let mut agent = Agent::start(&config.settings, ranges)?;
+    info!("ready; watching; {}", agent.summary());
+    let format = if config.json { Format::Json } else { Format::Text };
+    let stream = Stream::open(&Target::Stdout, format).context("opening standard output")?;
+    let mut sink = WatchSink { stream, summary: Summary::default(), count: config.count };
+    let started = Instant::now();
+    let until = config.duration.map(|duration| started + duration);
+    let ended = agent.run(&mut sink, until, &|| Ok(args.check()?.settings)).await?;
+    let shared = agent.shared();
+    drop(agent);
+    if ended == Ended::BrokenPipe {
+        return Ok(DONE);
+    }
+    (sink.summary.exchanges, sink.summary.lost) = shared.totals();
+    sink.summary.watched = started.elapsed();
+    // With --json standard output is events only.
+    let result = if config.json {
+        write!(io::stderr(), "{}", sink.summary)
+    } else {
+        write!(io::stdout(), "{}", sink.summary)
+    };
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing the summary"),
+        _ => Ok(DONE),
+    }
+}
+
+struct WatchSink {
+    stream: Stream,
+    summary: Summary,
+    count: Option<u64>,
+}
+
+impl Sink for WatchSink {
+    fn failure(&mut self, diagnosis: &Diagnosis) -> io::Result<()> {
+        if self.is_done() {
+            return Ok(());
+        }
+        self.summary.add(diagnosis);
+        self.stream.write(diagnosis)
+    }
+
+    fn process_end(&mut self, _process: &str, _how: &'static str) {}
+
+    fn oom_kill(&mut self, _process: &str) {}
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.stream.reopen()
+    }
+
+    fn is_done(&self) -> bool {
+        self.count.is_some_and(|count| self.summary.failures() >= count)
+    }
+}

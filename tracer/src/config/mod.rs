@@ -1,0 +1,276 @@
+//! What was typed becomes what was checked: flags, environment, file and defaults, in this order, per key.
+
+mod file;
+mod layers;
+mod value;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracer_common::limits;
+
+use crate::cli::{DoctorArgs, RangesAction, RangesArgs, RunArgs, SharedArgs, SourceArgs, WatchArgs};
+use crate::edge::EdgeRanges;
+use crate::sinks::stream::Target;
+use layers::{Environment, Layers};
+
+/// Where `run` serves its metrics, unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9520);
+
+/// Longest configuration or range file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Wrong use: a value that can't be, where it stands and what to write instead. Leads to exit status 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid(String);
+
+impl Invalid {
+    /// `message` names the place and the mend.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Where the edge's ranges come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RangeSource {
+    /// The published list that is built in.
+    #[default]
+    BuiltIn,
+    /// A file with one CIDR a line.
+    File(PathBuf),
+}
+
+/// The edge's timeouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub ack: Duration,
+    pub read: Duration,
+    pub write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let [connect, ack, read, write] = [19, 90, 125, 30].map(Duration::from_secs);
+        Self { connect, ack, read, write }
+    }
+}
+
+/// What every tracing command needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub ranges: RangeSource,
+    pub extra_ranges: Vec<IpNet>,
+    /// Sorted, each once; empty: every port that is listened on.
+    pub ports: Vec<u16>,
+    pub timeouts: Timeouts,
+    /// The edge's limit for a response's header section, in bytes.
+    pub header_limit: u64,
+    /// `None`: `RUST_LOG`, else `info`.
+    pub log_level: Option<log::LevelFilter>,
+    /// Whether the bytes of requests and responses are looked at.
+    pub payload: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ranges: RangeSource::BuiltIn,
+            extra_ranges: Vec::new(),
+            ports: Vec::new(),
+            timeouts: Timeouts::default(),
+            header_limit: 131_072,
+            log_level: None,
+            payload: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The ranges in force; reads the range file anew.
+    ///
+    /// # Errors
+    /// A file that can't be read or is no list of ranges; more ranges than the kernel's table takes.
+    pub fn edge_ranges(&self) -> Result<EdgeRanges, Invalid> {
+        edge_ranges(&self.ranges, &self.extra_ranges)
+    }
+}
+
+/// `tracer run`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunConfig {
+    pub settings: Settings,
+    pub listen: SocketAddr,
+    pub events: Option<Target>,
+}
+
+/// `tracer watch`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchConfig {
+    pub settings: Settings,
+    pub json: bool,
+    pub duration: Option<Duration>,
+    /// Failures after which to stop.
+    pub count: Option<u64>,
+}
+
+/// `tracer doctor`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoctorConfig {
+    pub settings: Settings,
+    pub json: bool,
+}
+
+/// `tracer ranges`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangesConfig {
+    pub ranges: EdgeRanges,
+    /// The address to check; `None`: list the ranges.
+    pub check: Option<IpAddr>,
+}
+
+impl RunArgs {
+    /// # Errors
+    /// [`Invalid`], for the first value that can't be.
+    pub fn check(&self) -> Result<RunConfig, Invalid> {
+        self.check_in(&layers::process_environment)
+    }
+
+    fn check_in(&self, env: Environment<'_>) -> Result<RunConfig, Invalid> {
+        let layers = Layers::open(&self.shared.source, env)?;
+        let events = layers.path("events", self.events.as_deref())?;
+        Ok(RunConfig {
+            settings: settings(&layers, &self.shared)?,
+            listen: layers.one("listen", self.listen.as_deref(), value::address)?.unwrap_or(DEFAULT_LISTEN),
+            events: events.map(|path| if path == Path::new("-") { Target::Stdout } else { Target::File(path) }),
+        })
+    }
+}
+
+impl WatchArgs {
+    /// # Errors
+    /// [`Invalid`], for the first value that can't be.
+    pub fn check(&self) -> Result<WatchConfig, Invalid> {
+        self.check_in(&layers::process_environment)
+    }
+
+    fn check_in(&self, env: Environment<'_>) -> Result<WatchConfig, Invalid> {
+        let layers = Layers::open(&self.shared.source, env)?;
+        Ok(WatchConfig {
+            settings: settings(&layers, &self.shared)?,
+            json: self.json,
+            duration: layers::flag("for", self.duration.as_deref(), value::duration)?,
+            count: layers::flag("count", self.count.as_deref(), value::count)?,
+        })
+    }
+}
+
+impl DoctorArgs {
+    /// # Errors
+    /// [`Invalid`], for the first value that can't be.
+    pub fn check(&self) -> Result<DoctorConfig, Invalid> {
+        let layers = Layers::open(&self.shared.source, &layers::process_environment)?;
+        Ok(DoctorConfig { settings: settings(&layers, &self.shared)?, json: self.json })
+    }
+}
+
+impl RangesArgs {
+    /// # Errors
+    /// [`Invalid`], for the first value that can't be, the range file's content included.
+    pub fn check(&self) -> Result<RangesConfig, Invalid> {
+        let layers = Layers::open(&self.source, &layers::process_environment)?;
+        let (ranges, extra) = sources(&layers, &self.source)?;
+        let check = match self.action {
+            Some(RangesAction::Check { ip }) => Some(ip),
+            Some(RangesAction::List) | None => None,
+        };
+        Ok(RangesConfig { ranges: edge_ranges(&ranges, &extra)?, check })
+    }
+}
+
+fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid> {
+    let default = Settings::default();
+    let time = |key, typed: &Option<String>, default| {
+        layers.one(key, typed.as_deref(), value::duration).map(|time| time.unwrap_or(default))
+    };
+    let timeouts = Timeouts {
+        connect: time("connect-timeout", &args.connect_timeout, default.timeouts.connect)?,
+        ack: time("ack-timeout", &args.ack_timeout, default.timeouts.ack)?,
+        read: time("read-timeout", &args.read_timeout, default.timeouts.read)?,
+        write: time("write-timeout", &args.write_timeout, default.timeouts.write)?,
+    };
+    let (ranges, extra_ranges) = sources(layers, &args.source)?;
+    let payload = if args.payload || args.no_payload { Some(args.payload) } else { None };
+    Ok(Settings {
+        ranges,
+        extra_ranges,
+        ports: ports(layers.list("port", &args.port, value::port)?)?,
+        timeouts,
+        header_limit: layers
+            .one("header-limit", args.header_limit.as_deref(), value::bytes)?
+            .unwrap_or(default.header_limit),
+        log_level: layers.one("log-level", args.log_level.as_deref(), value::level)?,
+        payload: payload
+            .map_or_else(|| layers.one("payload", None, value::boolean), |typed| Ok(Some(typed)))?
+            .unwrap_or(default.payload),
+    })
+}
+
+fn sources(layers: &Layers<'_>, args: &SourceArgs) -> Result<(RangeSource, Vec<IpNet>), Invalid> {
+    let ranges = layers.path("ranges", args.ranges.as_deref())?.map_or(RangeSource::BuiltIn, RangeSource::File);
+    Ok((ranges, layers.list("extra-range", &args.extra_range, value::range)?))
+}
+
+fn ports(mut ports: Vec<u16>) -> Result<Vec<u16>, Invalid> {
+    ports.sort_unstable();
+    ports.dedup();
+    if ports.len() > limits::PORTS as usize {
+        return Err(Invalid(format!("{} ports are more than the {} that can be watched", ports.len(), limits::PORTS)));
+    }
+    Ok(ports)
+}
+
+fn edge_ranges(source: &RangeSource, extra: &[IpNet]) -> Result<EdgeRanges, Invalid> {
+    let ranges = match source {
+        RangeSource::BuiltIn => EdgeRanges::builtin(),
+        RangeSource::File(path) => {
+            let text = read_text(path).map_err(|why| Invalid(format!("range file {}: {why}", path.display())))?;
+            EdgeRanges::parse(&text, &path.display().to_string()).map_err(|error| Invalid(error.to_string()))?
+        }
+    };
+    let ranges = ranges.with_extra(extra);
+    if ranges.len() > limits::RANGES as usize {
+        let (found, limit) = (ranges.len(), limits::RANGES);
+        return Err(Invalid(format!("{found} edge ranges ({}) are more than the limit of {limit}", ranges.source())));
+    }
+    Ok(ranges)
+}
+
+/// A small text file, or why not, in words.
+fn read_text(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("longer than {} KiB, so hardly the right file", MAX_FILE / 1024));
+    }
+    String::from_utf8(bytes).map_err(|_| "not a text file (invalid UTF-8)".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
+
+use tracer_common::{ConnRecord, Header, OomRecord, ProcessRecord, RefusedRecord, kinds};
+use zerocopy::FromBytes;
+
+/// One record of the kernel programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A connection that may have failed.
+    Conn(Box<ConnRecord>),
+    /// A SYN that was answered with RST.
+    Refused(RefusedRecord),
+    /// The end of a process that held edge connections.
+    Process(ProcessRecord),
+    /// An OOM kill.
+    Oom(OomRecord),
+}
+
+/// A record that is not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Shorter than its header or its kind says.
+    Short,
+    /// Of a kind that this version does not know.
+    Kind(u32),
+}
+
+impl Event {
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// [`Malformed`] where kind and length don't fit; the record is then counted as lost.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Malformed::Short)?;
+        match header.kind {
+            kinds::CONN => Ok(Self::Conn(Box::new(whole::<ConnRecord>(bytes)?))),
+            kinds::REFUSED => Ok(Self::Refused(whole(bytes)?)),
+            kinds::PROCESS => Ok(Self::Process(whole(bytes)?)),
+            kinds::OOM => Ok(Self::Oom(whole(bytes)?)),
+            kind => Err(Malformed::Kind(kind)),
+        }
+    }
+
+    /// When it happened, `CLOCK_MONOTONIC` nanoseconds.
+    #[must_use]
+    pub fn time_ns(&self) -> u64 {
+        match self {
+            Self::Conn(record) => record.header.time_ns,
+            Self::Refused(record) => record.header.time_ns,
+            Self::Process(record) => record.header.time_ns,
+            Self::Oom(record) => record.header.time_ns,
+        }
+    }
+}
+
+fn whole<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {
+    T::read_from_prefix(bytes).map(|(record, _)| record).map_err(|_| Malformed::Short)
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes as _;
+
+    use super::*;
+
+    #[test]
+    fn every_prefix_of_every_record_is_refused_or_read_whole() {
+        let mut oom = OomRecord::default();
+        oom.header.kind = kinds::OOM;
+        let mut refused = RefusedRecord::default();
+        refused.header.kind = kinds::REFUSED;
+        let mut process = ProcessRecord::default();
+        process.header.kind = kinds::PROCESS;
+        let mut conn = vec![0; size_of::<ConnRecord>()];
+        conn[0] = u8::try_from(kinds::CONN).unwrap();
+        for bytes in [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), &conn] {
+            for len in 0..bytes.len() {
+                assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
+            }
+            assert!(Event::decode(bytes).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        let header = Header { kind: 77, size: 16, time_ns: 0 };
+        assert_eq!(Event::decode(header.as_bytes()), Err(Malformed::Kind(77)));
+    }
+}

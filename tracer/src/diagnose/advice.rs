@@ -1,0 +1,96 @@
+//! What to look at or change first: one or two sentences, with the measured value where there is one.
+
+use super::{Cause, End, Evidence, OomScope, Process, Sender, signal::{self, SIGTERM}, words::span};
+
+/// Cloudflare keeps idle connections to an origin this long, in seconds.
+const EDGE_IDLE_S: u32 = 900;
+
+/// The advice for a verdict.
+pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
+    let who = e.process.as_ref().map_or("the process", |process| process.name.as_str());
+    match cause {
+        Cause::OomKill => oom(e, who),
+        Cause::Crash => {
+            let number = match e.end {
+                End::Signaled(number) => signal::name(number),
+                _ => "a fault".to_owned(),
+            };
+            format!("{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what it was working on.")
+        }
+        Cause::SupervisorKill => supervisor(e, who),
+        Cause::ProcessKilled => killed(e, who),
+        Cause::ProcessExit => format!(
+            "{who} exited with a request in hand: look at its log for an uncaught exception, a fatal error or a call of exit in a handler."
+        ),
+        Cause::ListenerClosed => format!(
+            "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or hand the listener over (socket activation, a reload that keeps it)."
+        ),
+        Cause::PortClosed => format!(
+            "nothing listens on port {}: start the server, or correct its listen address, or the port that Cloudflare is told to use.",
+            e.local.1
+        ),
+        Cause::KeepaliveRace => match e.idle {
+            Some(idle) => format!(
+                "the origin closed after {} idle; Cloudflare keeps connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that.",
+                span(idle)
+            ),
+            None => format!("Cloudflare keeps idle connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that."),
+        },
+        Cause::ClosedBeforeRequest => format!(
+            "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at connection level, or a PROXY protocol setting."
+        ),
+        Cause::ClosedUnread => format!(
+            "{who} closed with {} request bytes unread: look for a body-size or time limit, an early rejection, or an overload guard; answer with a status (413, 429, 503) and read the rest.",
+            e.unread
+        ),
+        Cause::AppReset if e.destroyed => {
+            "somebody destroyed the socket with a tool (ss -K): find out who, and why.".to_owned()
+        }
+        Cause::AppReset => format!(
+            "{who} aborts connections on purpose (SO_LINGER 0): look for a reject or deny rule, `return 444` with reset_timedout_connection, or a resetAndDestroy in the application."
+        ),
+        Cause::EmptyReply => format!(
+            "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler that closes the connection; its own log may not show the request."
+        ),
+        Cause::Unexplained => "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned(),
+    }
+}
+
+fn oom(e: &Evidence, who: &str) -> String {
+    let group = e.process.as_ref().and_then(unit_or_container);
+    match (e.oom_scope, group) {
+        (Some(OomScope::Memcg), Some(group)) => {
+            format!("{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, caches, per-request memory).")
+        }
+        (Some(OomScope::Global), _) => {
+            format!("the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or limit the largest consumer.")
+        }
+        _ => format!("{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request memory)."),
+    }
+}
+
+fn unit_or_container(process: &Process) -> Option<&str> {
+    process.container.as_deref().or(process.unit.as_deref())
+}
+
+fn supervisor(e: &Evidence, who: &str) -> String {
+    let master = match e.signal.as_ref().map(|signal| &signal.sender) {
+        Some(Sender::Master { pid, name }) => format!("{name}[{pid}]"),
+        _ => "its master".to_owned(),
+    };
+    let age = e.idle.map_or_else(String::new, |idle| format!(" {} after the last byte of the request", span(idle)));
+    format!("{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, request_terminate_timeout); find out what the request waits for, or raise the limit.")
+}
+
+fn killed(e: &Evidence, who: &str) -> String {
+    let sender = match e.signal.as_ref().map(|signal| &signal.sender) {
+        Some(Sender::Other { pid, name }) => format!("{name}[{pid}]"),
+        Some(Sender::OrderedMaster { by, .. }) => by.clone(),
+        _ => "somebody".to_owned(),
+    };
+    let graceful = match e.end {
+        End::Signaled(number) if number != SIGTERM => "stop it gracefully instead (nginx -s quit, SIGTERM and time to drain)",
+        _ => "let it drain before it stops (nginx -s quit, graceful timeout, a deploy that waits)",
+    };
+    format!("{sender} ended {who} with requests in hand: {graceful}.")
+}

@@ -1,0 +1,140 @@
+//! What is known of a connection that may have failed: plain values, put together by `state`.
+
+use std::{net::IpAddr, time::Duration};
+
+use crate::http::{Request, Response};
+
+/// What made the kernel report the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The origin sent FIN first.
+    Fin,
+    /// The origin sent RST.
+    Rst,
+    /// Request bytes came after the origin's FIN.
+    Late {
+        /// How many, in the packet that showed it.
+        bytes: u32,
+    },
+    /// A SYN was answered with RST.
+    Refused,
+}
+
+/// What the connection speaks, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+    Tls,
+    /// Not seen, or something else.
+    Opaque,
+}
+
+/// A process, as far as it could be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    pub name: String,
+    pub pid: u32,
+    pub exe: Option<String>,
+    pub unit: Option<String>,
+    pub container: Option<String>,
+}
+
+/// Which memory ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OomScope {
+    /// A control group's limit.
+    Memcg,
+    /// The host's memory.
+    Global,
+}
+
+impl OomScope {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memcg => "memcg",
+            Self::Global => "global",
+        }
+    }
+}
+
+/// How the process that closed the connection was ending at that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was not.
+    Running,
+    /// It ended within moments, after it had closed the connection itself.
+    EndedAfter,
+    /// By `exit`, with this status.
+    Exited(u8),
+    /// By this signal.
+    Signaled(u8),
+}
+
+/// A terminating signal and its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    pub number: u8,
+    pub sender: Sender,
+    /// Time from the signal to the end of the connection.
+    pub before: Duration,
+}
+
+/// Who sent a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The process itself.
+    Own,
+    /// The kernel: a fault or a limit.
+    Kernel,
+    /// Its own master, of its own accord.
+    Master { pid: u32, name: String },
+    /// Its own master, which had been told to stop or reload by somebody else.
+    OrderedMaster { pid: u32, name: String, by: String, with: u8 },
+    /// Any other process.
+    Other { pid: u32, name: String },
+}
+
+/// All that a verdict is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    pub time: jiff::Timestamp,
+    pub trigger: Trigger,
+    pub peer: (IpAddr, u16),
+    pub local: (IpAddr, u16),
+    pub netns: Option<u32>,
+    /// Open before the tracer started: its history is unknown.
+    pub seeded: bool,
+    pub protocol: Protocol,
+    /// A process had accepted it.
+    pub accepted: bool,
+    pub exchanges: u64,
+    /// Inbound turns; on TLS the first is the handshake.
+    pub turns: u64,
+    pub age: Option<Duration>,
+    /// Since the last data in either direction, up to the origin's close.
+    pub idle: Option<Duration>,
+    /// From the origin's close to the late request.
+    pub closed_for: Option<Duration>,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    /// Bytes received that nobody had read.
+    pub unread: u32,
+    /// Bytes written since request bytes were last read.
+    pub since_read: u32,
+    /// The last request could not have a body (GET, HEAD).
+    pub bodyless: bool,
+    pub request: Request,
+    pub response: Response,
+    /// The owner of the socket.
+    pub process: Option<Process>,
+    pub end: End,
+    /// The process was the OOM killer's victim.
+    pub oom: bool,
+    pub oom_scope: Option<OomScope>,
+    pub signal: Option<Signal>,
+    /// The kernel's own name for the reason of the RST.
+    pub reset_reason: Option<String>,
+    /// The connection was destroyed by a tool (`ss -K`).
+    pub destroyed: bool,
+}

@@ -1,0 +1,108 @@
+//! The request, as far as a record may name it: method, path, Host and CF-Ray; nothing else ever leaves.
+
+use super::MAX_FIELDS;
+
+/// What a record says of a request. The query string is cut off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    pub method: Option<String>,
+    pub path: Option<String>,
+    pub host: Option<String>,
+    pub ray: Option<String>,
+}
+
+impl Request {
+    /// Reads the head of a request, or as much of it as was kept. `None`: not an HTTP/1 request.
+    #[must_use]
+    pub fn read(head: &[u8]) -> Option<Self> {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut parsed = httparse::Request::new(&mut fields);
+        if matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
+            return Some(Self::of(&parsed));
+        }
+        // Cut short: every line that is there whole still counts.
+        let end = head.windows(2).rposition(|pair| pair == b"\r\n")?;
+        let mut lines = head[..end + 2].to_vec();
+        lines.extend(b"\r\n");
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut parsed = httparse::Request::new(&mut fields);
+        matches!(parsed.parse(&lines), Ok(httparse::Status::Complete(_))).then(|| Self::of(&parsed))
+    }
+
+    fn of(parsed: &httparse::Request<'_, '_>) -> Self {
+        let field = |name: &str| {
+            let field = parsed.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+            Some(String::from_utf8_lossy(field.value).into_owned())
+        };
+        Self {
+            method: parsed.method.map(str::to_owned),
+            path: parsed.path.map(without_query),
+            host: field("host"),
+            ray: field("cf-ray").filter(|ray| is_ray(ray)),
+        }
+    }
+}
+
+/// The target's path: no scheme, no authority, no query, no fragment.
+fn without_query(target: &str) -> String {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest.find('/').map_or("/", |slash| &rest[slash..]));
+    path.to_owned()
+}
+
+/// `230b030023ae2822-SJC`: hexadecimal, and perhaps the data centre.
+fn is_ray(text: &str) -> bool {
+    let (id, place) = text.split_once('-').unwrap_or((text, "AAA"));
+    (8..=32).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && (1..=8).contains(&place.len())
+        && place.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &[u8] = b"GET /api/users?token=secret HTTP/1.1\r\nHost: www.example.com\r\nCookie: a=b\r\n\
+                          CF-RAY: 7d1234567890abcd-LAX\r\nAccept: */*\r\n\r\n";
+
+    #[test]
+    fn a_whole_head_gives_the_four_fields_and_no_query() {
+        let request = Request::read(HEAD).unwrap();
+        assert_eq!(request.method.as_deref(), Some("GET"));
+        assert_eq!(request.path.as_deref(), Some("/api/users"));
+        assert_eq!(request.host.as_deref(), Some("www.example.com"));
+        assert_eq!(request.ray.as_deref(), Some("7d1234567890abcd-LAX"));
+    }
+
+    #[test]
+    fn every_prefix_gives_what_its_whole_lines_say() {
+        for len in 0..HEAD.len() {
+            let Some(request) = Request::read(&HEAD[..len]) else { continue };
+            assert_eq!(request.path.as_deref(), Some("/api/users"));
+            let ray_line = HEAD.windows(6).position(|at| at == b"Accept").unwrap();
+            assert_eq!(request.ray.is_some(), len >= ray_line, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn an_absolute_target_keeps_only_its_path() {
+        let request = Request::read(b"GET http://user:pw@host/p?q HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(request.path.as_deref(), Some("/p"));
+    }
+
+    #[test]
+    fn what_is_no_ray_is_not_recorded_as_one() {
+        for ray in ["../../etc/passwd", "short-X", "7d1234567890abcd-", "7d1234567890abcd-\x1b[2J"] {
+            let head = format!("GET / HTTP/1.1\r\nCF-Ray: {ray}\r\n\r\n");
+            assert_eq!(Request::read(head.as_bytes()).and_then(|request| request.ray), None, "{ray}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_request_are_none() {
+        for bytes in [&b"\x16\x03\x01\x02\x00"[..], b"", b"\r\n", b"\0\0\0\0\r\n\r\n", b"GET"] {
+            assert_eq!(Request::read(bytes), None);
+        }
+    }
+}

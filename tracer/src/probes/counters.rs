@@ -1,0 +1,141 @@
+//! What the kernel counts, read at a scrape and never on a timer.
+
+use std::{fs, os::fd::AsRawFd as _};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
+    programs::ProgramFd,
+};
+use tracer_common::{Owner, PortCounts, limits, lost};
+
+use super::{Layout, Probe, load::take};
+use crate::sinks::metrics::{PortCounters, ProbeCounters, Snapshot, TableUse};
+
+/// Handles on the kernel's counters.
+pub struct Counters {
+    ports: PerCpuHashMap<MapData, u16, PortCounts>,
+    resets_sent: PerCpuArray<MapData, u64>,
+    resets_received: PerCpuArray<MapData, u64>,
+    lost: PerCpuArray<MapData, u64>,
+    owners: HashMap<MapData, u32, Owner>,
+    rst_reasons: Vec<Option<String>>,
+    probes: Vec<(Probe, Option<ProgramFd>)>,
+}
+
+impl Counters {
+    pub(super) fn new(ebpf: &mut Ebpf, layout: &Layout, probes: &[Probe]) -> Result<Self> {
+        let rst_reasons =
+            (0..limits::RESET_REASONS - 1).map(|reason| layout.rst_reason(reason).map(str::to_owned)).collect();
+        let probes = probes
+            .iter()
+            .map(|probe| {
+                let program = ebpf.program(probe.hook.name).filter(|_| probe.attached());
+                let fd = program.and_then(|program| program.fd().ok()?.try_clone().ok());
+                (probe.clone(), fd)
+            })
+            .collect();
+        Ok(Self {
+            ports: PerCpuHashMap::try_from(take(ebpf, "PORT_COUNTS")?)?,
+            resets_sent: PerCpuArray::try_from(take(ebpf, "RESETS_SENT")?)?,
+            resets_received: PerCpuArray::try_from(take(ebpf, "RESETS_RECEIVED")?)?,
+            lost: PerCpuArray::try_from(take(ebpf, "LOST")?)?,
+            owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
+            rst_reasons,
+            probes,
+        })
+    }
+
+    /// All counters as they are now; ranges and userspace's own losses are for the caller.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let ports = self.ports()?;
+        let open = ports.iter().map(|port| port.open).sum();
+        Ok(Snapshot {
+            resets_sent: self.resets_sent()?,
+            resets_received: sum(&self.resets_received, 0)?,
+            lost: vec![
+                ("ring_buffer", sum(&self.lost, lost::RING)?),
+                ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
+                ("port_table", sum(&self.lost, lost::PORTS)?),
+                ("owner_table", sum(&self.lost, lost::OWNERS)?),
+            ],
+            probes: self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref())).collect(),
+            tables: vec![
+                TableUse { name: "connections", entries: open, capacity: limits::CONNECTIONS.into() },
+                TableUse { name: "owners", entries: self.owners.keys().count() as u64, capacity: limits::OWNERS.into() },
+                TableUse { name: "ports", entries: ports.len() as u64, capacity: limits::PORTS.into() },
+            ],
+            ports,
+            ..Snapshot::default()
+        })
+    }
+
+    /// Processes that hold or held edge connections and have not ended: tgid and name.
+    pub fn owners(&self) -> impl Iterator<Item = (u32, Owner)> + '_ {
+        self.owners.iter().filter_map(Result::ok)
+    }
+
+    /// Exchanges seen so far, over all ports.
+    pub fn exchanges(&self) -> u64 {
+        self.ports().map_or(0, |ports| ports.iter().map(|port| port.exchanges).sum())
+    }
+
+    /// Records lost so far in the kernel.
+    pub fn lost(&self) -> u64 {
+        (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum()
+    }
+
+    fn ports(&self) -> Result<Vec<PortCounters>> {
+        self.ports
+            .iter()
+            .map(|entry| {
+                let (port, cpus) = entry.context("reading the port counters")?;
+                let total = |of: fn(&PortCounts) -> u64| cpus.iter().map(of).sum::<u64>();
+                let (ipv4, ipv6) = (total(|cpu| cpu.connections_ipv4), total(|cpu| cpu.connections_ipv6));
+                Ok(PortCounters {
+                    port: (port != 0).then_some(port),
+                    connections_ipv4: ipv4,
+                    connections_ipv6: ipv6,
+                    exchanges: total(|cpu| cpu.exchanges),
+                    open: (ipv4 + ipv6).saturating_sub(total(|cpu| cpu.closed)),
+                })
+            })
+            .collect()
+    }
+
+    fn resets_sent(&self) -> Result<Vec<(String, u64)>> {
+        let mut resets = vec![("unknown".to_owned(), sum(&self.resets_sent, limits::RESET_REASONS - 1)?)];
+        for (reason, name) in (0..).zip(&self.rst_reasons) {
+            let count = sum(&self.resets_sent, reason)?;
+            match name {
+                Some(name) if count > 0 => resets.push((name.clone(), count)),
+                None => resets[0].1 += count,
+                Some(_) => {}
+            }
+        }
+        Ok(resets)
+    }
+}
+
+fn sum(array: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
+    Ok(array.get(&index, 0).context("reading a counter")?.iter().sum())
+}
+
+/// Runs and time of a program, where `kernel.bpf_stats_enabled` lets the kernel measure them.
+fn probe_counters(probe: &Probe, fd: Option<&ProgramFd>) -> ProbeCounters {
+    use std::os::fd::AsFd as _;
+    let info = fd
+        .and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok())
+        .unwrap_or_default();
+    let value = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse::<u64>().ok())
+    };
+    let runs = value("run_cnt").filter(|runs| *runs > 0);
+    ProbeCounters {
+        name: probe.hook.name.to_owned(),
+        attached: probe.attached(),
+        runs,
+        nanos: runs.and_then(|_| value("run_time_ns")),
+    }
+}

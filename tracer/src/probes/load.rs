@@ -1,0 +1,244 @@
+//! Loads and attaches the kernel programs. Nothing is pinned: when the process goes, so does everything in the kernel.
+
+use std::{fs, fs::File, io, path::PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, LpmTrie, MapData, lpm_trie::Key},
+    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType},
+};
+use aya_log::EbpfLogger;
+use ipnet::IpNet;
+use tokio::io::unix::AsyncFd;
+use tracer_common::limits;
+
+use super::{Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Probe, Records, Seeded, State, btf::Btf, seed};
+use crate::edge::EdgeRanges;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// Why this host can't be traced, and how to mend it.
+#[derive(Debug)]
+pub struct LoadError(pub String);
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// How much the programs look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Connections only.
+    Connections,
+    /// Also the heads of requests and responses.
+    Payload,
+}
+
+/// The kernel side: keeps the programs attached while it lives.
+pub struct Kernel {
+    ebpf: Ebpf,
+    ranges: LpmTrie<MapData, [u8; 16], u8>,
+    ports: HashMap<MapData, u16, u8>,
+    pub layout: Layout,
+    pub probes: Vec<Probe>,
+}
+
+impl Kernel {
+    /// Loads the programs and fills their tables; nothing is attached yet.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the host lacks privilege, BTF or BPF.
+    pub fn load() -> Result<Self> {
+        let layout = read_layout()?;
+        let mut loader = EbpfLoader::new();
+        let has_rst_reason = u8::from(layout.has_rst_reason);
+        let victim_is_task = u8::from(layout.victim_is_task);
+        for (name, offset) in &layout.offsets {
+            loader.override_global(name, offset, true);
+        }
+        let log_level = if log::log_enabled!(log::Level::Debug) { aya_log::Level::Debug as u8 } else { 0 };
+        loader
+            .override_global("HAS_RST_REASON", &has_rst_reason, true)
+            .override_global("VICTIM_IS_TASK", &victim_is_task, true)
+            .override_global(aya_log::LEVEL, &log_level, false);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
+        let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
+        let ports = HashMap::try_from(take(&mut ebpf, "WATCHED_PORTS")?)?;
+        Ok(Self { ebpf, ranges, ports, layout, probes: Vec::new() })
+    }
+
+    /// Puts these ranges in force, in place of those before.
+    pub fn set_ranges(&mut self, edge: &EdgeRanges) -> Result<()> {
+        let wanted: Vec<Key<[u8; 16]>> = edge.iter().map(key_of).collect();
+        let same = |a: &Key<[u8; 16]>, b: &Key<[u8; 16]>| a.prefix_len() == b.prefix_len() && a.data() == b.data();
+        let present: Vec<_> = self.ranges.keys().collect::<Result<_, _>>().context("reading the range table")?;
+        // New ranges first, so that no address that stays an edge is a stranger for a moment.
+        for key in &wanted {
+            self.ranges.insert(key, &1, 0).with_context(|| {
+                format!("{} edge ranges do not fit into the kernel's table of {}", wanted.len(), limits::RANGES)
+            })?;
+        }
+        for key in present.iter().filter(|old| !wanted.iter().any(|new| same(old, new))) {
+            self.ranges.remove(key).context("removing an edge range")?;
+        }
+        Ok(())
+    }
+
+    /// Watches these local ports; none means every port.
+    pub fn set_ports(&mut self, ports: &[u16]) -> Result<()> {
+        let wanted = if ports.is_empty() { &[0][..] } else { ports };
+        let present: Vec<u16> = self.ports.keys().collect::<Result<_, _>>().context("reading the port table")?;
+        for port in wanted {
+            self.ports.insert(port, &1, 0).with_context(|| format!("watching port {port}"))?;
+        }
+        for port in present.iter().filter(|port| !wanted.contains(port)) {
+            self.ports.remove(port).context("removing a watched port")?;
+        }
+        Ok(())
+    }
+
+    /// Attaches every hook that this host has; the rest is written down as missing.
+    ///
+    /// # Errors
+    /// [`LoadError`] where an essential hook can't be attached.
+    pub fn attach(&mut self, sight: Sight) -> Result<()> {
+        // The types of the running kernel are needed for as long as it takes to load the programs, and are large.
+        let btf = aya::Btf::from_sys_fs().map_err(|error| untraceable(&error))?;
+        for hook in HOOKS {
+            let state = if sight == Sight::Connections && hook.attachment != Attachment::Tracepoint {
+                State::Off
+            } else {
+                match self.attach_one(hook, &btf) {
+                    Ok(()) => State::Attached,
+                    Err(error) if hook.essential => return Err(untraceable(&*error)),
+                    Err(error) => State::Missing(format!("{error:#}")),
+                }
+            };
+            self.probes.push(Probe { hook: *hook, state });
+        }
+        Ok(())
+    }
+
+    fn attach_one(&mut self, hook: &Hook, btf: &aya::Btf) -> Result<()> {
+        let name = hook.name;
+        let program = self.ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name}"))?;
+        match hook.attachment {
+            Attachment::Tracepoint => {
+                let program: &mut BtfTracePoint = program.try_into()?;
+                program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
+                program.attach().with_context(|| format!("attaching tracepoint {name}"))?;
+            }
+            Attachment::CgroupIngress | Attachment::CgroupEgress => {
+                let kind = match hook.attachment {
+                    Attachment::CgroupIngress => CgroupSkbAttachType::Ingress,
+                    _ => CgroupSkbAttachType::Egress,
+                };
+                let root = cgroup2_root().context("finding the cgroup v2 root")?;
+                let cgroup = File::open(&root).with_context(|| format!("opening {}", root.display()))?;
+                let program: &mut CgroupSkb = program.try_into()?;
+                program.load().with_context(|| format!("loading {name}"))?;
+                // A BPF link of its own, which stands beside other tools' programs on the same cgroup.
+                program
+                    .attach(cgroup, kind, CgroupAttachMode::Single)
+                    .with_context(|| format!("attaching {name} to {}", root.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns the edge connections that are already open. Call after [`Kernel::attach`]. 
+    ///
+    /// # Errors
+    /// Where the kernel refuses the iterator: connections that are open now then stay unknown.
+    pub fn seed(&mut self) -> Result<Seeded> {
+        let btf = aya::Btf::from_sys_fs().context("reading the kernel's BTF")?;
+        seed::run(&mut self.ebpf, &btf)
+    }
+
+    /// The stream of records. Taken once.
+    pub fn records(&mut self) -> Result<Records> {
+        Records::new(take(&mut self.ebpf, "RECORDS")?)
+    }
+
+    /// The kernel's counters and tables. Taken once.
+    pub fn counters(&mut self) -> Result<Counters> {
+        Counters::new(&mut self.ebpf, &self.layout, &self.probes)
+    }
+
+    /// Hands the kernel programs' debug lines to the log.
+    pub fn log(&mut self) -> Result<AsyncFd<EbpfLogger<&'static dyn log::Log>>> {
+        Ok(super::poll::log(EbpfLogger::init(&mut self.ebpf)?)?)
+    }
+}
+
+/// Takes a map out of the object.
+pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+    ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name}"))
+}
+
+fn read_layout() -> Result<Layout> {
+    let data = fs::read(BTF_PATH).map_err(|error| {
+        let mend = match error.kind() {
+            io::ErrorKind::NotFound => {
+                "the kernel must be built with CONFIG_DEBUG_INFO_BTF (Debian 11+, Ubuntu 20.10+, RHEL 8.2+ are), \
+                 and /sys must be mounted"
+            }
+            _ => "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+        };
+        LoadError(format!("reading {BTF_PATH}: {error}: {mend}"))
+    })?;
+    let layout = Btf::parse(data, &Layout::names()).and_then(|btf| Layout::resolve(&btf));
+    Ok(layout.map_err(|error| LoadError(format!("{BTF_PATH}: {error}: this kernel is not supported")))?)
+}
+
+/// The key of a range in the kernel's trie: IPv4 in its mapped form.
+fn key_of(net: IpNet) -> Key<[u8; 16]> {
+    match net {
+        IpNet::V4(net) => Key::new(u32::from(net.prefix_len()) + 96, net.network().to_ipv6_mapped().octets()),
+        IpNet::V6(net) => Key::new(u32::from(net.prefix_len()), net.network().octets()),
+    }
+}
+
+/// Where the cgroup v2 hierarchy is mounted.
+fn cgroup2_root() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let path = fields.next()?;
+            (fields.next()? == "cgroup2").then(|| PathBuf::from(path))
+        })
+        .next()
+        .ok_or_else(|| anyhow!("no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"))
+}
+
+/// Turns a loading error into one that names the mend.
+fn untraceable(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    let mut text = error.to_string();
+    let mut denied = false;
+    let mut source = Some(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            denied |= matches!(io.kind(), io::ErrorKind::PermissionDenied);
+        }
+        let part = cause.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        source = cause.source();
+    }
+    let mend = if denied && !rustix::process::geteuid().is_root() {
+        ": run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    } else if denied {
+        ": the kernel refuses BPF even to root: lockdown, a container without CAP_BPF and CAP_PERFMON, or a seccomp filter"
+    } else {
+        ""
+    };
+    LoadError(format!("{text}{mend}")).into()
+}

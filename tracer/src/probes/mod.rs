@@ -1,0 +1,92 @@
+//! The kernel side as userspace sees it: which hooks there are, how they are loaded, attached, fed and read.
+
+pub mod btf;
+mod counters;
+pub mod host;
+mod load;
+mod offsets;
+mod poll;
+mod records;
+mod seed;
+
+pub use counters::Counters;
+pub use load::{Kernel, LoadError, Sight};
+pub use offsets::Layout;
+pub use records::Records;
+pub use seed::Seeded;
+
+/// Where the kernel shows its type information.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// How a hook is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// `tp_btf`: a tracepoint with typed arguments.
+    Tracepoint,
+    /// The root cgroup's packets, inwards or outwards.
+    CgroupIngress,
+    CgroupEgress,
+}
+
+/// One hook: what it needs and what can't be told apart without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Name of the program, and of the tracepoint where it is one.
+    pub name: &'static str,
+    pub attachment: Attachment,
+    /// Without it there is nothing to tell at all.
+    pub essential: bool,
+    /// What its absence blurs, for `doctor`, the ready line and the README.
+    pub blurs: &'static str,
+}
+
+const fn tracepoint(name: &'static str, essential: bool, blurs: &'static str) -> Hook {
+    Hook { name, attachment: Attachment::Tracepoint, essential, blurs }
+}
+
+/// Every hook, in the order of attachment: what feeds others comes first.
+pub const HOOKS: &[Hook] = &[
+    tracepoint("mark_victim", false, "oom_kill reads as process_killed"),
+    tracepoint("signal_generate", false, "supervisor_kill reads as process_killed, and nobody knows the sender"),
+    tracepoint("sched_process_exit", false, "ends of processes are not counted"),
+    tracepoint("tcp_receive_reset", false, "resets from the edge are not counted"),
+    tracepoint("tcp_send_reset", false, "app_reset, closed_unread, listener_closed and port_closed are not seen"),
+    Hook {
+        name: "payload_in",
+        attachment: Attachment::CgroupIngress,
+        essential: false,
+        blurs: "no ray, method, host or path; requests on TLS and plain ports look alike",
+    },
+    Hook {
+        name: "payload_out",
+        attachment: Attachment::CgroupEgress,
+        essential: false,
+        blurs: "whether a response was whole when its process ended",
+    },
+    tracepoint("tcp_rcv_space_adjust", true, "which process owns a connection, and whether it answered"),
+    tracepoint("inet_sock_set_state", true, "connections"),
+];
+
+/// What became of a hook on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Attached,
+    /// The user switched it off.
+    Off,
+    /// This kernel lacks it, or refuses it: why.
+    Missing(String),
+}
+
+/// A hook and its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub hook: Hook,
+    pub state: State,
+}
+
+impl Probe {
+    #[must_use]
+    pub fn attached(&self) -> bool {
+        self.state == State::Attached
+    }
+}

@@ -1,0 +1,140 @@
+//! What the kernel programs must know of the running kernel: offsets of members, presence of arguments, names of enums.
+
+use std::collections::BTreeMap;
+
+use super::btf::Btf;
+
+/// Global of the kernel object, struct, member path.
+const MEMBERS: &[(&str, &str, &str)] = &[
+    ("OFF_SKC_FAMILY", "sock_common", "skc_family"),
+    ("OFF_SKC_STATE", "sock_common", "skc_state"),
+    ("OFF_SKC_DADDR", "sock_common", "skc_daddr"),
+    ("OFF_SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
+    ("OFF_SKC_DPORT", "sock_common", "skc_dport"),
+    ("OFF_SKC_NUM", "sock_common", "skc_num"),
+    ("OFF_SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
+    ("OFF_SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
+    ("OFF_SKC_NET", "sock_common", "skc_net.net"),
+    ("OFF_NET_INUM", "net", "ns.inum"),
+    ("OFF_SK_ERR", "sock", "sk_err"),
+    ("OFF_SK_SOCKET", "sock", "sk_socket"),
+    ("OFF_SK_PROTOCOL", "sock", "sk_protocol"),
+    ("OFF_TCP_RCV_NXT", "tcp_sock", "rcv_nxt"),
+    ("OFF_TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
+    ("OFF_TCP_WRITE_SEQ", "tcp_sock", "write_seq"),
+    ("OFF_TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
+    ("OFF_TCP_BYTES_SENT", "tcp_sock", "bytes_sent"),
+    ("OFF_TCP_LSNDTIME", "tcp_sock", "lsndtime"),
+    ("OFF_ICSK_LRCVTIME", "inet_connection_sock", "icsk_ack.lrcvtime"),
+    ("OFF_TASK_FLAGS", "task_struct", "flags"),
+    ("OFF_TASK_EXIT_CODE", "task_struct", "exit_code"),
+    ("OFF_TASK_TGID", "task_struct", "tgid"),
+    ("OFF_TASK_LEADER", "task_struct", "group_leader"),
+    ("OFF_TASK_COMM", "task_struct", "comm"),
+    ("OFF_TASK_PARENT", "task_struct", "real_parent"),
+    ("OFF_TASK_START", "task_struct", "start_boottime"),
+    ("OFF_TASK_SIGNAL", "task_struct", "signal"),
+    ("OFF_TASK_MM", "task_struct", "mm"),
+    ("OFF_SIGNAL_LIVE", "signal_struct", "live"),
+    ("OFF_SIGNAL_PIDS", "signal_struct", "pids"),
+    ("OFF_MM_EXE", "mm_struct", "exe_file"),
+    ("OFF_FILE_INODE", "file", "f_inode"),
+    ("OFF_SIGINFO_CODE", "kernel_siginfo", "si_code"),
+    ("OFF_SKB_HEAD", "sk_buff", "head"),
+    ("OFF_SKB_NETWORK", "sk_buff", "network_header"),
+    ("OFF_SKB_TRANSPORT", "sk_buff", "transport_header"),
+    ("OFF_SKB_DEV", "sk_buff", "dev"),
+    ("OFF_DEV_NET", "net_device", "nd_net"),
+    ("OFF_SOCKET_INODE", "socket_alloc", "vfs_inode"),
+    ("OFF_INODE_INO", "inode", "i_ino"),
+];
+
+const ENUMS: &[&str] = &["sk_rst_reason"];
+const TRACEPOINTS: &[&str] = &["btf_trace_tcp_send_reset", "btf_trace_mark_victim"];
+
+/// What was found in a kernel's type information.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Value per global of the kernel object.
+    pub offsets: Vec<(&'static str, u64)>,
+    /// `tcp_send_reset` has its `reason`.
+    pub has_rst_reason: bool,
+    /// `mark_victim` gives the task, not only its pid.
+    pub victim_is_task: bool,
+    /// The kernel's own names of reset reasons, `SK_RST_REASON_` cut off.
+    pub rst_reasons: BTreeMap<u32, String>,
+}
+
+impl Layout {
+    /// Every name that [`Layout::resolve`] asks for.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        let mut names: Vec<_> = MEMBERS.iter().map(|(_, name, _)| *name).chain(ENUMS.iter().copied()).collect();
+        names.extend(TRACEPOINTS);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Resolves all that the kernel programs need; an error names every member that this kernel lacks.
+    pub fn resolve(btf: &Btf) -> Result<Self, String> {
+        let mut missing = Vec::new();
+        let mut offsets = Vec::with_capacity(MEMBERS.len());
+        for (global, name, path) in MEMBERS {
+            match btf.member(name, path) {
+                Some(offset) => offsets.push((*global, offset)),
+                None => missing.push(format!("{name}.{path}")),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(format!("this kernel's type information lacks {}", missing.join(", ")));
+        }
+        let rst_reasons = btf
+            .enum_values("sk_rst_reason")
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(value, name)| (value, name.strip_prefix("SK_RST_REASON_").unwrap_or(&name).to_owned()))
+            .collect();
+        Ok(Self {
+            offsets,
+            has_rst_reason: btf.tracepoint_args("tcp_send_reset").is_some_and(|args| args >= 3),
+            victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
+            rst_reasons,
+        })
+    }
+
+    /// The kernel's name of a reset reason, if it has one.
+    #[must_use]
+    pub fn rst_reason(&self, reason: u32) -> Option<&str> {
+        self.rst_reasons.get(&reason).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_has_all_that_is_needed() {
+        let Ok(data) = std::fs::read(crate::probes::BTF_PATH) else {
+            eprintln!("skipped: this kernel shows no BTF");
+            return;
+        };
+        let layout = Layout::resolve(&Btf::parse(data, &Layout::names()).unwrap()).unwrap();
+        assert_eq!(layout.offsets.len(), MEMBERS.len());
+        if layout.has_rst_reason {
+            assert!(layout.rst_reasons.values().any(|name| name == "NO_SOCKET"), "{:?}", layout.rst_reasons);
+        }
+    }
+
+    #[test]
+    fn a_missing_member_is_named() {
+        let mut empty = vec![0x9f, 0xeb, 1, 0];
+        for word in [24_u32, 0, 0, 0, 1] {
+            empty.extend(word.to_ne_bytes());
+        }
+        empty.push(0);
+        let error = Layout::resolve(&Btf::parse(empty, &Layout::names()).unwrap()).unwrap_err();
+        assert!(error.contains("tcp_sock.copied_seq"), "{error}");
+    }
+}

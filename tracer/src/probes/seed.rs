@@ -1,0 +1,142 @@
+//! Connections that were open before the tracer: finds them in every network namespace, and their owners in /proc.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{self, File},
+    io::Read as _,
+    os::fd::AsFd as _,
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Btf, Ebpf,
+    maps::{HashMap, MapData},
+    programs::Iter,
+};
+use procfs::process::{FDTarget, Process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tracer_common::{Conn, conn_flags};
+
+/// What was open before the tracer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seeded {
+    /// Edge connections found.
+    pub connections: u32,
+    /// Pid and name of the process that holds a socket, by the socket's inode.
+    pub owners: BTreeMap<u64, (u32, String)>,
+}
+
+/// Runs the iterator in each namespace and finds out who owns what it found.
+pub(super) fn run(ebpf: &mut Ebpf, btf: &Btf) -> Result<Seeded> {
+    let namespaces = namespaces();
+    {
+        let map = ebpf.map_mut("LISTENING").ok_or_else(|| anyhow!("no map LISTENING"))?;
+        let mut listening: HashMap<&mut MapData, u16, u8> = HashMap::try_from(map)?;
+        for port in listening_ports(&namespaces) {
+            // More listeners than the table holds: connections to the rest stay unknown until they are new.
+            if listening.insert(&port, &1, 0).is_err() {
+                break;
+            }
+        }
+    }
+    let program: &mut Iter =
+        ebpf.program_mut("seed_tcp").ok_or_else(|| anyhow!("no program seed_tcp"))?.try_into()?;
+    program.load("tcp", btf).context("loading iterator tcp")?;
+    for process in namespaces.values() {
+        let link = program.attach().context("attaching iterator tcp")?;
+        let link = program.take_link(link)?;
+        let Ok(namespace) = File::open(format!("/proc/{process}/ns/net")) else { continue };
+        // A thread of its own: the iterator sees the namespace in which it is opened.
+        let read = thread::spawn(move || -> Result<()> {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let mut file = link.into_file()?;
+            let mut buffer = [0; 512];
+            while file.read(&mut buffer).context("running iterator tcp")? > 0 {}
+            Ok(())
+        });
+        read.join().map_err(|_| anyhow!("the seeding thread panicked"))??;
+    }
+    own(ebpf)
+}
+
+/// One process per network namespace: its inode → a pid in it.
+fn namespaces() -> BTreeMap<u64, i32> {
+    let mut found = BTreeMap::new();
+    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
+        if let Ok(spaces) = process.namespaces()
+            && let Some(net) = spaces.0.get(std::ffi::OsStr::new("net"))
+        {
+            found.entry(net.identifier).or_insert(process.pid);
+        }
+    }
+    found
+}
+
+/// Every port that somebody listens on, in any of the namespaces.
+fn listening_ports(namespaces: &BTreeMap<u64, i32>) -> HashSet<u16> {
+    let mut ports = HashSet::new();
+    for pid in namespaces.values() {
+        for table in ["tcp", "tcp6"] {
+            // Fields: number, local address, remote address, state (0A: listening).
+            let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+            for line in text.lines().skip(1) {
+                let fields: Vec<_> = line.split_ascii_whitespace().take(4).collect();
+                if let [_, local, _, "0A"] = fields[..]
+                    && let Some((_, port)) = local.rsplit_once(':')
+                    && let Ok(port) = u16::from_str_radix(port, 16)
+                {
+                    ports.insert(port);
+                }
+            }
+        }
+    }
+    ports
+}
+
+/// Counts the seeded connections and finds their owners.
+fn own(ebpf: &mut Ebpf) -> Result<Seeded> {
+    let map = ebpf.map_mut("CONNS").ok_or_else(|| anyhow!("no map CONNS"))?;
+    let conns: HashMap<&mut MapData, u64, Conn> = HashMap::try_from(map)?;
+    let mut seeded = Seeded::default();
+    let mut sockets = HashSet::new();
+    for (_, conn) in conns.iter().filter_map(Result::ok) {
+        if conn.flags & conn_flags::SEEDED != 0 {
+            seeded.connections += 1;
+            sockets.insert(conn.inode);
+        }
+    }
+    if !sockets.is_empty() {
+        seeded.owners = owners_of(&sockets);
+    }
+    Ok(seeded)
+}
+
+/// The process that holds each of these sockets; where several do, the youngest: a worker rather than its master.
+fn owners_of(sockets: &HashSet<u64>) -> BTreeMap<u64, (u32, String)> {
+    let mut owners: BTreeMap<u64, (u64, (u32, String))> = BTreeMap::new();
+    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
+        let held = held_by(&process, sockets);
+        if held.is_empty() {
+            continue;
+        }
+        let (Ok(stat), Ok(pid)) = (process.stat(), u32::try_from(process.pid)) else { continue };
+        for inode in held {
+            let younger = owners.get(&inode).is_none_or(|(start, _)| *start <= stat.starttime);
+            if younger {
+                owners.insert(inode, (stat.starttime, (pid, stat.comm.clone())));
+            }
+        }
+    }
+    owners.into_iter().map(|(inode, (_, owner))| (inode, owner)).collect()
+}
+
+fn held_by(process: &Process, sockets: &HashSet<u64>) -> Vec<u64> {
+    let Ok(fds) = process.fd() else { return Vec::new() };
+    fds.filter_map(Result::ok)
+        .filter_map(|fd| match fd.target {
+            FDTarget::Socket(inode) if sockets.contains(&inode) => Some(inode),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,50 @@
+//! A failure for the sinks' tests: the example of the outward contract.
+
+use crate::diagnose::{Cause, Certainty, Diagnosis, Symptom};
+
+pub(crate) fn diagnosis() -> Diagnosis {
+    Diagnosis {
+        schema: 1,
+        time: "2026-11-20T10:00:00.123456789Z".parse().unwrap(),
+        cause: Cause::EmptyReply,
+        edge_status: Some(520),
+        certainty: Certainty::Certain,
+        symptom: Symptom::FinNoResponse,
+        peer_addr: "173.245.48.10".parse().unwrap(),
+        peer_port: 41_234,
+        local_addr: "10.99.0.1".parse().unwrap(),
+        local_port: 80,
+        edge_range: Some("173.245.48.0/20".into()),
+        netns: Some(4_026_531_840),
+        reused: Some(false),
+        exchanges: Some(1),
+        age_ms: Some(12.4),
+        idle_ms: Some(0.9),
+        bytes_received: Some(182),
+        bytes_sent: Some(0),
+        ray: Some("7d1234567890abcd-LAX".into()),
+        method: Some("GET".into()),
+        host: Some("www.example.com".into()),
+        path: Some("/api/users".into()),
+        response_status: None,
+        response_header_bytes: Some(0),
+        process: Some("nginx".into()),
+        pid: Some(1_234),
+        exe: Some("/usr/sbin/nginx".into()),
+        unit: Some("nginx.service".into()),
+        container: None,
+        end_how: None,
+        end_signal: None,
+        end_code: None,
+        oom_victim: None,
+        oom_scope: None,
+        reset_by: None,
+        reset_reason: None,
+        evidence: vec![
+            "the process read the request (182 bytes)".into(),
+            "no response byte was sent".into(),
+            "FIN sent by close() in pid 1234".into(),
+        ],
+        advice: "Look at the server's error log at this time.".into(),
+    }
+}

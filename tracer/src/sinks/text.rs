@@ -1,0 +1,82 @@
+//! A failure for the eyes: a headline, then where, evidence and advice, indented.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+
+use super::escape::terminal;
+use crate::diagnose::Diagnosis;
+
+const INDENT: &str = "               ";
+
+/// How parts are set off on a terminal that takes colour.
+#[derive(Clone, Copy)]
+enum Style {
+    Dim,
+    Failure,
+    Advice,
+}
+
+impl Style {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Dim => "2",
+            Self::Failure => "1;31",
+            Self::Advice => "36",
+        }
+    }
+}
+
+/// One failure as lines of text, the final line end included. All foreign text is escaped.
+pub(super) fn write(out: &mut String, d: &Diagnosis, colour: bool, with_advice: bool) -> fmt::Result {
+    let paint = |style: Style, text: &str| {
+        if colour { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.to_owned() }
+    };
+    let status = d.edge_status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
+    let cause = paint(Style::Failure, &format!("{status} {}", d.cause));
+    write!(out, "{}  {cause}  {}", paint(Style::Dim, &clock(d).to_string()), d.certainty)?;
+    for part in [request(d), d.ray.as_deref().map(|ray| format!("ray {}", terminal(ray)))].into_iter().flatten() {
+        write!(out, "  {part}")?;
+    }
+    writeln!(out, "\n{INDENT}{}", place(d))?;
+    for fact in &d.evidence {
+        writeln!(out, "{INDENT}· {}", terminal(fact))?;
+    }
+    if with_advice {
+        writeln!(out, "{INDENT}{}", paint(Style::Advice, &format!("→ {}", terminal(&d.advice))))?;
+    }
+    Ok(())
+}
+
+/// The time of day in UTC, as in the edge's own logs.
+fn clock(d: &Diagnosis) -> impl fmt::Display {
+    jiff::fmt::strtime::format("%H:%M:%S%.3fZ", d.time).unwrap_or_else(|_| d.time.to_string())
+}
+
+fn request(d: &Diagnosis) -> Option<String> {
+    let target = format!("{}{}", d.host.as_deref().unwrap_or(""), d.path.as_deref().unwrap_or(""));
+    match (&d.method, target.is_empty()) {
+        (None, true) => None,
+        (None, false) => Some(terminal(&target).into_owned()),
+        (Some(method), true) => Some(terminal(method).into_owned()),
+        (Some(method), false) => Some(format!("{} {}", terminal(method), terminal(&target))),
+    }
+}
+
+/// Who answered where to whom: `nginx[1234] on :80 ← 173.245.48.10:41234`.
+fn place(d: &Diagnosis) -> String {
+    let mut place = String::new();
+    if let Some(process) = &d.process {
+        place.push_str(&terminal(process));
+        if let Some(pid) = d.pid {
+            // Writing to a string can't fail.
+            let _ = write!(place, "[{pid}]");
+        }
+        if let Some(home) = d.unit.as_ref().or(d.container.as_ref()) {
+            let _ = write!(place, " ({})", terminal(home));
+        }
+        place.push_str(" on ");
+    }
+    let peer = SocketAddr::new(d.peer_addr.to_canonical(), d.peer_port);
+    let _ = write!(place, ":{} ← {peer}", d.local_port);
+    place
+}

@@ -1,0 +1,206 @@
+//! Bounded state between the events and the verdicts. Sans-I/O: takes values and the time, gives values; never blocks.
+
+mod evidence;
+mod processes;
+
+pub use processes::Facts;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use tracer_common::ProcessRecord;
+
+use crate::{
+    decode::Event,
+    diagnose::{self, Diagnosis, End, Evidence, OomScope, Sender, Trigger},
+    edge::EdgeRanges,
+};
+use processes::Processes;
+
+/// How long a verdict waits to see whether the process that was told to stop ends.
+const HOLD: Duration = Duration::from_millis(400);
+/// Verdicts held at once; beyond that the oldest is given at once.
+const MAX_HELD: usize = 4096;
+/// OOM victims whose scope is remembered.
+const MAX_SCOPES: usize = 256;
+
+/// Ties the kernel's clock to the wall clock, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub monotonic_ns: u64,
+    pub wall: jiff::Timestamp,
+    /// Length of a jiffy, nanoseconds.
+    pub tick_ns: u64,
+}
+
+impl Clock {
+    /// Wall-clock time of a moment in kernel time.
+    #[must_use]
+    pub fn at(&self, monotonic_ns: u64) -> jiff::Timestamp {
+        let ago = i64::try_from(self.monotonic_ns.saturating_sub(monotonic_ns)).unwrap_or(i64::MAX);
+        self.wall.checked_sub(jiff::SignedDuration::from_nanos(ago)).unwrap_or(self.wall)
+    }
+}
+
+/// What comes out of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    Failure(Box<Diagnosis>),
+    /// A process that held edge connections ended.
+    ProcessEnd {
+        process: String,
+        how: &'static str,
+    },
+    /// The OOM killer took a process, whichever.
+    OomKill {
+        process: String,
+    },
+}
+
+struct Held {
+    evidence: Evidence,
+    pid: u32,
+    start_ns: u64,
+    until_ns: u64,
+}
+
+/// The state.
+pub struct State {
+    ranges: EdgeRanges,
+    rst_reasons: BTreeMap<u32, String>,
+    seeded_owners: BTreeMap<u64, (u32, String)>,
+    processes: Processes,
+    oom_scopes: VecDeque<(u32, OomScope)>,
+    held: VecDeque<Held>,
+}
+
+impl State {
+    /// `rst_reasons`: the running kernel's names; `seeded_owners`: pid and name by socket inode.
+    #[must_use]
+    pub fn new(
+        ranges: EdgeRanges,
+        rst_reasons: BTreeMap<u32, String>,
+        seeded_owners: BTreeMap<u64, (u32, String)>,
+    ) -> Self {
+        Self {
+            ranges,
+            rst_reasons,
+            seeded_owners,
+            processes: Processes::default(),
+            oom_scopes: VecDeque::new(),
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Puts other ranges in force for naming an edge's range.
+    pub fn set_ranges(&mut self, ranges: EdgeRanges) {
+        self.ranges = ranges;
+    }
+
+    /// Which of these owners (tgid, start) nothing is known of yet.
+    #[must_use]
+    pub fn unknown(&self, owners: &[(u32, u64)]) -> Vec<(u32, u64)> {
+        owners.iter().copied().filter(|owner| !self.processes.knows(*owner)).collect()
+    }
+
+    /// Remembers what /proc says of a process.
+    pub fn learn(&mut self, owner: (u32, u64), facts: Facts) {
+        self.processes.learn(owner, facts);
+    }
+
+    /// Remembers which memory had run out when this process was chosen.
+    pub fn oom_scope(&mut self, pid: u32, scope: OomScope) {
+        if self.oom_scopes.len() == MAX_SCOPES {
+            self.oom_scopes.pop_front();
+        }
+        self.oom_scopes.push_back((pid, scope));
+    }
+
+    /// Takes one event.
+    pub fn handle(&mut self, event: &Event, clock: &Clock) -> Vec<Output> {
+        match event {
+            Event::Conn(record) => {
+                let evidence = self.evidence(record, clock);
+                self.conclude(evidence, record.conn.closer.tgid, record.conn.closer.start_ns, clock)
+            }
+            Event::Refused(record) => self.verdict(&evidence::refused(record, &self.rst_reasons, clock)),
+            Event::Process(record) => self.process_end(record, clock),
+            Event::Oom(record) => {
+                let name = evidence::name(&record.comm);
+                let name = if name.is_empty() { self.processes.name(record.tgid) } else { Some(name) };
+                vec![Output::OomKill { process: name.unwrap_or_else(|| "unknown".to_owned()) }]
+            }
+        }
+    }
+
+    /// When [`State::expire`] has something to do, kernel time.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.held.front().map(|held| held.until_ns)
+    }
+
+    /// Gives the verdicts that have waited long enough.
+    pub fn expire(&mut self, now_ns: u64) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some(held) = self.held.pop_front_if(|held| held.until_ns <= now_ns) {
+            outputs.extend(self.verdict(&held.evidence));
+        }
+        outputs
+    }
+
+    /// Gives every verdict that still waits.
+    pub fn flush(&mut self) -> Vec<Output> {
+        self.expire(u64::MAX)
+    }
+
+    fn conclude(&mut self, evidence: Evidence, pid: u32, start_ns: u64, clock: &Clock) -> Vec<Output> {
+        if !may_be_stopping(&evidence) {
+            return self.verdict(&evidence);
+        }
+        let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
+        self.held.push_back(Held { evidence, pid, start_ns, until_ns: clock.monotonic_ns.saturating_add(hold) });
+        if self.held.len() <= MAX_HELD {
+            return Vec::new();
+        }
+        self.held.pop_front().map_or_else(Vec::new, |oldest| self.verdict(&oldest.evidence))
+    }
+
+    fn verdict(&self, evidence: &Evidence) -> Vec<Output> {
+        let Some(mut diagnosis) = diagnose::diagnose(evidence) else { return Vec::new() };
+        diagnosis.edge_range = self.ranges.range_of(diagnosis.peer_addr).map(|range| range.to_string());
+        vec![Output::Failure(Box::new(diagnosis))]
+    }
+
+    fn process_end(&mut self, record: &ProcessRecord, clock: &Clock) -> Vec<Output> {
+        let (end, signal) = evidence::end_of(record, clock);
+        let how = diagnose::classify_end(end, record.task.oom != 0, signal.as_ref());
+        let mut outputs = vec![Output::ProcessEnd { process: evidence::name(&record.task.comm), how }];
+        let mut waiting = VecDeque::with_capacity(self.held.len());
+        for mut held in std::mem::take(&mut self.held) {
+            if (held.pid, held.start_ns) == (record.task.tgid, record.task.start_ns) {
+                held.evidence.end = End::EndedAfter;
+                outputs.extend(self.verdict(&held.evidence));
+            } else {
+                waiting.push_back(held);
+            }
+        }
+        self.held = waiting;
+        outputs
+    }
+}
+
+/// Whether the process that closed the connection had been told to stop, and may be about to.
+fn may_be_stopping(evidence: &Evidence) -> bool {
+    evidence.end == End::Running
+        && matches!(evidence.trigger, Trigger::Fin | Trigger::Rst)
+        && evidence
+            .signal
+            .as_ref()
+            .is_some_and(|signal| !matches!(signal.sender, Sender::Own | Sender::Kernel))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! The agent under test: `tracer run` as a child process, asked over HTTP and read from its events file.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use xtask::lab::{procs, wait};
+
+use crate::metrics::Metrics;
+
+/// The binary under test.
+pub(crate) const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+/// Loading and attaching may take so long (a debug build on a busy machine).
+const READY: Duration = Duration::from_secs(15);
+/// The contract's limit for the way out.
+const END: Duration = Duration::from_secs(2);
+
+/// A running agent with a folder of its own; killed when it goes out of scope.
+pub(crate) struct Agent {
+    child: Child,
+    listen: SocketAddr,
+    dir: PathBuf,
+}
+
+impl Agent {
+    /// Starts `tracer run` with more arguments, and waits until it is ready.
+    pub(crate) fn start(more: &[&str]) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tracer-kernel-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir(&dir)?;
+        let listen = free_address()?;
+        let log = File::create(dir.join("log"))?;
+        let child = run_command(listen)
+            .arg("--events")
+            .arg(dir.join("events"))
+            .args(more)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {TRACER}"))?;
+        let mut agent = Self { child, listen, dir };
+        let ready = agent.wait_ready();
+        ready.with_context(|| format!("starting the agent: {}", agent.log()))?;
+        Ok(agent)
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        wait::until("/-/ready to say 200", READY, || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the agent ended ({status})");
+            }
+            Ok(self.http("/-/ready").is_ok_and(|(status, _)| status == 200).then_some(()))
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// The records that it has written so far.
+    pub(crate) fn events(&self) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(self.dir.join("events")).unwrap_or_default();
+        // The last line may still be on its way.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).with_context(|| format!("a record that is not JSON: {line}"))).collect()
+    }
+
+    /// What it counts.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        let (status, body) = self.http("/metrics")?;
+        ensure!(status == 200, "/metrics says {status}");
+        Metrics::parse(&body)
+    }
+
+    /// GET: the status and the body.
+    pub(crate) fn http(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(self.listen)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        // HTTP/1.0: the body ends with the connection.
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let (head, body) = text.split_once("\r\n\r\n").context("an HTTP answer without a header section")?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Ok((status.context("an HTTP answer without a status")?, body.to_owned()))
+    }
+
+    /// Sends SIGTERM and waits for the end, which must come within the contract's limit and with status 0.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let status = self.end(Signal::TERM)?;
+        ensure!(status.success(), "SIGTERM ended the agent with {status}: {}", self.log());
+        ensure!(start.elapsed() <= END, "the agent took {:?} to end", start.elapsed());
+        Ok(())
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
+        procs::signal(self.child.id(), signal);
+        wait::until("the agent to end", END * 2, || Ok(self.child.try_wait()?)).with_context(|| self.log())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// `tracer run --listen …` with nothing of the caller's environment that could configure it.
+pub(crate) fn run_command(listen: SocketAddr) -> Command {
+    let mut command = Command::new(TRACER);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TRACER_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+    command.args(["run", "--listen", &listen.to_string()]);
+    command
+}
+
+/// A loopback address that nobody listens on.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,149 @@
+//! What is no failure must leave no record.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rustix::process::Signal;
+use xtask::lab::origin::{Mode, Spec};
+use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, Nginx, NginxOptions, STRANGER, Seen};
+
+use super::{LIMIT, answered, saw, successor, worker};
+use crate::agent::Agent;
+use crate::runner::{Case, cases};
+use crate::want::check;
+
+pub(super) fn cases() -> Vec<Case> {
+    cases![
+        sound_nginx_traffic_is_silent_and_counted,
+        an_edge_that_leaves_first_is_silent,
+        strangers_are_silent,
+        health_checks_are_silent,
+        idle_connections_of_a_dead_worker_are_silent,
+        an_nginx_reload_is_silent,
+    ]
+}
+
+const NGINX: &str = "server { listen 80; listen [::]:80; keepalive_timeout 300ms;
+    location / { return 200 ok; } location /gone { return 404; } location /broken { return 500; } location /none { return 204; } }";
+
+fn nginx(lab: &Lab) -> Result<Nginx> {
+    Nginx::start(lab, &NginxOptions { http: NGINX, ports: &[80], workers: 2, ..NginxOptions::default() })
+}
+
+fn sound_nginx_traffic_is_silent_and_counted() -> Result<()> {
+    const EACH: u64 = 30;
+    let lab = Lab::new()?;
+    let _nginx = nginx(&lab)?;
+    let mut agent = Agent::start(&[])?;
+    let mut kept = lab.connect(EDGE_B, 80)?;
+    for _ in 0..EACH {
+        saw(kept.request("/")?, &[Seen::Complete(200)])?;
+        saw(lab.get(EDGE_A, 80, "/gone")?, &[Seen::Complete(404)])?;
+        saw(lab.get(EDGE_A, 80, "/broken")?, &[Seen::Complete(500)])?;
+        saw(lab.get(EDGE_V6, 80, "/none")?, &[Seen::Complete(204)])?;
+    }
+    // nginx leaves the idle connection, and nothing was asked on it: no failure.
+    ensure!(kept.wait_end(LIMIT)? == End::Fin, "nginx keeps the idle connection");
+    let metrics = agent.metrics()?;
+    let exchanges = metrics.count("tracer_exchanges_total", &[("port", "80")]);
+    ensure!(exchanges == 4 * EACH, "{exchanges} exchanges counted, {} were made", 4 * EACH);
+    for (family, made) in [("ipv4", 2 * EACH + 1), ("ipv6", EACH)] {
+        let counted = metrics.count("tracer_connections_total", &[("port", "80"), ("family", family)]);
+        ensure!(counted == made, "{counted} connections over {family} counted, {made} were made");
+    }
+    check(&mut agent, &lab, &[])
+}
+
+fn an_edge_that_leaves_first_is_silent() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    for _ in 0..3 {
+        // Half-closed and then answered; abandoned by FIN and by RST before the answer; cut by the edge in mid-body.
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        conn.send("/slow?ms=50")?;
+        conn.half_close()?;
+        saw(conn.answer()?, &[Seen::Complete(200)])?;
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        conn.send("/empty?after=50")?;
+        conn.half_close()?;
+        saw(conn.answer()?, &[Seen::Empty])?;
+        let mut conn = lab.connect(EDGE_B, 80)?;
+        conn.send("/slow?ms=50")?;
+        conn.abort()?;
+        let mut conn = lab.connect(EDGE_B, 80)?;
+        conn.send("/partial")?;
+        conn.wait_first_byte()?;
+        conn.abort()?;
+    }
+    // The abandoned answers go out while this one waits.
+    saw(lab.get(EDGE_C, 80, "/slow?ms=150")?, &[Seen::Complete(200)])?;
+    drop(origin);
+    check(&mut agent, &lab, &[])
+}
+
+fn strangers_are_silent() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    saw(lab.get(STRANGER, 80, "/ok")?, &[Seen::Complete(200)])?;
+    saw(lab.get(STRANGER, 80, "/empty")?, &[Seen::Empty])?;
+    saw(lab.get(STRANGER, 80, "/linger")?, &[Seen::Reset])?;
+    saw(lab.get(STRANGER, 81, "/")?, &[Seen::Refused])?;
+    let old = worker(&origin)?;
+    saw(lab.get(STRANGER, 80, "/segv")?, &[Seen::Empty])?;
+    successor(&origin, old)?;
+    let metrics = agent.metrics()?;
+    ensure!(metrics.count("tracer_connections_total", &[]) == 0, "a stranger's connection was counted");
+    check(&mut agent, &lab, &[])
+}
+
+fn health_checks_are_silent() -> Result<()> {
+    let lab = Lab::new()?;
+    let _http = lab.start_origin(&Spec::new(80), None)?;
+    let _close = lab.start_origin(&Spec::new(81).mode(Mode::Close), None)?;
+    let mut agent = Agent::start(&[])?;
+    for _ in 0..5 {
+        // Connect and leave, by FIN and by RST, without a byte; and leave after the origin did.
+        drop(lab.connect(EDGE_A, 80)?);
+        lab.connect(EDGE_B, 80)?.abort()?;
+        ensure!(lab.connect(EDGE_A, 81)?.wait_end(LIMIT)? == End::Fin, "the origin keeps the connection");
+    }
+    check(&mut agent, &lab, &[])
+}
+
+fn idle_connections_of_a_dead_worker_are_silent() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    let mut idle = lab.connect(EDGE_A, 80)?;
+    answered(&mut idle)?;
+    let unused = lab.connect(EDGE_B, 80)?;
+    // The worker has accepted the unused one as soon as it has answered a later one.
+    answered(&mut lab.connect(EDGE_A, 80)?)?;
+    let old = worker(&origin)?;
+    saw(lab.get(STRANGER, 80, "/segv")?, &[Seen::Empty])?;
+    successor(&origin, old)?;
+    for conn in [&idle, &unused] {
+        ensure!(conn.wait_end(LIMIT)? == End::Fin, "the dead worker's connection is open");
+    }
+    check(&mut agent, &lab, &[])
+}
+
+fn an_nginx_reload_is_silent() -> Result<()> {
+    let lab = Lab::new()?;
+    let nginx = nginx(&lab)?;
+    let mut agent = Agent::start(&[])?;
+    for _ in 0..2 {
+        let before = nginx.workers();
+        nginx.signal(Signal::HUP);
+        let deadline = std::time::Instant::now() + LIMIT;
+        // One connection per request, as new ones must find a worker at any moment.
+        while nginx.workers().iter().any(|pid| before.contains(pid)) {
+            saw(lab.get(EDGE_A, 80, "/")?, &[Seen::Complete(200)])?;
+            ensure!(std::time::Instant::now() < deadline, "nginx keeps its old workers");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    check(&mut agent, &lab, &[])
+}

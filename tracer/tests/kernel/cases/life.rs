@@ -1,0 +1,88 @@
+//! The agent's own life: a second one, its end by signals, its start in the middle of an incident.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use xtask::lab::origin::Spec;
+use xtask::lab::{EDGE_A, EDGE_B, Lab, Seen, procs, wait};
+
+use super::{LIMIT, ORIGIN, answered, saw, worker};
+use crate::agent::{Agent, run_command};
+use crate::runner::{Case, cases};
+use crate::want::{Want, check};
+
+pub(super) fn cases() -> Vec<Case> {
+    cases![
+        sigterm_ends_with_zero_within_two_seconds,
+        sigint_ends_with_zero,
+        sigkill_leaves_no_program_in_the_kernel,
+        a_second_agent_on_the_same_port_says_so,
+        started_mid_incident_it_knows_the_open_connections,
+    ]
+}
+
+fn sigterm_ends_with_zero_within_two_seconds() -> Result<()> {
+    let before = programs()?;
+    Agent::start(&[])?.stop()?;
+    gone(&before)
+}
+
+fn sigint_ends_with_zero() -> Result<()> {
+    let status = Agent::start(&[])?.end(Signal::INT)?;
+    ensure!(status.success(), "SIGINT ended the agent with {status}");
+    Ok(())
+}
+
+fn sigkill_leaves_no_program_in_the_kernel() -> Result<()> {
+    let before = programs()?;
+    let mut agent = Agent::start(&[])?;
+    ensure!(!programs()?.is_subset(&before), "the agent is ready without a program in the kernel");
+    agent.end(Signal::KILL)?;
+    gone(&before)
+}
+
+fn a_second_agent_on_the_same_port_says_so() -> Result<()> {
+    let first = Agent::start(&[])?;
+    let before = programs()?;
+    let mut second = run_command(first.listen()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let status = wait::until("the second agent to end", LIMIT, || Ok(second.try_wait()?));
+    let _ = second.kill();
+    let log = second.wait_with_output()?.stderr;
+    let log = String::from_utf8_lossy(&log);
+    let code = status?.code().context("the second agent was killed")?;
+    ensure!(code == 1, "the second agent ended with {code}: {log}");
+    ensure!(log.contains(&first.listen().to_string()), "the message does not name the address: {log}");
+    ensure!(first.http("/-/ready")?.0 == 200, "the first agent is not ready any more");
+    gone(&before)
+}
+
+fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let pid = worker(&origin)?;
+    let [mut used, mut waiting, mut idle] = [lab.connect(EDGE_A, 80)?, lab.connect(EDGE_B, 80)?, lab.connect(EDGE_A, 80)?];
+    for conn in [&mut used, &mut waiting, &mut idle] {
+        answered(conn)?;
+    }
+    waiting.send("/hang")?;
+    let mut agent = Agent::start(&[])?;
+    answered(&mut used)?;
+    used.send("/hang")?;
+    procs::signal(pid, Signal::KILL);
+    let wants = [used.answer()?, waiting.answer()?]
+        .map(|exchange| Ok(Want::new(&saw(exchange, &[Seen::Empty])?, "process_killed", 520, "fin_no_response").process(ORIGIN, pid)));
+    let wants: Vec<Want> = wants.into_iter().collect::<Result<_>>()?;
+    check(&mut agent, &lab, &wants)
+}
+
+/// The ids of the BPF programs in the kernel.
+fn programs() -> Result<BTreeSet<u32>> {
+    aya::programs::loaded_programs().map(|info| Ok(info?.id())).collect()
+}
+
+/// Waits until no program is there that was not there before; the kernel frees them a little after the last reference.
+fn gone(before: &BTreeSet<u32>) -> Result<()> {
+    wait::until("the agent's programs to leave the kernel", LIMIT, || Ok(programs()?.is_subset(before).then_some(())))
+}

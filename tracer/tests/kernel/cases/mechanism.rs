@@ -1,0 +1,204 @@
+//! Connections that the living origin ended: one case for each mechanism.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use xtask::lab::origin::{Mode, Spec};
+use xtask::lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Exchange, Lab, Nginx, NginxOptions, Seen};
+
+use super::{LIMIT, ORIGIN, answered, saw, worker};
+use crate::agent::Agent;
+use crate::runner::{Case, cases};
+use crate::want::{Want, check};
+
+pub(super) fn cases() -> Vec<Case> {
+    cases![
+        empty_reply,
+        empty_reply_on_a_kept_alive_connection,
+        empty_reply_by_nginx,
+        closed_unread,
+        closed_before_request,
+        app_reset,
+        listener_closed,
+        keepalive_race,
+        keepalive_race_in_which_fin_and_request_cross,
+        port_closed,
+        over_ipv6_as_over_ipv4,
+    ]
+}
+
+const LOST: &[Seen] = &[Seen::Empty, Seen::Reset];
+
+fn empty_reply() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for (from, path) in [(EDGE_A, "/empty"), (EDGE_B, "/empty?after=20"), (EDGE_C, "/shutdown")] {
+        let exchange = saw(lab.get(from, 80, path)?, &[Seen::Empty])?;
+        wants.push(empty(&exchange, worker(&origin)?).with("bytes_sent", 0).with("reused", false));
+    }
+    check(&mut agent, &lab, &wants)
+}
+
+fn empty(exchange: &Exchange, pid: u32) -> Want {
+    Want::new(exchange, "empty_reply", 520, "fin_no_response").process(ORIGIN, pid)
+}
+
+fn empty_reply_on_a_kept_alive_connection() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    answered(&mut conn)?;
+    let exchange = saw(conn.request("/empty")?, &[Seen::Empty])?;
+    let want = empty(&exchange, worker(&origin)?).with("reused", true).with("exchanges", 3);
+    check(&mut agent, &lab, &[want])
+}
+
+fn empty_reply_by_nginx() -> Result<()> {
+    let lab = Lab::new()?;
+    let http = "server { listen 80; location / { return 200 ok; } location /no { return 444; } }";
+    let nginx = Nginx::start(&lab, &NginxOptions { http, ports: &[80], workers: 1, ..NginxOptions::default() })?;
+    let mut agent = Agent::start(&[])?;
+    saw(lab.get(EDGE_A, 80, "/")?, &[Seen::Complete(200)])?;
+    let exchange = saw(lab.get(EDGE_A, 80, "/no")?, &[Seen::Empty])?;
+    let want = Want::new(&exchange, "empty_reply", 520, "fin_no_response").process("nginx", worker(&nginx)?);
+    check(&mut agent, &lab, &[want])
+}
+
+fn closed_unread() -> Result<()> {
+    let lab = Lab::new()?;
+    let at_accept = lab.start_origin(&Spec::new(81).mode(Mode::CloseUnread), None)?;
+    let after_head = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    let whole = saw(lab.get(EDGE_A, 81, "/")?, &[Seen::Reset])?;
+    let mut conn = lab.connect(EDGE_B, 80)?;
+    conn.send_with("POST", "/unread", "Content-Length: 5000\r\n", &[b'u'; 5000])?;
+    let body = saw(conn.answer()?, &[Seen::Reset])?;
+    let want = |exchange: &Exchange, pid| {
+        Want::new(exchange, "closed_unread", 520, "rst_no_response").process(ORIGIN, pid).with("reset_by", "origin")
+    };
+    check(&mut agent, &lab, &[want(&whole, worker(&at_accept)?), want(&body, worker(&after_head)?)])
+}
+
+fn closed_before_request() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80).mode(Mode::Close), None)?;
+    let mut agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for from in [EDGE_A, EDGE_B] {
+        let exchange = late(lab.connect(from, 80)?, "/")?;
+        wants.push(
+            Want::new(&exchange, "closed_before_request", 520, "fin_before_request").process(ORIGIN, worker(&origin)?).with("reused", false),
+        );
+    }
+    check(&mut agent, &lab, &wants)
+}
+
+/// Sends a request once the origin's FIN is there.
+fn late(mut conn: Conn, path: &str) -> Result<Exchange> {
+    ensure!(conn.wait_end(LIMIT)? == End::Fin, "the origin keeps the connection");
+    saw(conn.request(path)?, LOST)
+}
+
+fn app_reset() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::start(&[])?;
+    let first = saw(lab.get(EDGE_A, 80, "/linger")?, &[Seen::Reset])?;
+    let mut conn = lab.connect(EDGE_B, 80)?;
+    answered(&mut conn)?;
+    let second = saw(conn.request("/linger")?, &[Seen::Reset])?;
+    let pid = worker(&origin)?;
+    let want = |exchange: &Exchange| {
+        Want::new(exchange, "app_reset", 520, "rst_no_response").process(ORIGIN, pid).with("reset_by", "origin")
+    };
+    check(&mut agent, &lab, &[want(&first).with("reused", false), want(&second).with("reused", true)])
+}
+
+fn listener_closed() -> Result<()> {
+    let lab = Lab::new()?;
+    let spec = Spec::new(80).mode(Mode::LetGo).workers(0).idle(Duration::from_millis(300));
+    let origin = lab.start_origin(&spec, None)?;
+    let mut agent = Agent::start(&[])?;
+    let mut conns = [EDGE_A, EDGE_B, EDGE_C].map(|from| lab.connect(from, 80));
+    for conn in conns.iter_mut().flatten() {
+        conn.send("/")?;
+    }
+    let mut wants = Vec::new();
+    for conn in conns {
+        let exchange = saw(conn?.answer()?, &[Seen::Reset])?;
+        wants.push(Want::new(&exchange, "listener_closed", 520, "rst_no_response").process(ORIGIN, origin.pid()));
+    }
+    check(&mut agent, &lab, &wants)
+}
+
+fn keepalive_race() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80).idle(Duration::from_millis(200)), None)?;
+    let http = "server { listen 81; keepalive_timeout 200ms; location / { return 200 ok; } }";
+    let nginx = Nginx::start(&lab, &NginxOptions { http, ports: &[81], workers: 1, ..NginxOptions::default() })?;
+    let mut agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for (port, process, name) in [(80, &origin, ORIGIN), (81, &*nginx, "nginx")] {
+        let mut conn = lab.connect(EDGE_A, port)?;
+        answered(&mut conn)?;
+        let exchange = late(conn, "/ok")?;
+        wants.push(race(&exchange, name, worker(process)?));
+    }
+    check(&mut agent, &lab, &wants)
+}
+
+fn race(exchange: &Exchange, process: &str, pid: u32) -> Want {
+    Want::new(exchange, "keepalive_race", 520, "fin_before_request").process(process, pid).with("reused", true)
+}
+
+fn keepalive_race_in_which_fin_and_request_cross() -> Result<()> {
+    let lab = Lab::new()?;
+    // The edge never gets the FIN, so that its request is as one that was on its way already.
+    let rules = "add table inet lab\nadd chain inet lab in { type filter hook input priority 0; }\n\
+                 add rule inet lab in tcp sport 80 tcp flags & fin == fin drop\n";
+    lab.edge().run("nft", &["-f", "-"], rules)?;
+    let origin = lab.start_origin(&Spec::new(80).idle(Duration::from_millis(200)), None)?;
+    let mut agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    ensure!(conn.wait_end(Duration::from_millis(400))? == End::Open, "the FIN got through");
+    let exchange = saw(conn.request("/ok")?, &[Seen::Reset])?;
+    check(&mut agent, &lab, &[race(&exchange, ORIGIN, worker(&origin)?)])
+}
+
+fn port_closed() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for from in [EDGE_A, EDGE_B, EDGE_V6] {
+        wants.push(Want::new(&saw(lab.get(from, 80, "/")?, &[Seen::Refused])?, "port_closed", 521, "refused"));
+    }
+    // A server that was there and is gone.
+    let origin = lab.start_origin(&Spec::new(81), None)?;
+    saw(lab.get(EDGE_A, 81, "/ok")?, &[Seen::Complete(200)])?;
+    drop(origin);
+    wants.push(Want::new(&saw(lab.get(EDGE_A, 81, "/ok")?, &[Seen::Refused])?, "port_closed", 521, "refused"));
+    check(&mut agent, &lab, &wants)
+}
+
+fn over_ipv6_as_over_ipv4() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80).idle(Duration::from_millis(200)), None)?;
+    let mut agent = Agent::start(&[])?;
+    let pid = worker(&origin)?;
+    let closed = saw(lab.get(EDGE_V6, 80, "/empty")?, &[Seen::Empty])?;
+    let reset = saw(lab.get(EDGE_V6, 80, "/linger")?, &[Seen::Reset])?;
+    let mut conn = lab.connect(EDGE_V6, 80)?;
+    answered(&mut conn)?;
+    let raced = late(conn, "/ok")?;
+    let wants = [
+        empty(&closed, pid).with("edge_range", "2606:4700::/32"),
+        Want::new(&reset, "app_reset", 520, "rst_no_response").process(ORIGIN, pid),
+        race(&raced, ORIGIN, pid),
+    ];
+    check(&mut agent, &lab, &wants)
+}

@@ -1,0 +1,44 @@
+//! The cases, by what they are about.
+
+mod healthy;
+mod lab;
+mod life;
+mod mechanism;
+mod process;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use xtask::lab::{Conn, Exchange, Process, Seen, wait};
+
+use crate::runner::Case;
+
+/// Every case, in the order of running.
+pub(crate) fn all() -> Vec<Case> {
+    [lab::cases(), life::cases(), healthy::cases(), mechanism::cases(), process::cases()].concat()
+}
+
+/// The lab origin's name.
+const ORIGIN: &str = "lab-origin";
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The edge must have seen this; a case whose failure did not happen says nothing about the agent.
+fn saw(exchange: Exchange, outcomes: &[Seen]) -> Result<Exchange> {
+    ensure!(outcomes.contains(&exchange.seen), "the edge saw {:?}, staged was {outcomes:?}", exchange.seen);
+    Ok(exchange)
+}
+
+/// One answered request on an open connection.
+fn answered(conn: &mut Conn) -> Result<()> {
+    saw(conn.request("/ok")?, &[Seen::Complete(200)]).map(|_| ())
+}
+
+/// The only worker.
+fn worker(origin: &Process) -> Result<u32> {
+    Ok(origin.wait_workers(1, LIMIT)?[0])
+}
+
+/// The worker that took the place of `old`.
+fn successor(origin: &Process, old: u32) -> Result<u32> {
+    wait::until("a new worker", LIMIT, || Ok(origin.workers().first().copied().filter(|&pid| pid != old)))
+}

@@ -1,0 +1,23 @@
+//! Kernel tests: the real binary, a real kernel, real traffic between two network namespaces. Root only.
+//!
+//! A case stages failures in a [`xtask::lab::Lab`], says which records must come of them, and nothing else may come.
+
+mod agent;
+mod cases;
+mod metrics;
+mod runner;
+mod want;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The lab's origin is this executable, started again.
+    match xtask::lab::origin::main_if_asked() {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+        None => runner::run(&cases::all()),
+    }
+}

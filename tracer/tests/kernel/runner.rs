@@ -1,0 +1,74 @@
+//! Runs the cases one after the other (a tracer sees the whole host, so that two at a time would see each other).
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+
+/// `required`: not being root is a failure; `skip`: run nothing; unset: run if root.
+const SWITCH: &str = "TRACER_KERNEL_TESTS";
+
+/// A test: its name and what it does.
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn() -> Result<()>,
+}
+
+/// Makes cases of functions, named after them.
+macro_rules! cases {
+    ($($function:ident),+ $(,)?) => {
+        vec![$($crate::runner::Case { name: stringify!($function), run: $function }),+]
+    };
+}
+pub(crate) use cases;
+
+/// Runs the cases that the command line names, all by default, in libtest's manner.
+pub(crate) fn run(cases: &[Case]) -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let chosen: Vec<&Case> =
+        cases.iter().filter(|case| filters.is_empty() || filters.iter().any(|part| case.name.contains(part.as_str()))).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        chosen.iter().for_each(|case| println!("{}: test", case.name));
+        return ExitCode::SUCCESS;
+    }
+    let left_out = cases.len() - chosen.len();
+    let switch = std::env::var(SWITCH).unwrap_or_default();
+    let root = rustix::process::geteuid().is_root();
+    if switch == "skip" || (!root && switch != "required") {
+        let why = if root { "TRACER_KERNEL_TESTS=skip" } else { "they need root" };
+        println!("kernel tests skipped: {why}");
+        return close(0, 0, chosen.len(), left_out);
+    }
+    if !root {
+        eprintln!("kernel tests are required, and need root: run as root");
+        return close(0, chosen.len(), 0, left_out);
+    }
+    println!("\nrunning {} tests", chosen.len());
+    let failures: Vec<(&str, anyhow::Error)> = chosen.iter().filter_map(|case| attempt(case)).collect();
+    for (name, error) in &failures {
+        println!("\n---- {name} ----\n{error:?}");
+    }
+    close(chosen.len() - failures.len(), failures.len(), 0, left_out)
+}
+
+fn attempt(case: &Case) -> Option<(&'static str, anyhow::Error)> {
+    let start = Instant::now();
+    let outcome = catch_unwind(case.run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        Err(anyhow!("panicked: {}", text.unwrap_or("no message")))
+    });
+    let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("test {} ... {verdict} ({:.1} s)", case.name, start.elapsed().as_secs_f64());
+    outcome.err().map(|error| (case.name, error))
+}
+
+fn close(passed: usize, failed: usize, ignored: usize, left_out: usize) -> ExitCode {
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; {left_out} filtered out"
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

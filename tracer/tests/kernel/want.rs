@@ -1,0 +1,138 @@
+//! The records that a case wants, and the comparison with those that came.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Map, Value};
+use xtask::lab::{EDGE_C, Exchange, Lab, Seen, wait};
+
+use crate::agent::Agent;
+
+/// How long a record may take.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
+/// A port on which no case listens: its refusal, staged last, shows that all before it has been dealt with.
+const FENCE: u16 = 9;
+
+/// One record that must come: the cause and the values of its fields.
+pub(crate) struct Want {
+    cause: &'static str,
+    fields: Map<String, Value>,
+}
+
+impl Want {
+    /// A failure seen by the edge, told under this cause, with this status (`null`: no 52x) and this symptom.
+    pub(crate) fn new(exchange: &Exchange, cause: &'static str, edge_status: impl Into<Value>, symptom: &str) -> Self {
+        let mut want = Self { cause, fields: Map::new() };
+        want.set("cause", cause);
+        want.set("edge_status", edge_status);
+        want.set("symptom", symptom);
+        want.set("peer_addr", exchange.from.ip().to_string());
+        want.set("peer_port", exchange.from.port());
+        want.set("local_addr", exchange.to.ip().to_string());
+        want.set("local_port", exchange.to.port());
+        want
+    }
+
+    /// The socket's owner must be named so.
+    pub(crate) fn process(self, name: &str, pid: u32) -> Self {
+        self.with("process", name).with("pid", pid)
+    }
+
+    /// A field must have this value.
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.set(field, value);
+        self
+    }
+
+    fn set(&mut self, field: &str, value: impl Into<Value>) {
+        self.fields.insert(field.to_owned(), value.into());
+    }
+
+    /// Which fields of the record are not as wanted.
+    fn differences(&self, record: &Value) -> Vec<String> {
+        let wrong = self.fields.iter().filter(|(field, value)| record.get(field.as_str()).unwrap_or(&Value::Null) != *value);
+        wrong.map(|(field, value)| format!("{field} is {}, wanted {value}", record[field])).collect()
+    }
+
+    fn is_of(&self, record: &Value) -> bool {
+        ["peer_addr", "peer_port", "local_port"].iter().all(|&field| record[field] == self.fields[field])
+    }
+}
+
+/// Waits for the records, makes sure that none came beside them, that the counters agree and that the agent ends well.
+pub(crate) fn check(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
+    let outcome = compare(agent, lab, wants);
+    outcome.with_context(|| format!("what the agent logged:\n{}", agent.log()))
+}
+
+fn compare(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
+    let came = wait::until("the records", TOLD_WITHIN, || {
+        let records = own_records(agent, lab)?;
+        Ok((records.len() >= wants.len()).then_some(records))
+    });
+    if let Err(error) = came {
+        bail!("{error}: wanted {}, came:{}", wants.len(), show(&own_records(agent, lab)?));
+    }
+    let fence = lab.get(EDGE_C, FENCE, "/")?;
+    ensure!(fence.seen == Seen::Refused, "somebody listens on port {FENCE}: {:?}", fence.seen);
+    let fence = Want::new(&fence, "port_closed", 521, "refused");
+    wait::until_true("the closed port's record", TOLD_WITHIN, || {
+        own_records(agent, lab).is_ok_and(|records| records.iter().any(|record| fence.is_of(record)))
+    })?;
+    let all: Vec<&Want> = wants.iter().chain([&fence]).collect();
+    check_counters(agent, &all)?;
+    agent.stop()?;
+    // The way out flushes what was still open to judgement, so that now is the time to look for what should not be there.
+    check_records(&all, &own_records(agent, lab)?)
+}
+
+fn check_records(wants: &[&Want], records: &[Value]) -> Result<()> {
+    let mut left: Vec<&Value> = records.iter().collect();
+    for want in wants {
+        let Some(at) = left.iter().position(|record| want.is_of(record)) else {
+            bail!("no record of {} ({:?}) among:{}", want.cause, want.fields, show(records));
+        };
+        let record = left.remove(at);
+        let differences = want.differences(record);
+        ensure!(differences.is_empty(), "{}: {}; the record: {record}", want.cause, differences.join("; "));
+        check_form(record)?;
+    }
+    ensure!(left.is_empty(), "records of what is no failure:{}", left.iter().map(|record| format!("\n{record}")).collect::<String>());
+    Ok(())
+}
+
+/// What every record must have.
+fn check_form(record: &Value) -> Result<()> {
+    ensure!(record["schema"] == 1, "no schema: {record}");
+    ensure!(record["certainty"] == "certain" || record["certainty"] == "likely", "the certainty: {record}");
+    ensure!(record["time"].as_str().is_some_and(|time| time.ends_with('Z')), "the time: {record}");
+    ensure!(record["evidence"].as_array().is_some_and(|evidence| !evidence.is_empty()), "no evidence: {record}");
+    ensure!(record["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "no advice: {record}");
+    Ok(())
+}
+
+fn check_counters(agent: &Agent, wants: &[&Want]) -> Result<()> {
+    let metrics = agent.metrics()?;
+    ensure!(metrics.count("tracer_events_lost_total", &[]) == 0, "events were lost");
+    let total = metrics.count("tracer_failures_total", &[]);
+    ensure!(total == wants.len() as u64, "tracer_failures_total is {total}, wanted {}", wants.len());
+    for want in wants {
+        let status = want.fields["edge_status"].as_u64().map_or("none".to_owned(), |status| status.to_string());
+        let same = |other: &&&Want| other.cause == want.cause && other.fields["edge_status"] == want.fields["edge_status"];
+        let wanted = wants.iter().filter(same).count() as u64;
+        let counted = metrics.count("tracer_failures_total", &[("cause", want.cause), ("edge_status", &status)]);
+        ensure!(counted == wanted, "tracer_failures_total of {} {status} is {counted}, wanted {wanted}", want.cause);
+    }
+    Ok(())
+}
+
+/// The records of this lab: the agent sees the whole host.
+fn own_records(agent: &Agent, lab: &Lab) -> Result<Vec<Value>> {
+    let mut records = agent.events()?;
+    records.retain(|record| record["netns"].as_u64().is_none_or(|netns| netns == lab.origin().inode()));
+    Ok(records)
+}
+
+fn show(records: &[Value]) -> String {
+    records.iter().map(|record| format!("\n{record}")).collect()
+}

@@ -1,0 +1,98 @@
+//! What the origin does with a request, by its path. `?sent=1` sends half a response first; `?after=MS` waits before it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::fault;
+use super::request::Request;
+use super::supervisor::STUCK;
+use crate::lab::wait;
+
+/// The body of a good answer, and twice the length that a cut one sends.
+const BODY: [u8; 2000] = [b'x'; 2000];
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    KeepAlive,
+    Close,
+    Abort,
+}
+
+/// Answers one request, or fails as its path says.
+pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After> {
+    if request.path != "/unread" {
+        let mut body = vec![0; request.content_length];
+        stream.read_exact(&mut body).context("reading a request body")?;
+    }
+    if request.number("sent").is_some() {
+        half(stream)?;
+    }
+    if let Some(ms) = request.number("after") {
+        std::thread::sleep(Duration::from_millis(ms));
+    }
+    match request.path.as_str() {
+        "/ok" => ok(stream),
+        "/slow" => {
+            std::thread::sleep(Duration::from_millis(request.number("ms").unwrap_or(1000)));
+            ok(stream)
+        }
+        "/empty" => Ok(After::Close),
+        "/shutdown" => {
+            // The FIN goes out here; the descriptor is closed only when the peer has left.
+            stream.shutdown(Shutdown::Write)?;
+            let _ = stream.read(&mut [0]);
+            Ok(After::Close)
+        }
+        "/linger" => Ok(After::Abort),
+        "/unread" => unread(stream),
+        "/partial" => {
+            half(stream)?;
+            hang()
+        }
+        "/hang" => hang(),
+        "/stuck" => {
+            println!("{STUCK}");
+            hang()
+        }
+        "/exit" => fault::exit(request.number("code").unwrap_or(1)),
+        "/abort" => fault::abort(),
+        "/segv" => fault::segv(),
+        "/self-kill" => fault::self_kill(),
+        "/oom" => fault::eat_memory(),
+        other => bail!("no behaviour {other}"),
+    }
+}
+
+fn head(stream: &mut TcpStream) -> Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", BODY.len());
+    Ok(stream.write_all(head.as_bytes())?)
+}
+
+fn ok(stream: &mut TcpStream) -> Result<After> {
+    head(stream)?;
+    stream.write_all(&BODY)?;
+    Ok(After::KeepAlive)
+}
+
+fn half(stream: &mut TcpStream) -> Result<()> {
+    head(stream)?;
+    Ok(stream.write_all(&BODY[..BODY.len() / 2])?)
+}
+
+/// Closes once bytes of the request's body lie unread in the socket, which makes the kernel send RST.
+fn unread(stream: &TcpStream) -> Result<After> {
+    wait::until_true("unread bytes", Duration::from_secs(2), || {
+        rustix::io::ioctl_fionread(stream).is_ok_and(|bytes| bytes > 0)
+    })?;
+    Ok(After::Close)
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,118 @@
+//! Debian packages: which are missing, and their installation without a question and without a started service.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use anyhow::{Context as _, Result};
+
+use super::{For, Need};
+use crate::sh;
+
+/// Debian's switch that keeps a package's installation from starting its service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Whether packages can be installed here: `apt-get` is there and this is root.
+pub(super) fn usable() -> bool {
+    sh::is_root() && Command::new("apt-get").arg("--version").stdout(Stdio::null()).status().is_ok()
+}
+
+/// The packages that the tasks lack.
+pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
+    tasks
+        .iter()
+        .filter_map(|task| {
+            let (packages, why): (&[&str], _) = match task {
+                For::Build => return None,
+                For::Demo => (
+                    &["iproute2", "nginx", "libnginx-mod-http-perl"],
+                    "the demo's namespaces and its origin, whose Perl module makes a worker crash",
+                ),
+                For::Test => (&["iproute2", "nftables", "nginx"], "the kernel tests' namespaces and servers"),
+                For::Zoo => (
+                    &[
+                        "tshark", "tcpdump", "nftables", "iptables", "nginx", "apache2", "haproxy", "gunicorn",
+                        "php-fpm", "nodejs", "iproute2", "openssl", "python3",
+                    ],
+                    "the zoo's servers and witnesses",
+                ),
+                For::Bench => (&["iproute2", "nginx", "wrk"], "the benchmark's server and load"),
+            };
+            need(packages, why)
+        })
+        .collect()
+}
+
+/// The need for those of the packages that are not installed.
+pub(super) fn need(packages: &[&str], why: &'static str) -> Option<Need> {
+    let missing: Vec<String> =
+        packages.iter().filter(|package| !installed(package)).map(|&package| package.into()).collect();
+    (!missing.is_empty()).then(|| Need {
+        what: format!("Debian packages {}", missing.join(" ")),
+        why,
+        how: format!("apt-get install {}", missing.join(" ")),
+        get: Box::new(move || install(&missing)),
+    })
+}
+
+fn installed(package: &str) -> bool {
+    let query = sh::try_output(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}\n", package]));
+    query.is_some_and(|text| text.lines().any(|line| line == "installed"))
+}
+
+fn install(packages: &[String]) -> Result<()> {
+    static UPDATED: Once = Once::new();
+    let mut updated = Ok(());
+    UPDATED.call_once(|| updated = sh::run(apt().arg("update")));
+    updated?;
+    preseed()?;
+    let _quiet = NoServices::hold()?;
+    sh::run(apt().args(["-y", "--no-install-recommends", "install"]).args(packages))
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["-qq", "-o=Dpkg::Use-Pty=0"]).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+/// Answers the one question that these packages ask (may others than root capture? no).
+fn preseed() -> Result<()> {
+    let Ok(mut child) = Command::new("debconf-set-selections").stdin(Stdio::piped()).spawn() else { return Ok(()) };
+    let input = b"wireshark-common wireshark-common/install-setuid boolean false\n";
+    child.stdin.take().context("debconf-set-selections has no standard input")?.write_all(input)?;
+    child.wait()?;
+    Ok(())
+}
+
+/// Keeps freshly installed servers from being started on the host, where nobody asked for one, while it lives.
+struct NoServices(bool);
+
+impl NoServices {
+    fn hold() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self(false));
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY)
+            .with_context(|| format!("writing {POLICY}"))?;
+        file.write_all(
+            b"#!/bin/sh\n# Present only while packages are installed: start no service (101: forbidden).\nexit 101\n",
+        )?;
+        Ok(Self(true))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The kernel crate's toolchain: the pinned nightly, and bpf-linker with the LLVM that it links.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::{Need, apt};
+use crate::sh;
+
+/// The linker for BPF objects; its LLVM must not be older than the nightly's.
+const BPF_LINKER: &str = "0.13.0";
+/// The LLVM that bpf-linker is built against.
+const LLVM: &str = "22";
+/// What building bpf-linker takes.
+const LLVM_PACKAGES: [&str; 6] = ["gcc", "g++", "libc6-dev", "llvm-22-dev", "libzstd-dev", "zlib1g-dev"];
+
+/// The pinned toolchain of a folder.
+pub(crate) struct Pinned {
+    pub(crate) channel: String,
+    components: Vec<String>,
+}
+
+impl Pinned {
+    /// The kernel crate's nightly.
+    pub(crate) fn nightly() -> Result<Self> {
+        Self::read("tracer-ebpf/rust-toolchain.toml")
+    }
+
+    /// The workspace's stable toolchain.
+    pub(crate) fn stable() -> Result<Self> {
+        Self::read("rust-toolchain.toml")
+    }
+
+    fn read(file: &str) -> Result<Self> {
+        let text = fs::read_to_string(sh::repo().join(file)).with_context(|| format!("reading {file}"))?;
+        let table: toml::Table = text.parse().with_context(|| format!("reading {file}"))?;
+        let toolchain = table.get("toolchain").with_context(|| format!("{file} has no [toolchain]"))?;
+        let channel = toolchain.get("channel").and_then(toml::Value::as_str);
+        let components = toolchain.get("components").and_then(toml::Value::as_array);
+        Ok(Self {
+            channel: channel.with_context(|| format!("{file} has no channel"))?.to_owned(),
+            components: components.into_iter().flatten().filter_map(toml::Value::as_str).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether rustup has it with all its components.
+    fn installed(&self) -> bool {
+        let args = ["component", "list", "--installed", "--toolchain", &self.channel];
+        // With auto-install on, asking would be installing.
+        let list = sh::try_output(Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0"));
+        list.is_some_and(|list| {
+            self.components.iter().all(|name| list.lines().any(|line| line.starts_with(name.as_str())))
+        })
+    }
+}
+
+/// What is missing of nightly, LLVM and bpf-linker.
+pub(super) fn missing() -> Vec<Need> {
+    let mut needs = Vec::new();
+    match Pinned::nightly() {
+        Ok(nightly) if !nightly.installed() => needs.push(nightly_need(&nightly)),
+        Ok(_) => {}
+        Err(error) => needs.push(unreadable(error)),
+    }
+    if bpf_linker_version().as_deref() != Some(BPF_LINKER) {
+        needs.extend(apt::need(&LLVM_PACKAGES, "the LLVM that bpf-linker links, and a compiler to build it"));
+        needs.push(bpf_linker_need());
+    }
+    needs
+}
+
+fn nightly_need(nightly: &Pinned) -> Need {
+    let mut command = Command::new("rustup");
+    command.args(["toolchain", "install", &nightly.channel, "--profile", "minimal", "--no-self-update"]);
+    command.args(["--component", &nightly.components.join(",")]);
+    let how = sh::show(&command);
+    let channel = nightly.channel.clone();
+    let components = nightly.components.join(",");
+    Need {
+        what: format!("Rust {channel}"),
+        why: "the kernel programs need core built from source, which stable Rust does not offer",
+        how,
+        get: Box::new(move || {
+            let args = [
+                "toolchain",
+                "install",
+                &channel,
+                "--profile",
+                "minimal",
+                "--no-self-update",
+                "--component",
+                &components,
+            ];
+            sh::run(Command::new("rustup").args(args))
+        }),
+    }
+}
+
+fn bpf_linker_need() -> Need {
+    let path = format!("/usr/lib/llvm-{LLVM}/bin");
+    let feature = format!("llvm-{LLVM}");
+    Need {
+        what: format!("bpf-linker {BPF_LINKER}"),
+        why: "it links the kernel programs; some minutes to build",
+        how: format!(
+            "PATH={path}:$PATH cargo install bpf-linker --version {BPF_LINKER} --no-default-features --features {feature}"
+        ),
+        get: Box::new(move || {
+            let stable = Pinned::stable()?;
+            let search = format!("{path}:{}", std::env::var("PATH").unwrap_or_default());
+            let args = [
+                "run",
+                &stable.channel,
+                "cargo",
+                "install",
+                "--quiet",
+                "--force",
+                "bpf-linker",
+                "--version",
+                BPF_LINKER,
+            ];
+            let mut command = Command::new("rustup");
+            command.args(args).args(["--no-default-features", "--features", &feature]).env("PATH", search);
+            // The workspace's own target folder is not the place for a tool's build.
+            sh::run(command.env_remove("CARGO_TARGET_DIR"))
+        }),
+    }
+}
+
+fn bpf_linker_version() -> Option<String> {
+    sh::try_output(Command::new("bpf-linker").arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
+}
+
+fn unreadable(error: anyhow::Error) -> Need {
+    let text = format!("{error:#}");
+    Need {
+        what: "the kernel crate's toolchain file".into(),
+        why: "it pins the nightly",
+        how: format!("restore it ({text})"),
+        get: Box::new(move || anyhow::bail!("{text}")),
+    }
+}
