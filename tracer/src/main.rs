@@ -22,7 +22,7 @@ const UNTRACEABLE: u8 = 3;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
-        Command::Run(_) => todo!(),
+        Command::Run(args) => commands::run::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Doctor(_) => todo!(),
         Command::Ranges(args) => commands::ranges::main(args),

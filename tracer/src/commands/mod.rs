@@ -1,6 +1,7 @@
 //! One file per subcommand. Each gives the exit status, or an error that `main` prints.
 
 pub mod ranges;
+pub mod run;
 pub mod watch;
 
 use anyhow::{Context as _, Result};

@@ -15,7 +15,7 @@ use crate::{
     sinks::{
         http::{Web, serve},
         metrics::Metrics,
-        stream::{Format, Stream},
+        stream::{Format, Stream, Target},
     },
 };
 
@@ -35,8 +35,7 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     let listener = TcpListener::bind(config.listen).await.with_context(|| taken(&config))?;
     let events = match &config.events {
         Some(target) => {
-            let stream = Stream::open(target, Format::Ndjson).with_context(|| format!("opening {target}"))?;
-            Some(stream)
+            Some(Stream::open(target, Format::Json).with_context(|| format!("opening {}", name(target)))?)
         }
         None => None,
     };
@@ -66,6 +65,13 @@ fn taken(config: &RunConfig) -> String {
     format!("listening on {}: is another tracer running? choose another address with --listen", config.listen)
 }
 
+fn name(target: &Target) -> String {
+    match target {
+        Target::Stdout => "standard output".to_owned(),
+        Target::File(path) => path.display().to_string(),
+    }
+}
+
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!("notifying systemd: {error}");
@@ -84,7 +90,7 @@ impl Sink for DaemonSink {
             match events.write(diagnosis) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
                 // A full disk must not stop the counting.
-                Err(error) => warn!("writing a failure to {}: {error}", events.target()),
+                Err(error) => warn!("writing a failure to the events file: {error}"),
                 Ok(()) => {}
             }
         }

@@ -84,9 +84,10 @@ fn scalar(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) => Ok(text.clone().into_owned()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        DeValue::Integer(number) => Err(format!("{number} must be written in decimal")),
         DeValue::Float(number) => Ok(number.as_str().to_owned()),
         DeValue::Boolean(truth) => Ok(truth.to_string()),
-        other => Err(format!("a {} can't stand here (write a string, a number or a list of them)", other.type_str())),
+        other => Err(format!("{} can't stand here (write a string, a number or a list of them)", other.type_str())),
     }
 }
 
@@ -157,21 +158,18 @@ mod tests {
 
     #[test]
     fn broken_toml_and_doubled_keys_are_named_with_their_line() {
-        for (text, line) in [("port = [80\n", 1), ("port = 80\nlisten =\n", 2), ("port = 80\n\nport = 81", 3)] {
+        for (text, line) in [("port = [80 81]", 1), ("port = 80\nlisten =\n", 2), ("port = 80\n\nport = 81", 3)] {
             let error = refused(text);
-            assert!(error.starts_with(&format!("tracer.toml:{line}")) || text.starts_with("port = [80"), "{error}");
+            assert!(error.starts_with(&format!("tracer.toml:{line}: ")), "{error}");
         }
     }
 
     #[test]
     fn values_that_no_key_can_take_are_refused() {
-        assert!(refused("listen.port = 80").contains("tracer.toml:1: listen: a table can't stand here"));
-        assert!(refused("read-timeout = 2026-11-20").contains("read-timeout: a datetime can't stand here"));
-        assert!(
-            refused("port = [[80]]").contains("port: a array can't stand here")
-                || refused("port = [[80]]").contains("port: an array")
-        );
-        assert!(refused("port = 0x50").contains("can't stand here"));
+        assert!(refused("listen.port = 80").contains("tracer.toml:1: listen: table can't stand here"));
+        assert!(refused("read-timeout = 2026-11-20").contains("read-timeout: datetime can't stand here"));
+        assert!(refused("port = [[80]]").contains("port: array can't stand here"));
+        assert!(refused("port = 0x50").contains("port: 0x50 must be written in decimal"));
     }
 
     #[test]

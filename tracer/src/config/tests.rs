@@ -59,7 +59,8 @@ fn without_a_word_the_defaults_of_the_contract_hold() {
 fn flag_beats_environment_beats_file_beats_default_for_each_key() {
     let file = TempFile::new(
         "order.toml",
-        "listen = \"127.0.0.1:1\"\nread-timeout = \"1s\"\nack-timeout = \"1s\"\nport = [1]\nextra-range = [\"10.0.0.0/8\"]\n\
+        "listen = \"127.0.0.1:1\"\nread-timeout = \"1s\"\nack-timeout = \"1s\"\nport = [1]\n\
+         extra-range = [\"10.0.0.0/8\"]\n\
          payload = false\nheader-limit = 1\nlog-level = \"warn\"\nevents = \"file\"",
     );
     let line = format!("--config {} --read-timeout 3s --port 3 --payload", file.0.display());

@@ -63,8 +63,8 @@ impl OomScope {
 pub enum End {
     /// It was not.
     Running,
-    /// It ended within moments, after it had closed the connection itself.
-    EndedAfter,
+    /// By `exit`, with this status, moments after it had closed the connection itself.
+    ExitedAfter(u8),
     /// By `exit`, with this status.
     Exited(u8),
     /// By this signal.

@@ -92,7 +92,11 @@ fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
         _ if e.oom => Some((Cause::OomKill, Certainty::Certain)),
         End::Signaled(number) => Some(killed(e, number)),
         End::Exited(_) => Some(exited(e)),
-        End::EndedAfter => Some(exited(e)).filter(|(cause, _)| *cause != Cause::ProcessExit),
+        // Unwinding: told to stop, or failing. A process that leaves in good order had closed for reasons of its own.
+        End::ExitedAfter(status) => {
+            let (cause, _) = exited(e);
+            (cause != Cause::ProcessExit || status != 0).then_some((cause, Certainty::Likely))
+        }
         End::Running => None,
     }?;
     let mechanism_says_more = match loss {

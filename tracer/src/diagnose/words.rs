@@ -49,7 +49,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         end_how: by_end.then(|| end_word(cause)),
         end_signal: end_signal(e.end).filter(|_| by_end),
         end_code: match e.end {
-            End::Exited(code) if by_end => Some(i32::from(code)),
+            End::Exited(code) | End::ExitedAfter(code) if by_end => Some(i32::from(code)),
             _ => None,
         },
         oom_victim: process.filter(|_| e.oom).map(|process| format!("{}[{}]", process.name, process.pid)),
@@ -133,7 +133,9 @@ fn end(e: &Evidence) -> Vec<String> {
     match e.end {
         End::Signaled(number) => lines.push(format!("{who} died of {}", signal::name(number))),
         End::Exited(code) => lines.push(format!("{who} exited with status {code}")),
-        End::EndedAfter => lines.push(format!("{who} closed the connection and ended right after")),
+        End::ExitedAfter(code) => {
+            lines.push(format!("{who} closed the connection and exited right after, with status {code}"));
+        }
         End::Running => {}
     }
     if let Some(sent) = &e.signal {

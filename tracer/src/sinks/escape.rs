@@ -96,10 +96,10 @@ mod tests {
     fn nothing_that_a_terminal_acts_on_gets_through() {
         for &c in HOSTILE {
             let text = format!("a{c}b");
-            assert!(terminal(&text).chars().all(|c| is_plain(c)), "{c:?}");
-            assert!(html(&text).chars().all(|c| is_plain(c)), "{c:?}");
+            assert!(terminal(&text).chars().all(is_plain), "{c:?}");
+            assert!(html(&text).chars().all(is_plain), "{c:?}");
             let line = serde_json::to_string(&text).unwrap();
-            assert!(json(&line).chars().all(|c| is_plain(c)), "{c:?}");
+            assert!(json(&line).chars().all(is_plain), "{c:?}");
         }
         assert_eq!(terminal("a\x1b[2J\\n\u{202e}b"), "a\\u{1b}[2J\\\\n\\u{202e}b");
     }

@@ -1,4 +1,200 @@
-#[derive(Clone, Debug, Default)] pub struct Snapshot { pub ports: Vec<PortCounters>, pub resets_sent: Vec<(String,u64)>, pub resets_received: u64, pub lost: Vec<(&'static str,u64)>, pub probes: Vec<ProbeCounters>, pub tables: Vec<TableUse>, pub ranges_ipv4: u64, pub ranges_ipv6: u64 }
-  #[derive(Clone, Debug, Default)] pub struct PortCounters { pub port: Option<u16> , pub connections_ipv4: u64, pub connections_ipv6: u64, pub exchanges: u64, pub open: u64 }
-  #[derive(Clone, Debug, Default)] pub struct ProbeCounters { pub name: String, pub attached: bool, pub runs: Option<u64>, pub nanos: Option<u64> }
-  #[derive(Clone, Debug, Default)] pub struct TableUse { pub name: &'static str, pub entries: u64, pub capacity: u64 }
+//! Counters of failures and process ends, and the exposition of everything that is counted.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, Result};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use super::openmetrics;
+pub use super::snapshot::{PortCounters, ProbeCounters, Snapshot, Source, TableUse};
+use crate::diagnose::{Cause, Diagnosis};
+
+/// Label value of everything beyond the first names.
+pub(super) const OTHER: &str = "other";
+
+/// Label value of a process whose name is not known.
+const UNKNOWN: &str = "unknown";
+
+/// Process names that a metric keeps apart.
+const MAX_PROCESSES: usize = 64;
+
+/// Ports that the failures by listener keep apart.
+const MAX_PORTS: usize = 256;
+
+const FAILURES: &str = "tracer_failures_total";
+
+/// All metrics of the agent.
+pub struct Metrics {
+    registry: Registry,
+    failures: IntCounterVec,
+    listener_failures: IntCounterVec,
+    process_ends: IntCounterVec,
+    oom_kills: IntCounterVec,
+    listener_ports: FirstFew<u16>,
+    listener_processes: FirstFew<String>,
+    ended_processes: FirstFew<String>,
+    oom_processes: FirstFew<String>,
+    /// Latest ray of each series of [`FAILURES`].
+    rays: Mutex<BTreeMap<(&'static str, String), String>>,
+}
+
+impl Metrics {
+    /// Registers everything; `source` is asked once a scrape.
+    ///
+    /// # Errors
+    /// A name is taken twice, which is a mistake in this program.
+    pub fn new(source: Source) -> Result<Self> {
+        let metrics = Self {
+            registry: Registry::new(),
+            failures: counter(
+                FAILURES,
+                "Exchanges or attempted connections that the edge could not complete because of this host, once \
+                    per request, by best-evidenced cause and the status that the visitor most likely saw (none: a \
+                    cut body).",
+                &["cause", "edge_status"],
+            )?,
+            listener_failures: counter(
+                "tracer_listener_failures_total",
+                "The failures of tracer_failures_total by local port, process that owned the socket and cause; a \
+                    series appears when first seen.",
+                &["port", "process", "cause"],
+            )?,
+            process_ends: counter(
+                "tracer_process_ends_total",
+                "Ends of processes that held edge connections, by how: taken by the OOM killer, crashed, killed by \
+                    a signal from outside, exited.",
+                &["process", "how"],
+            )?,
+            oom_kills: counter(
+                "tracer_oom_kills_total",
+                "Processes that the OOM killer took on this host, whether or not they held edge connections.",
+                &["process"],
+            )?,
+            listener_ports: FirstFew::new(MAX_PORTS),
+            listener_processes: FirstFew::new(MAX_PROCESSES),
+            ended_processes: FirstFew::new(MAX_PROCESSES),
+            oom_processes: FirstFew::new(MAX_PROCESSES),
+            rays: Mutex::default(),
+        };
+        metrics.register(source).context("registering the metrics")?;
+        for &cause in Cause::ALL {
+            for &status in cause.edge_statuses() {
+                metrics.failures.with_label_values(&[cause.name(), &status_label(status)]);
+            }
+        }
+        Ok(metrics)
+    }
+
+    fn register(&self, source: Source) -> prometheus::Result<()> {
+        for counters in [&self.failures, &self.listener_failures, &self.process_ends, &self.oom_kills] {
+            self.registry.register(Box::new(counters.clone()))?;
+        }
+        self.registry.register(Box::new(super::snapshot::SnapshotCollector::new(source)?))?;
+        self.registry.register(Box::new(ProcessCollector::for_self()))?;
+        self.registry.register(Box::new(build_info()?))
+    }
+
+    /// Counts a failure, and keeps its ray for the exemplar.
+    pub fn failure(&self, diagnosis: &Diagnosis) {
+        let (cause, status) = (diagnosis.cause.name(), status_label(diagnosis.edge_status));
+        self.failures.with_label_values(&[cause, &status]).inc();
+        let port = self.listener_ports.label(&diagnosis.local_port);
+        let process = process_label(&self.listener_processes, diagnosis.process.as_deref().unwrap_or_default());
+        self.listener_failures.with_label_values(&[port.as_str(), &process, cause]).inc();
+        if let Some(ray) = &diagnosis.ray {
+            lock(&self.rays).insert((cause, status), ray.clone());
+        }
+    }
+
+    /// Counts the end of a process that held edge connections; `how` is `oom`, `crash`, `killed` or `exit`.
+    pub fn process_end(&self, process: &str, how: &'static str) {
+        let process = process_label(&self.ended_processes, process);
+        self.process_ends.with_label_values(&[process.as_str(), how]).inc();
+    }
+
+    /// Counts an OOM kill, of any process of the host.
+    pub fn oom_kill(&self, process: &str) {
+        self.oom_kills.with_label_values(&[process_label(&self.oom_processes, process)]).inc();
+    }
+
+    /// The exposition in the text format 0.0.4.
+    ///
+    /// # Errors
+    /// The metrics can't be encoded, which is a mistake in this program.
+    pub fn text(&self) -> Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).context("encoding the metrics")
+    }
+
+    /// The exposition in OpenMetrics 1.0, with rays as exemplars.
+    ///
+    /// # Errors
+    /// The metrics can't be encoded, which is a mistake in this program.
+    pub fn openmetrics(&self) -> Result<String> {
+        let families: Vec<MetricFamily> = self.registry.gather();
+        let rays = lock(&self.rays);
+        openmetrics::encode(&families, &|family, metric| {
+            if family != FAILURES {
+                return None;
+            }
+            let value = |name| metric.get_label().iter().find(|label| label.name() == name).map(|label| label.value());
+            let (cause, status) = (value("cause")?, value("edge_status")?);
+            rays.iter().find(|((c, s), _)| *c == cause && s == status).map(|(_, ray)| ("ray", ray.clone()))
+        })
+    }
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), labels).with_context(|| format!("making {name}"))
+}
+
+fn build_info() -> prometheus::Result<IntGauge> {
+    let opts = Opts::new("tracer_build_info", "The version of tracer and the commit that it was built from; always 1.")
+        .const_label("version", env!("CARGO_PKG_VERSION"))
+        .const_label("revision", option_env!("TRACER_REVISION").unwrap_or(UNKNOWN));
+    let info = IntGauge::with_opts(opts)?;
+    info.set(1);
+    Ok(info)
+}
+
+fn status_label(status: Option<u16>) -> String {
+    status.map_or_else(|| "none".to_owned(), |status| status.to_string())
+}
+
+fn process_label(names: &FirstFew<String>, process: &str) -> String {
+    if process.is_empty() { UNKNOWN.to_owned() } else { names.label(&process.to_owned()) }
+}
+
+/// The first few values of a label; the rest are [`OTHER`], so that nobody can fill the memory with names.
+struct FirstFew<T> {
+    seen: Mutex<HashSet<T>>,
+    limit: usize,
+}
+
+impl<T: Eq + Hash + Clone + ToString> FirstFew<T> {
+    fn new(limit: usize) -> Self {
+        Self { seen: Mutex::default(), limit }
+    }
+
+    fn label(&self, value: &T) -> String {
+        let mut seen = lock(&self.seen);
+        if !seen.contains(value) {
+            if seen.len() >= self.limit {
+                return OTHER.to_owned();
+            }
+            seen.insert(value.clone());
+        }
+        value.to_string()
+    }
+}
+
+/// Counts stay usable after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,14 @@
 //! Where verdicts go: streams of lines, metrics, the small web surface. Sinks take what is decided and decide nothing.
 
 pub mod escape;
+pub mod http;
 pub mod metrics;
-//HTTP
-//MET
-//OM
-//PAGE
+mod negotiate;
+mod openmetrics;
+mod page;
 #[cfg(test)]
 mod sample;
-//SNAP
+mod snapshot;
 pub mod stream;
 pub mod summary;
 mod text;

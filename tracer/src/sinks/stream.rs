@@ -1,5 +1,6 @@
 //! Failures as lines: NDJSON for programs, text for people. One write per failure, so that lines stay whole.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -16,6 +17,15 @@ pub enum Target {
     Stdout,
     /// A file, appended to; made with mode 0640.
     File(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// How a failure is written.
@@ -47,6 +57,12 @@ impl Stream {
         let file = open(target)?;
         let colour = file.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Ok(Self { target: target.clone(), format, file, colour, advice: None })
+    }
+
+    /// Where the lines go.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Writes one failure, at once.

@@ -52,7 +52,7 @@ fn clock(d: &Diagnosis) -> impl fmt::Display {
     jiff::fmt::strtime::format("%H:%M:%S%.3fZ", d.time).unwrap_or_else(|_| d.time.to_string())
 }
 
-fn request(d: &Diagnosis) -> Option<String> {
+pub(super) fn request(d: &Diagnosis) -> Option<String> {
     let target = format!("{}{}", d.host.as_deref().unwrap_or(""), d.path.as_deref().unwrap_or(""));
     match (&d.method, target.is_empty()) {
         (None, true) => None,
@@ -63,7 +63,7 @@ fn request(d: &Diagnosis) -> Option<String> {
 }
 
 /// Who answered where to whom: `nginx[1234] on :80 ← 173.245.48.10:41234`.
-fn place(d: &Diagnosis) -> String {
+pub(super) fn place(d: &Diagnosis) -> String {
     let mut place = String::new();
     if let Some(process) = &d.process {
         place.push_str(&terminal(process));

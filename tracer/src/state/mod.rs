@@ -14,13 +14,14 @@ use tracer_common::ProcessRecord;
 
 use crate::{
     decode::Event,
-    diagnose::{self, Diagnosis, End, Evidence, OomScope, Sender, Trigger},
+    diagnose::{self, Diagnosis, End, Evidence, OomScope, Trigger},
     edge::EdgeRanges,
 };
 use processes::Processes;
 
-/// How long a verdict waits to see whether the process that was told to stop ends.
-const HOLD: Duration = Duration::from_millis(400);
+/// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
+/// exception) closes its connections first and exits a few milliseconds later.
+const HOLD: Duration = Duration::from_millis(250);
 /// Verdicts held at once; beyond that the oldest is given at once.
 const MAX_HELD: usize = 4096;
 /// OOM victims whose scope is remembered.
@@ -157,7 +158,7 @@ impl State {
     }
 
     fn conclude(&mut self, evidence: Evidence, pid: u32, start_ns: u64, clock: &Clock) -> Vec<Output> {
-        if !may_be_stopping(&evidence) {
+        if !may_be_ending(&evidence) || diagnose::diagnose(&evidence).is_none() {
             return self.verdict(&evidence);
         }
         let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
@@ -181,7 +182,11 @@ impl State {
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
             if (held.pid, held.start_ns) == (record.task.tgid, record.task.start_ns) {
-                held.evidence.end = End::EndedAfter;
+                held.evidence.end = match end {
+                    End::Exited(status) => End::ExitedAfter(status),
+                    // It had closed the connection before the signal struck.
+                    _ => End::Running,
+                };
                 outputs.extend(self.verdict(&held.evidence));
             } else {
                 waiting.push_back(held);
@@ -192,14 +197,9 @@ impl State {
     }
 }
 
-/// Whether the process that closed the connection had been told to stop, and may be about to.
-fn may_be_stopping(evidence: &Evidence) -> bool {
-    evidence.end == End::Running
-        && matches!(evidence.trigger, Trigger::Fin | Trigger::Rst)
-        && evidence
-            .signal
-            .as_ref()
-            .is_some_and(|signal| !matches!(signal.sender, Sender::Own | Sender::Kernel))
+/// Whether the process that closed the connection may be about to end.
+fn may_be_ending(evidence: &Evidence) -> bool {
+    evidence.end == End::Running && matches!(evidence.trigger, Trigger::Fin | Trigger::Rst) && !evidence.destroyed
 }
 
 #[cfg(test)]

@@ -76,7 +76,10 @@ impl Agent {
         let text = fs::read_to_string(self.dir.join("events")).unwrap_or_default();
         // The last line may still be on its way.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().map(|line| serde_json::from_str(line).with_context(|| format!("a record that is not JSON: {line}"))).collect()
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("a record that is not JSON: {line}")))
+            .collect()
     }
 
     /// What it counts.

@@ -11,7 +11,8 @@ impl Metrics {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let series = lines.map(|line| {
-            let (series, value) = line.rsplit_once(' ').with_context(|| format!("a metric line without a value: {line}"))?;
+            let (series, value) =
+                line.rsplit_once(' ').with_context(|| format!("a metric line without a value: {line}"))?;
             Ok((series.to_owned(), value.parse().with_context(|| format!("a value that is no number: {line}"))?))
         });
         series.collect::<Result<_>>().map(Self)

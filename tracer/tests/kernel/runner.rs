@@ -28,8 +28,10 @@ pub(crate) use cases;
 pub(crate) fn run(cases: &[Case]) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let chosen: Vec<&Case> =
-        cases.iter().filter(|case| filters.is_empty() || filters.iter().any(|part| case.name.contains(part.as_str()))).collect();
+    let chosen: Vec<&Case> = cases
+        .iter()
+        .filter(|case| filters.is_empty() || filters.iter().any(|part| case.name.contains(part.as_str())))
+        .collect();
     if args.iter().any(|arg| arg == "--list") {
         chosen.iter().for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
@@ -49,7 +51,7 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
     println!("\nrunning {} tests", chosen.len());
     let failures: Vec<(&str, anyhow::Error)> = chosen.iter().filter_map(|case| attempt(case)).collect();
     for (name, error) in &failures {
-        println!("\n---- {name} ----\n{error:?}");
+        println!("\n---- {name} ----\n{error:#}");
     }
     close(chosen.len() - failures.len(), failures.len(), 0, left_out)
 }

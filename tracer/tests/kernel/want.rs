@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 use xtask::lab::{EDGE_C, Exchange, Lab, Seen, wait};
 
@@ -50,7 +50,8 @@ impl Want {
 
     /// Which fields of the record are not as wanted.
     fn differences(&self, record: &Value) -> Vec<String> {
-        let wrong = self.fields.iter().filter(|(field, value)| record.get(field.as_str()).unwrap_or(&Value::Null) != *value);
+        let wrong =
+            self.fields.iter().filter(|(field, value)| record.get(field.as_str()).unwrap_or(&Value::Null) != *value);
         wrong.map(|(field, value)| format!("{field} is {}, wanted {value}", record[field])).collect()
     }
 
@@ -62,7 +63,7 @@ impl Want {
 /// Waits for the records, makes sure that none came beside them, that the counters agree and that the agent ends well.
 pub(crate) fn check(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
     let outcome = compare(agent, lab, wants);
-    outcome.with_context(|| format!("what the agent logged:\n{}", agent.log()))
+    outcome.map_err(|error| anyhow!("{error:#}\nthe agent's log:\n{}", agent.log()))
 }
 
 fn compare(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
@@ -97,7 +98,11 @@ fn check_records(wants: &[&Want], records: &[Value]) -> Result<()> {
         ensure!(differences.is_empty(), "{}: {}; the record: {record}", want.cause, differences.join("; "));
         check_form(record)?;
     }
-    ensure!(left.is_empty(), "records of what is no failure:{}", left.iter().map(|record| format!("\n{record}")).collect::<String>());
+    ensure!(
+        left.is_empty(),
+        "records of what is no failure:{}",
+        left.iter().map(|record| format!("\n{record}")).collect::<String>()
+    );
     Ok(())
 }
 
@@ -118,7 +123,8 @@ fn check_counters(agent: &Agent, wants: &[&Want]) -> Result<()> {
     ensure!(total == wants.len() as u64, "tracer_failures_total is {total}, wanted {}", wants.len());
     for want in wants {
         let status = want.fields["edge_status"].as_u64().map_or("none".to_owned(), |status| status.to_string());
-        let same = |other: &&&Want| other.cause == want.cause && other.fields["edge_status"] == want.fields["edge_status"];
+        let same =
+            |other: &&&Want| other.cause == want.cause && other.fields["edge_status"] == want.fields["edge_status"];
         let wanted = wants.iter().filter(same).count() as u64;
         let counted = metrics.count("tracer_failures_total", &[("cause", want.cause), ("edge_status", &status)]);
         ensure!(counted == wanted, "tracer_failures_total of {} {status} is {counted}, wanted {wanted}", want.cause);

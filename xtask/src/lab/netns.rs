@@ -152,7 +152,7 @@ pub(crate) fn remove_leftovers(prefix: &str) {
 }
 
 /// Kills what `list` names until it names nothing.
-pub(crate) fn kill_all(list: impl Fn() -> Vec<u32>) {
+pub(crate) fn kill_all(mut list: impl FnMut() -> Vec<u32>) {
     let gone = wait::until_true("the lab's processes to end", Duration::from_secs(5), || {
         let pids = list();
         for &pid in &pids {

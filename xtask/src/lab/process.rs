@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
+use super::netns::kill_all;
 use super::{MemoryGroup, Namespace, procs, wait};
 
 /// A running process of the origin.
@@ -64,6 +65,14 @@ impl Process {
         })
     }
 
+    /// Waits until the lab's own origin has read so many requests for the path: sent is not yet read.
+    pub fn wait_asked(&self, path: &str, count: usize, limit: Duration) -> Result<()> {
+        let line = super::origin::asked_for(path);
+        wait::until_true(&format!("{count} requests for {path} to be read"), limit, || {
+            self.log().lines().filter(|&logged| logged == line).count() >= count
+        })
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         procs::signal(self.pid(), signal);
@@ -89,11 +98,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let workers = self.workers();
+        let mut workers = self.workers();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for worker in workers {
-            procs::signal(worker, Signal::KILL);
-        }
+        // Without their master they hold its listening socket: what follows must find the port closed.
+        kill_all(|| {
+            workers.retain(|&pid| procs::alive(pid));
+            workers.clone()
+        });
     }
 }

@@ -23,7 +23,9 @@ fn lab_origin_fails_as_asked() -> Result<()> {
     saw(lab.get(EDGE_A, 80, "/linger")?, &[Seen::Reset])?;
     saw(lab.get(EDGE_A, 81, "/")?, &[Seen::Refused])?;
     for path in ["/segv", "/abort", "/exit?code=3", "/self-kill", "/stuck", "/oom"] {
-        for (query, outcome) in [("", Seen::Empty), (if path.contains('?') { "&sent=1" } else { "?sent=1" }, Seen::Partial)] {
+        for (query, outcome) in
+            [("", Seen::Empty), (if path.contains('?') { "&sent=1" } else { "?sent=1" }, Seen::Partial)]
+        {
             let old = worker(&origin)?;
             saw(lab.get(EDGE_A, 80, &format!("{path}{query}"))?, &[outcome])?;
             successor(&origin, old)?;
@@ -39,7 +41,8 @@ fn lab_origin_fails_as_asked() -> Result<()> {
 fn lab_ports_fail_as_asked() -> Result<()> {
     let lab = Lab::new()?;
     let modes = [(81, Mode::Close), (82, Mode::CloseUnread), (83, Mode::Reset)];
-    let _origins: Vec<_> = modes.iter().map(|&(port, mode)| lab.start_origin(&Spec::new(port).mode(mode), None)).collect::<Result<_>>()?;
+    let _origins: Vec<_> =
+        modes.iter().map(|&(port, mode)| lab.start_origin(&Spec::new(port).mode(mode), None)).collect::<Result<_>>()?;
     ensure!(lab.connect(EDGE_A, 81)?.wait_end(LIMIT)? == End::Fin, "no FIN after accept");
     saw(lab.get(EDGE_A, 82, "/")?, &[Seen::Reset])?;
     saw(lab.get(EDGE_A, 83, "/")?, &[Seen::Reset])?;

@@ -62,7 +62,8 @@ fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
     let pid = worker(&origin)?;
-    let [mut used, mut waiting, mut idle] = [lab.connect(EDGE_A, 80)?, lab.connect(EDGE_B, 80)?, lab.connect(EDGE_A, 80)?];
+    let [mut used, mut waiting, mut idle] =
+        [lab.connect(EDGE_A, 80)?, lab.connect(EDGE_B, 80)?, lab.connect(EDGE_A, 80)?];
     for conn in [&mut used, &mut waiting, &mut idle] {
         answered(conn)?;
     }
@@ -70,9 +71,11 @@ fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
     let mut agent = Agent::start(&[])?;
     answered(&mut used)?;
     used.send("/hang")?;
+    origin.wait_asked("/hang", 2, LIMIT)?;
     procs::signal(pid, Signal::KILL);
-    let wants = [used.answer()?, waiting.answer()?]
-        .map(|exchange| Ok(Want::new(&saw(exchange, &[Seen::Empty])?, "process_killed", 520, "fin_no_response").process(ORIGIN, pid)));
+    let wants = [used.answer()?, waiting.answer()?].map(|exchange| {
+        Ok(Want::new(&saw(exchange, &[Seen::Empty])?, "process_killed", 520, "fin_no_response").process(ORIGIN, pid))
+    });
     let wants: Vec<Want> = wants.into_iter().collect::<Result<_>>()?;
     check(&mut agent, &lab, &wants)
 }

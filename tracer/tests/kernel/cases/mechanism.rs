@@ -91,7 +91,9 @@ fn closed_before_request() -> Result<()> {
     for from in [EDGE_A, EDGE_B] {
         let exchange = late(lab.connect(from, 80)?, "/")?;
         wants.push(
-            Want::new(&exchange, "closed_before_request", 520, "fin_before_request").process(ORIGIN, worker(&origin)?).with("reused", false),
+            Want::new(&exchange, "closed_before_request", 520, "fin_before_request")
+                .process(ORIGIN, worker(&origin)?)
+                .with("reused", false),
         );
     }
     check(&mut agent, &lab, &wants)

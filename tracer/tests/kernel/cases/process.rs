@@ -7,7 +7,7 @@ use serde_json::Value;
 use xtask::lab::origin::Spec;
 use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, Exchange, Lab, Process, Seen, procs};
 
-use super::{ORIGIN, answered, saw, successor, worker};
+use super::{LIMIT, ORIGIN, answered, saw, successor, worker};
 use crate::agent::Agent;
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
@@ -106,6 +106,7 @@ fn a_crash_takes_its_neighbours_but_not_the_idle() -> Result<()> {
         conns.push(conn);
     }
     conns[2].wait_first_byte()?;
+    origin.wait_asked("/hang", 2, LIMIT)?;
     let mut wants = deaths(&lab, &origin, &["/segv"], "crash", "crash")?;
     for mut conn in conns {
         let exchange = saw(conn.answer()?, &[Seen::Empty, Seen::Partial])?;
@@ -144,7 +145,7 @@ fn process_killed() -> Result<()> {
     let origin = lab.start_origin(&Spec::new(80), None)?;
     let mut agent = Agent::start(&[])?;
     let mut wants = Vec::new();
-    for (signal, name) in [("KILL", "SIGKILL"), ("TERM", "SIGTERM")] {
+    for (round, (signal, name)) in [("KILL", "SIGKILL"), ("TERM", "SIGTERM")].into_iter().enumerate() {
         let pid = worker(&origin)?;
         let mut conns = [lab.connect(EDGE_A, 80)?, lab.connect(EDGE_B, 80)?];
         for (conn, path) in conns.iter_mut().zip(["/hang", "/partial"]) {
@@ -152,6 +153,7 @@ fn process_killed() -> Result<()> {
             conn.send(path)?;
         }
         conns[1].wait_first_byte()?;
+        origin.wait_asked("/hang", round + 1, LIMIT)?;
         // By an operator's command: a process that is no relative of the worker's.
         ensure!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status()?.success(), "kill failed");
         for mut conn in conns {

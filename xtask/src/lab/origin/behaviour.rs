@@ -28,6 +28,7 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
         let mut body = vec![0; request.content_length];
         stream.read_exact(&mut body).context("reading a request body")?;
     }
+    eprintln!("{}", super::asked_for(&request.path));
     if request.number("sent").is_some() {
         half(stream)?;
     }

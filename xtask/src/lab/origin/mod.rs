@@ -127,6 +127,11 @@ impl Spec {
     }
 }
 
+/// What the origin writes to its log once it has read a request.
+pub(crate) fn asked_for(path: &str) -> String {
+    format!("asked for {path}")
+}
+
 /// Runs the origin if the command line asks for it: every executable that makes labs calls this first.
 /// Returns `None` if it does not, and otherwise the origin's end.
 #[must_use]

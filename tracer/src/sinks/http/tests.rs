@@ -1,0 +1,155 @@
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::sinks::metrics::Snapshot;
+use crate::sinks::sample::diagnosis;
+
+struct Server {
+    addr: std::net::SocketAddr,
+    web: Arc<Web>,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let metrics = Metrics::new(Arc::new(Snapshot::default)).unwrap();
+        let web = Arc::new(Web::new(metrics, "attached: all"));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, Arc::clone(&web), async {
+            let _ = stopped.await;
+        }));
+        Self { addr, web, stop, task }
+    }
+
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        timeout(Duration::from_secs(5), stream.read_to_end(&mut response)).await.unwrap().unwrap();
+        String::from_utf8(response).unwrap()
+    }
+
+    /// Status, header section in lower case, body.
+    async fn ask(&self, method: &str, path: &str, header: &str) -> (u16, String, String) {
+        let text = self.raw(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n")).await;
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_lowercase(), body.to_owned())
+    }
+}
+
+fn in_runtime(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let (status, head, body) = server.ask("GET", "/metrics", "").await;
+        assert_eq!(status, 200);
+        assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        assert!(body.contains("# TYPE tracer_failures_total counter") && !body.contains("# EOF"));
+        let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,*/*;q=0.1\r\n";
+        let (status, head, body) = server.ask("GET", "/metrics?x=1", accept).await;
+        assert_eq!(status, 200);
+        assert!(
+            head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+            "{head}"
+        );
+        assert!(body.ends_with("# EOF\n"));
+    });
+}
+
+#[test]
+fn readiness_follows_the_agent_and_health_does_not() {
+    in_runtime(async {
+        let server = Server::start().await;
+        assert_eq!(server.ask("GET", "/-/ready", "").await.0, 503);
+        assert_eq!(server.ask("GET", "/-/healthy", "").await.0, 200);
+        server.web.set_ready(true);
+        assert_eq!(server.ask("GET", "/-/ready", "").await.0, 200);
+    });
+}
+
+#[test]
+fn failure_is_counted_and_shown_and_only_the_last_are_kept() {
+    in_runtime(async {
+        let server = Server::start().await;
+        for port in 1..=60 {
+            server.web.record(&Diagnosis { peer_port: port, ..diagnosis() });
+        }
+        let (status, head, page) = server.ask("GET", "/", "").await;
+        assert_eq!(status, 200);
+        assert!(head.contains("content-type: text/html; charset=utf-8\r\n"));
+        assert!(head.contains("content-security-policy: default-src 'none'"));
+        assert_eq!(page.matches("<article>").count(), RECENT);
+        assert!(page.find(":60<").unwrap() < page.find(":11<").unwrap() && !page.contains(":10<"));
+        let text = server.ask("GET", "/metrics", "").await.2;
+        assert!(text.contains(r#"tracer_failures_total{cause="empty_reply",edge_status="520"} 60"#));
+    });
+}
+
+#[test]
+fn head_has_the_headers_of_get_and_no_body() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let (status, head, body) = server.ask("HEAD", "/-/healthy", "").await;
+        assert_eq!((status, body.as_str()), (200, ""));
+        assert!(head.contains("content-length: 8"), "{head}");
+    });
+}
+
+#[test]
+fn other_paths_and_methods_are_refused() {
+    in_runtime(async {
+        let server = Server::start().await;
+        for path in ["/metrics/", "/-/reload", "/..", "//"] {
+            assert_eq!(server.ask("GET", path, "").await.0, 404, "{path}");
+        }
+        let (status, head, _) = server.ask("POST", "/metrics", "Content-Length: 0\r\n").await;
+        assert_eq!(status, 405);
+        assert!(head.contains("allow: get, head"));
+        assert!(server.raw("garbage\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    });
+}
+
+#[test]
+fn head_without_end_is_refused() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let (status, ..) = server.ask("GET", "/", &format!("X: {}\r\n", "x".repeat(MAX_HEAD))).await;
+        assert_eq!(status, 431);
+    });
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_and_are_then_served() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let mut idle = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            idle.push(TcpStream::connect(server.addr).await.unwrap());
+        }
+        let waiting = server.ask("GET", "/-/healthy", "");
+        let mut waiting = pin!(waiting);
+        assert!(timeout(Duration::from_millis(200), &mut waiting).await.is_err(), "served beyond the limit");
+        idle.clear();
+        assert_eq!(waiting.await.0, 200);
+    });
+}
+
+#[test]
+fn server_stops_when_told_even_with_an_idle_connection() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let _idle = TcpStream::connect(server.addr).await.unwrap();
+        server.stop.send(()).unwrap();
+        timeout(DRAIN * 4, server.task).await.unwrap().unwrap();
+        assert!(TcpStream::connect(server.addr).await.is_err());
+    });
+}

@@ -1,0 +1,248 @@
+//! What the kernel counts, turned into metrics at the moment of a scrape.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+/// The kernel-held numbers, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub ports: Vec<PortCounters>,
+    /// RSTs that this host sent on edge connections, by the kernel's name of the reason.
+    pub resets_sent: Vec<(String, u64)>,
+    /// RSTs that came from the edge.
+    pub resets_received: u64,
+    /// Records lost, by where.
+    pub lost: Vec<(&'static str, u64)>,
+    pub probes: Vec<ProbeCounters>,
+    pub tables: Vec<TableUse>,
+    /// IPv4 ranges in force.
+    pub ranges_ipv4: u64,
+    /// IPv6 ranges in force.
+    pub ranges_ipv6: u64,
+}
+
+/// What is counted for one local port.
+#[derive(Clone, Debug, Default)]
+pub struct PortCounters {
+    /// `None`: the ports that are not counted one by one.
+    pub port: Option<u16>,
+    pub connections_ipv4: u64,
+    pub connections_ipv6: u64,
+    pub exchanges: u64,
+    /// Connections open now.
+    pub open: u64,
+}
+
+/// One BPF program.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeCounters {
+    pub name: String,
+    pub attached: bool,
+    /// `None`: the kernel does not measure it.
+    pub runs: Option<u64>,
+    /// Time in the program, in nanoseconds; `None`: the kernel does not measure it.
+    pub nanos: Option<u64>,
+}
+
+/// How full one bounded table is.
+#[derive(Clone, Debug, Default)]
+pub struct TableUse {
+    pub name: &'static str,
+    pub entries: u64,
+    pub capacity: u64,
+}
+
+/// Gives the numbers of this moment.
+pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// Label values and number of one series.
+type Sample = (Vec<String>, f64);
+
+/// One metric: how a snapshot becomes its samples.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    samples: fn(&Snapshot) -> Vec<Sample>,
+}
+
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "tracer_exchanges_total",
+        help: "Exchanges (a request and its response) seen on connections from the edge, by local port: the \
+            denominator of tracer_failures_total.",
+        kind: MetricType::COUNTER,
+        labels: &["port"],
+        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.exchanges))).collect(),
+    },
+    Family {
+        name: "tracer_connections_total",
+        help: "Connections that the edge opened, by local port and address family.",
+        kind: MetricType::COUNTER,
+        labels: &["port", "family"],
+        samples: |now| {
+            let families = |port: &PortCounters| [("ipv4", port.connections_ipv4), ("ipv6", port.connections_ipv6)];
+            let sample =
+                |port: &PortCounters, (family, count): (&str, u64)| (vec![port.label(), family.into()], float(count));
+            now.ports.iter().flat_map(|port| families(port).map(|family| sample(port, family))).collect()
+        },
+    },
+    Family {
+        name: "tracer_open_connections",
+        help: "Connections from the edge that are open now, by local port.",
+        kind: MetricType::GAUGE,
+        labels: &["port"],
+        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.open))).collect(),
+    },
+    Family {
+        name: "tracer_resets_sent_total",
+        help: "RSTs that this host sent on connections from the edge, by the reason as the running kernel names \
+            it; a reset is not yet a failure.",
+        kind: MetricType::COUNTER,
+        labels: &["reason"],
+        samples: |now| now.resets_sent.iter().map(|(reason, count)| (vec![reason.clone()], float(*count))).collect(),
+    },
+    Family {
+        name: "tracer_resets_received_total",
+        help: "RSTs that came from the edge.",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        samples: |now| vec![(vec![], float(now.resets_received))],
+    },
+    Family {
+        name: "tracer_events_lost_total",
+        help: "Records that the kernel could not hand over or that userspace had to shed, by where: failures may \
+            be missing or unexplained.",
+        kind: MetricType::COUNTER,
+        labels: &["where"],
+        samples: |now| now.lost.iter().map(|&(place, count)| (vec![place.into()], float(count))).collect(),
+    },
+    Family {
+        name: "tracer_probe_attached",
+        help: "Whether the probe is attached (1) or not available here (0).",
+        kind: MetricType::GAUGE,
+        labels: &["probe"],
+        samples: |now| {
+            now.probes.iter().map(|probe| (vec![probe.name.clone()], f64::from(u8::from(probe.attached)))).collect()
+        },
+    },
+    Family {
+        name: "tracer_probe_runs_total",
+        help: "Runs of the probe's program, where the kernel measures them (kernel.bpf_stats_enabled).",
+        kind: MetricType::COUNTER,
+        labels: &["probe"],
+        samples: |now| measured(now, |probe| probe.runs.map(float)),
+    },
+    Family {
+        name: "tracer_probe_seconds_total",
+        help: "Time spent in the probe's program, where the kernel measures it (kernel.bpf_stats_enabled).",
+        kind: MetricType::COUNTER,
+        labels: &["probe"],
+        samples: |now| measured(now, |probe| probe.nanos.map(|nanos| float(nanos) / 1e9)),
+    },
+    Family {
+        name: "tracer_table_entries",
+        help: "Entries of a bounded table.",
+        kind: MetricType::GAUGE,
+        labels: &["table"],
+        samples: |now| now.tables.iter().map(|table| (vec![table.name.into()], float(table.entries))).collect(),
+    },
+    Family {
+        name: "tracer_table_capacity",
+        help: "Entries that a bounded table can take.",
+        kind: MetricType::GAUGE,
+        labels: &["table"],
+        samples: |now| now.tables.iter().map(|table| (vec![table.name.into()], float(table.capacity))).collect(),
+    },
+    Family {
+        name: "tracer_edge_ranges",
+        help: "Address ranges that count as the edge, in force now.",
+        kind: MetricType::GAUGE,
+        labels: &["family"],
+        samples: |now| {
+            vec![(vec!["ipv4".into()], float(now.ranges_ipv4)), (vec!["ipv6".into()], float(now.ranges_ipv6))]
+        },
+    },
+];
+
+impl PortCounters {
+    fn label(&self) -> String {
+        self.port.map_or_else(|| super::metrics::OTHER.to_owned(), |port| port.to_string())
+    }
+}
+
+/// Takes one snapshot a scrape.
+pub(super) struct SnapshotCollector {
+    source: Source,
+    descs: Vec<Desc>,
+}
+
+impl SnapshotCollector {
+    pub(super) fn new(source: Source) -> prometheus::Result<Self> {
+        let desc = |family: &Family| {
+            let labels = family.labels.iter().map(|&label| label.to_owned()).collect();
+            Desc::new(family.name.to_owned(), family.help.to_owned(), labels, HashMap::new())
+        };
+        Ok(Self { source, descs: FAMILIES.iter().map(desc).collect::<Result<_, _>>()? })
+    }
+}
+
+impl Collector for SnapshotCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let now = (self.source)();
+        FAMILIES.iter().map(|family| family.collect(&now)).filter(|family| !family.get_metric().is_empty()).collect()
+    }
+}
+
+impl Family {
+    fn collect(&self, now: &Snapshot) -> MetricFamily {
+        // One series per set of labels, whatever the snapshot repeats.
+        let mut series = BTreeMap::<Vec<String>, f64>::new();
+        for (values, number) in (self.samples)(now) {
+            *series.entry(values).or_default() += number;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(self.name.to_owned());
+        family.set_help(self.help.to_owned());
+        family.set_field_type(self.kind);
+        family.set_metric(series.into_iter().map(|(values, number)| self.metric(values, number)).collect());
+        family
+    }
+
+    fn metric(&self, values: Vec<String>, number: f64) -> Metric {
+        let label = |(&name, value): (&&str, String)| {
+            let mut label = LabelPair::default();
+            label.set_name(name.to_owned());
+            label.set_value(value);
+            label
+        };
+        let mut metric = Metric::from_label(self.labels.iter().zip(values).map(label).collect());
+        if self.kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(number);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(number);
+            metric.set_gauge(gauge);
+        }
+        metric
+    }
+}
+
+fn measured(now: &Snapshot, number: fn(&ProbeCounters) -> Option<f64>) -> Vec<Sample> {
+    now.probes.iter().filter_map(|probe| Some((vec![probe.name.clone()], number(probe)?))).collect()
+}
+
+/// Metrics are floating-point: exact up to 2^53.
+fn float(count: u64) -> f64 {
+    count as f64
+}
