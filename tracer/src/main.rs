@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args),
         Command::Watch(args) => commands::watch::run(args),
-        Command::Doctor(_) => todo!(),
+        Command::Doctor(args) => commands::doctor::run(args),
         Command::Ranges(args) => commands::ranges::main(args),
     };
     match result {

@@ -1,5 +1,6 @@
 //! One file per subcommand. Each gives the exit status, or an error that `main` prints.
 
+pub mod doctor;
 pub mod ranges;
 pub mod run;
 pub mod watch;

@@ -48,9 +48,9 @@ const SCENES: [Scene; 6] = [
         cause: "app_reset",
     },
     Scene {
-        announcement: "the edge asks for /crash: the nginx worker dies of SIGSEGV",
+        announcement: "the edge asks for /fault: the nginx worker dies of SIGSEGV",
         make: |lab, origin| {
-            expect(lab, "/crash", Seen::Empty)?;
+            expect(lab, "/fault", Seen::Empty)?;
             origin.wait_for_new_worker()?;
             ensure!(origin.error_log().contains("exited on signal 11"), "the worker died of something else");
             Ok(())

@@ -35,7 +35,7 @@ impl Origin {
                location / {{ return 200 ok; }}
                location /nothing {{ return 444; }}
                location /reset {{ reset_timedout_connection on; return 444; }}
-               location /crash {{ perl 'sub {{ my $x = unpack(\"p\", pack(\"Q\", 8)); return OK; }}'; }}
+               location /fault {{ perl 'sub {{ my $x = unpack(\"p\", pack(\"Q\", 8)); return OK; }}'; }}
                location /leak {{ perl 'sub {{ my @kept; my $i = 0; push @kept, chr(65 + $i++ % 26) x 1048576 while 1; }}'; }}
              }}",
             IDLE.as_millis()

@@ -17,6 +17,8 @@ use crate::lab::{procs, wait};
 const READY: Duration = Duration::from_secs(15);
 /// The summary may take so long after the interrupt.
 const END: Duration = Duration::from_secs(3);
+/// The lines of one failure come closer together than this.
+const QUIET: Duration = Duration::from_millis(200);
 /// Causes that the demo does not make: telling one of them is a false alarm.
 const OTHERS: [&str; 7] = [
     "supervisor_kill",
@@ -73,13 +75,21 @@ impl Watch {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if self.note(&line) == Some(cause) {
-                        return Ok(());
+                        return self.let_finish();
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => bail!("no line about {cause} within {} s", limit.as_secs()),
                 Err(RecvTimeoutError::Disconnected) => bail!("tracer watch has ended"),
             }
         }
+    }
+
+    /// Lets the lines that belong to a failure come: they end when no more do.
+    fn let_finish(&mut self) -> Result<()> {
+        while let Ok(line) = self.lines.recv_timeout(QUIET) {
+            self.note(&line);
+        }
+        Ok(())
     }
 
     /// Remembers the cause that a line tells.
@@ -122,8 +132,11 @@ fn tee(from: impl Read + Send + 'static, to: Sender<String>, show: fn(&str)) -> 
     })
 }
 
-/// The cause that a line names, if it names one.
+/// The cause that a line names, if it names one. Indented lines explain the one before them.
 fn cause_in(line: &str) -> Option<&'static str> {
+    if line.starts_with(char::is_whitespace) {
+        return None;
+    }
     let is_word = |word: &str| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|part| part == word);
     SCENES.iter().map(|scene| scene.cause).chain(OTHERS).find(|cause| is_word(cause))
 }
@@ -136,6 +149,7 @@ mod tests {
     fn a_cause_is_a_whole_word() {
         assert_eq!(cause_in("10:00:00 520 oom_kill (certain) nginx"), Some("oom_kill"));
         assert_eq!(cause_in("nginx crashed"), None);
+        assert_eq!(cause_in("    the crash of nginx"), None);
         assert_eq!(cause_in("cause=crash: worker"), Some("crash"));
     }
 }
