@@ -1,0 +1,121 @@
+use tracer_common::{OomRecord, kinds, pf};
+
+use super::*;
+use crate::diagnose::Cause;
+
+fn clock(monotonic_ns: u64) -> Clock {
+    Clock { monotonic_ns, wall: jiff::Timestamp::UNIX_EPOCH, tick_ns: 4_000_000 }
+}
+
+fn state() -> State {
+    State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new())
+}
+
+/// A record of a plain connection whose request nobody answered, closed by process 7.
+fn unanswered() -> tracer_common::ConnRecord {
+    let bytes = vec![0; size_of::<tracer_common::ConnRecord>()];
+    let mut record: tracer_common::ConnRecord = zerocopy::FromBytes::read_from_bytes(&bytes[..]).unwrap();
+    record.header.kind = kinds::CONN;
+    record.trigger = tracer_common::triggers::FIN;
+    record.conn.flags = tracer_common::conn_flags::HTTP;
+    record.conn.exchanges = 1;
+    record.conn.close.accepted = 1;
+    record.conn.close.bytes_received = 18;
+    record.conn.closer.tgid = 7;
+    record.conn.closer.start_ns = 70;
+    record.conn.closer.comm[..3].copy_from_slice(b"web");
+    let head = b"GET / HTTP/1.1\r\n\r\n";
+    record.conn.request_head[..head.len()].copy_from_slice(head);
+    record.conn.request_have = u32::try_from(head.len()).unwrap();
+    record
+}
+
+fn process_end(exit_code: u32) -> Event {
+    let mut record = ProcessRecord::default();
+    record.task.tgid = 7;
+    record.task.start_ns = 70;
+    record.task.exit_code = exit_code;
+    Event::Process(record)
+}
+
+fn causes(outputs: &[Output]) -> Vec<Cause> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Failure(diagnosis) => Some(diagnosis.cause),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_verdict_on_a_living_process_waits_and_then_comes_once() {
+    let mut state = state();
+    assert_eq!(causes(&state.handle(&Event::Conn(Box::new(unanswered())), &clock(0))), []);
+    let deadline = state.next_deadline().unwrap();
+    assert_eq!(causes(&state.expire(deadline - 1)), []);
+    assert_eq!(causes(&state.expire(deadline)), [Cause::EmptyReply]);
+    assert_eq!(state.next_deadline(), None);
+}
+
+#[test]
+fn a_process_that_exits_meanwhile_explains_it() {
+    let mut state = state();
+    state.handle(&Event::Conn(Box::new(unanswered())), &clock(0));
+    let outputs = state.handle(&process_end(3 << 8), &clock(1));
+    assert_eq!(causes(&outputs), [Cause::ProcessExit]);
+    assert_eq!(state.next_deadline(), None);
+}
+
+#[test]
+fn a_signal_after_the_close_explains_nothing() {
+    let mut state = state();
+    state.handle(&Event::Conn(Box::new(unanswered())), &clock(0));
+    assert_eq!(causes(&state.handle(&process_end(9), &clock(1))), [Cause::EmptyReply]);
+}
+
+#[test]
+fn another_process_with_the_same_pid_explains_nothing() {
+    let mut state = state();
+    let mut record = unanswered();
+    record.conn.closer.start_ns = 71;
+    state.handle(&Event::Conn(Box::new(record)), &clock(0));
+    assert_eq!(causes(&state.handle(&process_end(3 << 8), &clock(1))), []);
+}
+
+#[test]
+fn a_dying_process_needs_no_waiting() {
+    let mut state = state();
+    let mut record = unanswered();
+    record.conn.closer.flags = pf::EXITING;
+    record.conn.closer.exit_code = 11;
+    assert_eq!(causes(&state.handle(&Event::Conn(Box::new(record)), &clock(0))), [Cause::Crash]);
+}
+
+#[test]
+fn held_verdicts_are_bounded_and_none_is_lost() {
+    let mut state = state();
+    let record = Event::Conn(Box::new(unanswered()));
+    let given: usize = (0..MAX_HELD + 10).map(|_| causes(&state.handle(&record, &clock(0))).len()).sum();
+    assert_eq!(given, 10);
+    assert_eq!(causes(&state.flush()).len(), MAX_HELD);
+}
+
+#[test]
+fn an_oom_kill_is_named_by_its_record_or_by_what_proc_said() {
+    let mut state = state();
+    let mut record = OomRecord { tgid: 5, ..OomRecord::default() };
+    let named = |name: &str| vec![Output::OomKill { process: name.to_owned() }];
+    assert_eq!(state.handle(&Event::Oom(record), &clock(0)), named("unknown"));
+    state.learn((5, 1), Facts { name: "php".to_owned(), ..Facts::default() });
+    assert_eq!(state.handle(&Event::Oom(record), &clock(0)), named("php"));
+    record.comm[..4].copy_from_slice(b"node");
+    assert_eq!(state.handle(&Event::Oom(record), &clock(0)), named("node"));
+}
+
+#[test]
+fn kernel_time_becomes_wall_time() {
+    let clock = clock(5_000_000_000);
+    assert_eq!(clock.at(4_000_000_000), jiff::Timestamp::from_second(-1).unwrap());
+    assert_eq!(clock.at(9_000_000_000), jiff::Timestamp::UNIX_EPOCH);
+}

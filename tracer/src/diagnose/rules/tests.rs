@@ -1,0 +1,259 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    diagnose::{OomScope, Process, Signal},
+    http::{Request, Response},
+};
+
+/// A plain HTTP request that was read and not answered, on a fresh connection that its process closed.
+fn unanswered() -> Evidence {
+    Evidence {
+        time: jiff::Timestamp::UNIX_EPOCH,
+        trigger: Trigger::Fin,
+        peer: ("173.245.48.10".parse().unwrap(), 41234),
+        local: ("10.99.0.1".parse().unwrap(), 80),
+        netns: Some(1),
+        seeded: false,
+        protocol: Protocol::Http,
+        accepted: true,
+        exchanges: 1,
+        turns: 1,
+        age: Some(Duration::from_millis(12)),
+        idle: Some(Duration::from_millis(1)),
+        closed_for: None,
+        bytes_received: 182,
+        bytes_sent: 0,
+        unread: 0,
+        since_read: 0,
+        bodyless: true,
+        request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
+        response: Response { progress: Progress::Nothing, ..Response::default() },
+        process: Some(Process { name: "web".to_owned(), pid: 7, ..Process::default() }),
+        end: End::Running,
+        oom: false,
+        oom_scope: None,
+        signal: None,
+        reset_reason: None,
+        destroyed: false,
+    }
+}
+
+fn with(change: impl FnOnce(&mut Evidence)) -> Evidence {
+    let mut evidence = unanswered();
+    change(&mut evidence);
+    evidence
+}
+
+fn signal(number: u8, sender: Sender) -> Option<Signal> {
+    Some(Signal { number, sender, before: Duration::from_millis(3) })
+}
+
+fn other() -> Sender {
+    Sender::Other { pid: 1, name: "systemd".to_owned() }
+}
+
+fn master() -> Sender {
+    Sender::Master { pid: 2, name: "web".to_owned() }
+}
+
+fn ordered() -> Sender {
+    Sender::OrderedMaster { pid: 2, name: "web".to_owned(), by: "bash[9]".to_owned(), with: 15 }
+}
+
+fn progress(progress: Progress) -> Response {
+    Response { status: Some(200), header_bytes: Some(40), progress }
+}
+
+/// The one way to state a rule: this evidence gives this cause, for sure or not, with this symptom and status.
+#[track_caller]
+fn check(e: &Evidence, cause: Cause, certainty: Certainty, symptom: Symptom, edge_status: Option<u16>) {
+    let verdict = diagnose(e).expect("a failure");
+    let told = (verdict.cause, verdict.certainty, verdict.symptom, verdict.edge_status);
+    assert_eq!(told, (cause, certainty, symptom, edge_status), "{verdict:#?}");
+    assert!(cause.edge_statuses().contains(&edge_status), "{cause} does not announce {edge_status:?}");
+    assert!(!verdict.evidence.is_empty());
+    assert!(verdict.advice.len() > 20);
+}
+
+#[track_caller]
+fn sound(e: &Evidence) {
+    assert_eq!(diagnose(e), None);
+}
+
+const C: Certainty = Certainty::Certain;
+const L: Certainty = Certainty::Likely;
+const S520: Option<u16> = Some(520);
+
+#[test]
+fn a_close_without_a_byte_is_empty_reply() {
+    check(&unanswered(), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_reset_is_closed_unread_or_app_reset_by_the_bytes_that_lay_unread() {
+    let reset = with(|e| e.trigger = Trigger::Rst);
+    check(&reset, Cause::AppReset, C, Symptom::RstNoResponse, S520);
+    let unread = with(|e| (e.trigger, e.unread) = (Trigger::Rst, 20));
+    check(&unread, Cause::ClosedUnread, C, Symptom::RstNoResponse, S520);
+}
+
+#[test]
+fn a_reset_before_any_byte_is_app_reset_and_a_close_is_nothing() {
+    let fresh = |trigger| {
+        with(|e| {
+            (e.trigger, e.protocol, e.bytes_received, e.exchanges) = (trigger, Protocol::Opaque, 0, 0);
+            e.request = Request::default();
+        })
+    };
+    check(&fresh(Trigger::Rst), Cause::AppReset, L, Symptom::RstBeforeRequest, S520);
+    sound(&fresh(Trigger::Fin));
+}
+
+#[test]
+fn the_end_of_the_process_outranks_how_the_connection_closed() {
+    for trigger in [Trigger::Fin, Trigger::Rst] {
+        let symptom = if trigger == Trigger::Fin { Symptom::FinNoResponse } else { Symptom::RstNoResponse };
+        let died = |end, signal: Option<Signal>| {
+            with(|e| {
+                (e.trigger, e.end, e.signal) = (trigger, end, signal);
+            })
+        };
+        check(&died(End::Signaled(11), signal(11, Sender::Kernel)), Cause::Crash, C, symptom, S520);
+        check(&died(End::Signaled(6), signal(6, Sender::Own)), Cause::Crash, C, symptom, S520);
+        check(&died(End::Signaled(11), None), Cause::Crash, C, symptom, S520);
+        check(&died(End::Signaled(11), signal(11, other())), Cause::ProcessKilled, C, symptom, S520);
+        check(&died(End::Signaled(9), signal(9, other())), Cause::ProcessKilled, C, symptom, S520);
+        check(&died(End::Signaled(9), None), Cause::ProcessKilled, L, symptom, S520);
+        check(&died(End::Signaled(9), signal(9, master())), Cause::SupervisorKill, C, symptom, S520);
+        check(&died(End::Signaled(15), signal(15, ordered())), Cause::ProcessKilled, L, symptom, S520);
+        check(&died(End::Signaled(9), signal(9, Sender::Own)), Cause::ProcessExit, C, symptom, S520);
+        check(&died(End::Exited(1), None), Cause::ProcessExit, C, symptom, S520);
+        check(&died(End::Exited(0), None), Cause::ProcessExit, C, symptom, S520);
+        check(&died(End::Exited(0), signal(15, other())), Cause::ProcessKilled, L, symptom, S520);
+        check(&died(End::Exited(1), signal(6, master())), Cause::SupervisorKill, L, symptom, S520);
+    }
+}
+
+#[test]
+fn reset_before_first_byte_after_oom_kill_is_oom_kill() {
+    let oom = with(|e| {
+        (e.trigger, e.oom, e.end, e.oom_scope) = (Trigger::Rst, true, End::Signaled(9), Some(OomScope::Memcg));
+    });
+    check(&oom, Cause::OomKill, C, Symptom::RstNoResponse, S520);
+    let verdict = diagnose(&oom).unwrap();
+    assert_eq!((verdict.oom_scope, verdict.oom_victim.as_deref()), (Some("memcg"), Some("web[7]")));
+}
+
+#[test]
+fn a_process_that_unwinds_after_its_close_is_told_by_why_it_ended() {
+    let after = |status, signal| with(|e| (e.end, e.signal) = (End::ExitedAfter(status), signal));
+    check(&after(1, signal(6, master())), Cause::SupervisorKill, L, Symptom::FinNoResponse, S520);
+    check(&after(0, signal(15, other())), Cause::ProcessKilled, L, Symptom::FinNoResponse, S520);
+    check(&after(3, None), Cause::ProcessExit, L, Symptom::FinNoResponse, S520);
+    check(&after(0, None), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_signal_that_did_not_end_the_process_explains_nothing() {
+    check(&with(|e| e.signal = signal(15, other())), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_whole_response_is_no_failure_however_it_closed() {
+    for end in [End::Running, End::Exited(0), End::Signaled(9), End::Signaled(11)] {
+        for trigger in [Trigger::Fin, Trigger::Rst] {
+            for done in [Progress::Whole, Progress::Upgraded, Progress::Unknown] {
+                sound(&with(|e| (e.end, e.trigger, e.response) = (end, trigger, progress(done))));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_response_cut_by_the_end_of_its_process_has_no_52x_after_its_head() {
+    let cut = |at, end| with(|e| (e.response, e.end) = (progress(at), end));
+    check(&cut(Progress::InBody, End::Signaled(11)), Cause::Crash, C, Symptom::FinInResponse, None);
+    check(&cut(Progress::InHead, End::Signaled(11)), Cause::Crash, C, Symptom::FinInResponse, S520);
+    check(&cut(Progress::UntilClose, End::Signaled(11)), Cause::Crash, L, Symptom::FinInResponse, None);
+    sound(&cut(Progress::UntilClose, End::Exited(0)));
+}
+
+#[test]
+fn a_queue_lost_with_its_listener_is_listener_closed_unless_the_process_died_of_itself() {
+    let queued = |end| {
+        with(|e| {
+            (e.trigger, e.accepted, e.end, e.unread) = (Trigger::Rst, false, end, 182);
+        })
+    };
+    check(&queued(End::Running), Cause::ListenerClosed, C, Symptom::RstNoResponse, S520);
+    check(&queued(End::Signaled(15)), Cause::ListenerClosed, C, Symptom::RstNoResponse, S520);
+    check(&queued(End::Signaled(11)), Cause::Crash, C, Symptom::RstNoResponse, S520);
+}
+
+#[test]
+fn a_request_that_met_a_close_is_a_race_or_came_to_a_fresh_close() {
+    let late = |exchanges| {
+        with(|e| {
+            (e.trigger, e.exchanges, e.idle) = (Trigger::Late { bytes: 300 }, exchanges, Some(Duration::from_secs(5)));
+            e.response = Response::default();
+        })
+    };
+    check(&late(1), Cause::KeepaliveRace, C, Symptom::FinBeforeRequest, S520);
+    check(&late(0), Cause::ClosedBeforeRequest, C, Symptom::FinBeforeRequest, S520);
+    assert!(diagnose(&late(1)).unwrap().advice.contains("closed after 5.0 s idle"), "{:?}", diagnose(&late(1)));
+    let retired = with(|e| {
+        *e = late(1);
+        e.end = End::Exited(0);
+    });
+    check(&retired, Cause::KeepaliveRace, C, Symptom::FinBeforeRequest, S520);
+}
+
+#[test]
+fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+    sound(&with(|e| {
+        (e.trigger, e.bodyless) = (Trigger::Late { bytes: 1448 }, false);
+        e.request = Request::default();
+        e.idle = Some(Duration::from_millis(2));
+    }));
+}
+
+#[test]
+fn a_refused_syn_is_port_closed() {
+    let refused = with(|e| (e.trigger, e.process, e.accepted) = (Trigger::Refused, None, false));
+    check(&refused, Cause::PortClosed, C, Symptom::Refused, Some(521));
+    assert_eq!(diagnose(&refused).unwrap().exchanges, None);
+}
+
+#[test]
+fn without_sight_of_the_bytes_the_direction_decides_and_says_so() {
+    let tls = |turns, since_read| {
+        with(|e| {
+            (e.protocol, e.turns, e.since_read) = (Protocol::Tls, turns, since_read);
+            e.request = Request::default();
+            e.response = Response::default();
+        })
+    };
+    check(&tls(3, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+    sound(&tls(3, 500));
+    // The handshake alone: no request was in hand.
+    sound(&tls(1, 0));
+}
+
+#[test]
+fn a_connection_older_than_the_tracer_is_never_certain() {
+    let seeded = with(|e| (e.seeded, e.age, e.end) = (true, None, End::Signaled(9)));
+    let verdict = diagnose(&seeded).unwrap();
+    assert_eq!(verdict.certainty, L);
+    assert_eq!((verdict.reused, verdict.exchanges, verdict.age_ms), (None, None, None));
+    assert!(verdict.evidence[0].contains("open before the tracer"), "{:?}", verdict.evidence);
+}
+
+#[test]
+fn every_cause_is_spelled_once_and_announces_its_statuses() {
+    let mut names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Cause::ALL.len());
+    assert!(Cause::ALL.iter().all(|cause| !cause.edge_statuses().is_empty()));
+}
