@@ -30,16 +30,16 @@ const BATCH: usize = 256;
 
 /// Where verdicts go.
 pub trait Sink {
-    /// A failure. An error ends the agent; a broken pipe ends it quietly.
-    fn failure(&mut self, diagnosis: &Diagnosis) -> io::Result<()>;
+    /// A failure. Must not block.
+    fn failure(&mut self, diagnosis: &Diagnosis);
     /// A process that held edge connections ended.
     fn process_end(&mut self, process: &str, how: &'static str);
     /// The OOM killer took a process.
     fn oom_kill(&mut self, process: &str);
     /// SIGHUP: files are opened anew.
-    fn reopen(&mut self) -> io::Result<()>;
-    /// Whether enough was seen (`watch --count`).
-    fn is_done(&self) -> bool;
+    fn reopen(&mut self);
+    /// Whether enough was seen (`watch --count`). An error ends the agent; a broken pipe ends it quietly.
+    fn is_done(&mut self) -> io::Result<bool>;
 }
 
 /// Why the loop ended.
@@ -165,48 +165,37 @@ impl Agent {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = self.deadline();
-            let result = tokio::select! {
+            tokio::select! {
                 outputs = next(&mut self.records, &mut self.state, &mut self.kernel_log, &self.shared) => {
-                    give(sink, outputs?)
+                    give(sink, outputs?);
                 }
-                () = wait(deadline) => {
-                    let outputs = self.state.expire(host::clock().monotonic_ns);
-                    give(sink, outputs)
-                }
-                _ = look.tick() => {
-                    self.look_around();
-                    Ok(())
-                }
+                () = wait(deadline) => give(sink, self.state.expire(host::clock().monotonic_ns)),
+                _ = look.tick() => self.look_around(),
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
-                    Asked::Reload => {
-                        self.reload(reload, sink);
-                        Ok(())
-                    }
+                    Asked::Reload => self.reload(reload, sink),
                 },
                 () = wait(until) => break,
-            };
-            match result {
-                Ok(()) if sink.is_done() => return Ok(Ended::Asked),
-                Ok(()) => {}
+            }
+            match sink.is_done() {
+                Ok(false) => {}
+                Ok(true) => return Ok(Ended::Asked),
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ended::BrokenPipe),
                 Err(error) => return Err(error).context("writing a failure"),
             }
         }
-        self.finish(sink)
+        self.finish(sink);
+        Ok(Ended::Asked)
     }
 
     /// Takes what is left in the ring buffer and gives every verdict that still waits.
-    fn finish(&mut self, sink: &mut dyn Sink) -> Result<Ended> {
+    fn finish(&mut self, sink: &mut dyn Sink) {
         let mut events = Vec::new();
         let shared = &self.shared;
         self.records.drain(|bytes| events.extend(decode(bytes, shared)));
         let mut outputs = handle(&events, &mut self.state, &mut self.kernel_log);
         outputs.extend(self.state.flush());
-        match give(sink, outputs) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Ended::BrokenPipe),
-            result => result.map(|()| Ended::Asked).context("writing a failure"),
-        }
+        give(sink, outputs);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -236,9 +225,7 @@ impl Agent {
             Ok(()) => info!("reloaded"),
             Err(error) => warn!("not reloaded, the old settings stay: {error:#}"),
         }
-        if let Err(error) = sink.reopen() {
-            warn!("opening the events file anew: {error}");
-        }
+        sink.reopen();
     }
 }
 
@@ -296,15 +283,14 @@ fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::Kerne
     }
 }
 
-fn give(sink: &mut dyn Sink, outputs: Vec<Output>) -> io::Result<()> {
+fn give(sink: &mut dyn Sink, outputs: Vec<Output>) {
     for output in outputs {
         match output {
-            Output::Failure(diagnosis) => sink.failure(&diagnosis)?,
+            Output::Failure(diagnosis) => sink.failure(&diagnosis),
             Output::ProcessEnd { process, how } => sink.process_end(&process, how),
             Output::OomKill { process } => sink.oom_kill(&process),
         }
     }
-    Ok(())
 }
 
 async fn wait(until: Option<Instant>) {

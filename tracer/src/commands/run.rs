@@ -1,6 +1,9 @@
 //! `tracer run`: the daemon.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use anyhow::{Context as _, Result};
 use log::{info, warn};
@@ -8,14 +11,15 @@ use tokio::net::TcpListener;
 
 use super::{DONE, runtime, start_log};
 use crate::{
-    agent::{Agent, Sink},
+    agent::{Agent, Ended, Sink},
     cli::RunArgs,
     config::RunConfig,
     diagnose::Diagnosis,
     sinks::{
         http::{Web, serve},
         metrics::Metrics,
-        stream::{Format, Stream, Target},
+        stream::Format,
+        writer::Writer,
     },
 };
 
@@ -33,15 +37,17 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     let ranges = config.settings.edge_ranges()?;
     // Bound first: a second instance, or a taken port, must not attach anything.
     let listener = TcpListener::bind(config.listen).await.with_context(|| taken(&config))?;
-    let events = match &config.events {
-        Some(target) => {
-            Some(Stream::open(target, Format::Json).with_context(|| format!("opening {}", name(target)))?)
-        }
-        None => None,
-    };
+    let open = |target| Writer::open(target, Format::Json).with_context(|| format!("opening {target}"));
+    let events = config.events.as_ref().map(open).transpose()?;
+    let shed = events.as_ref().map(Writer::shed);
     let mut agent = Agent::start(&config.settings, ranges)?;
     let shared = agent.shared();
-    let metrics = Metrics::new(Arc::new(move || shared.snapshot()))?;
+    let metrics = Metrics::new(Arc::new(move || {
+        let mut snapshot = shared.snapshot();
+        let shed = shed.as_ref().map_or(0, |shed| shed.load(Ordering::Relaxed));
+        snapshot.lost.push(("events", shed));
+        snapshot
+    }))?;
     let web = Arc::new(Web::new(metrics, agent.summary()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, Arc::clone(&web), async {
@@ -58,18 +64,17 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     web.set_ready(false);
     let _already_gone = stop.send(());
     let _ = server.await;
-    ended.map(|_| DONE)
+    let ended = ended?;
+    match sink.events.map_or(Ok(()), Writer::close) {
+        Err(error) if ended != Ended::BrokenPipe && error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing a failure")
+        }
+        _ => Ok(DONE),
+    }
 }
 
 fn taken(config: &RunConfig) -> String {
     format!("listening on {}: is another tracer running? choose another address with --listen", config.listen)
-}
-
-fn name(target: &Target) -> String {
-    match target {
-        Target::Stdout => "standard output".to_owned(),
-        Target::File(path) => path.display().to_string(),
-    }
 }
 
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
@@ -80,21 +85,15 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
 
 struct DaemonSink {
     web: Arc<Web>,
-    events: Option<Stream>,
+    events: Option<Writer>,
 }
 
 impl Sink for DaemonSink {
-    fn failure(&mut self, diagnosis: &Diagnosis) -> io::Result<()> {
+    fn failure(&mut self, diagnosis: &Diagnosis) {
         self.web.record(diagnosis);
-        if let Some(events) = &mut self.events {
-            match events.write(diagnosis) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(error),
-                // A full disk must not stop the counting.
-                Err(error) => warn!("writing a failure to the events file: {error}"),
-                Ok(()) => {}
-            }
+        if let Some(events) = &self.events {
+            events.write(diagnosis);
         }
-        Ok(())
     }
 
     fn process_end(&mut self, process: &str, how: &'static str) {
@@ -105,11 +104,13 @@ impl Sink for DaemonSink {
         self.web.metrics().oom_kill(process);
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        self.events.as_mut().map_or(Ok(()), Stream::reopen)
+    fn reopen(&mut self) {
+        if let Some(events) = &self.events {
+            events.reopen();
+        }
     }
 
-    fn is_done(&self) -> bool {
-        false
+    fn is_done(&mut self) -> io::Result<bool> {
+        self.events.as_ref().and_then(Writer::failure).map_or(Ok(false), Err)
     }
 }

@@ -1,6 +1,9 @@
 //! `tracer watch`: one-shot, during an incident.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    sync::atomic::Ordering,
+};
 
 use anyhow::{Context as _, Result};
 use log::info;
@@ -13,8 +16,9 @@ use crate::{
     config::WatchConfig,
     diagnose::Diagnosis,
     sinks::{
-        stream::{Format, Stream, Target},
+        stream::{Format, Target},
         summary::Summary,
+        writer::Writer,
     },
 };
 
@@ -33,23 +37,28 @@ async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
     let mut agent = Agent::start(&config.settings, ranges)?;
     info!("ready; watching; {}", agent.summary());
     let format = if config.json { Format::Json } else { Format::Text };
-    let stream = Stream::open(&Target::Stdout, format).context("opening standard output")?;
+    let stream = Writer::open(&Target::Stdout, format).context("opening standard output")?;
     let mut sink = WatchSink { stream, summary: Summary::default(), count: config.count };
     let started = Instant::now();
     let until = config.duration.map(|duration| started + duration);
     let ended = agent.run(&mut sink, until, &|| Ok(args.check()?.settings)).await?;
     let shared = agent.shared();
     drop(agent);
-    if ended == Ended::BrokenPipe {
-        return Ok(DONE);
+    let (mut summary, shed) = (sink.summary, sink.stream.shed());
+    match sink.stream.close() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error).context("writing a failure"),
+        Err(_) => return Ok(DONE),
+        Ok(()) if ended == Ended::BrokenPipe => return Ok(DONE),
+        Ok(()) => {}
     }
-    (sink.summary.exchanges, sink.summary.lost) = shared.totals();
-    sink.summary.watched = started.elapsed();
+    (summary.exchanges, summary.lost) = shared.totals();
+    summary.lost += shed.load(Ordering::Relaxed);
+    summary.watched = started.elapsed();
     // With --json standard output is events only.
     let result = if config.json {
-        write!(io::stderr(), "{}", sink.summary)
+        write!(io::stderr(), "{summary}")
     } else {
-        write!(io::stdout(), "{}", sink.summary)
+        write!(io::stdout(), "{summary}")
     };
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing the summary"),
@@ -58,29 +67,34 @@ async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
 }
 
 struct WatchSink {
-    stream: Stream,
+    stream: Writer,
     summary: Summary,
     count: Option<u64>,
 }
 
+impl WatchSink {
+    fn has_enough(&self) -> bool {
+        self.count.is_some_and(|count| self.summary.failures() >= count)
+    }
+}
+
 impl Sink for WatchSink {
-    fn failure(&mut self, diagnosis: &Diagnosis) -> io::Result<()> {
-        if self.is_done() {
-            return Ok(());
+    fn failure(&mut self, diagnosis: &Diagnosis) {
+        if !self.has_enough() {
+            self.summary.add(diagnosis);
+            self.stream.write(diagnosis);
         }
-        self.summary.add(diagnosis);
-        self.stream.write(diagnosis)
     }
 
     fn process_end(&mut self, _process: &str, _how: &'static str) {}
 
     fn oom_kill(&mut self, _process: &str) {}
 
-    fn reopen(&mut self) -> io::Result<()> {
-        self.stream.reopen()
+    fn reopen(&mut self) {
+        self.stream.reopen();
     }
 
-    fn is_done(&self) -> bool {
-        self.count.is_some_and(|count| self.summary.failures() >= count)
+    fn is_done(&mut self) -> io::Result<bool> {
+        self.stream.failure().map_or(Ok(self.has_enough()), Err)
     }
 }

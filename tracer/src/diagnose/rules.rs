@@ -138,7 +138,7 @@ fn mechanism(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
     let cause = match loss {
         Loss::Refused => Cause::PortClosed,
         Loss::Unaccepted => Cause::ListenerClosed,
-        Loss::Late if e.exchanges == 0 => Cause::ClosedBeforeRequest,
+        Loss::Late if e.exchanges == 0 && !e.seeded => Cause::ClosedBeforeRequest,
         Loss::Late => Cause::KeepaliveRace,
         Loss::Fresh => Cause::AppReset,
         Loss::Unanswered if e.trigger == Trigger::Fin => Cause::EmptyReply,

@@ -12,3 +12,4 @@ mod snapshot;
 pub mod stream;
 pub mod summary;
 mod text;
+pub mod writer;
