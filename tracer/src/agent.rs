@@ -1,13 +1,15 @@
 //! The event loop: kernel records → state → verdicts → sinks. Owns the clock and the shutdown.
 
 use std::{
+    fs::File,
     io,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use log::{debug, info, trace, warn};
+use log::{debug, info, warn};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -19,6 +21,7 @@ use crate::{
     diagnose::Diagnosis,
     edge::EdgeRanges,
     probes::{Counters, Kernel, Records, Sight, State as ProbeState, host},
+    recording::Recorder,
     sinks::metrics::Snapshot,
     state::{Output, State},
 };
@@ -91,6 +94,7 @@ pub struct Agent {
     state: State,
     shared: Arc<Shared>,
     kernel_log: Option<host::KernelLog>,
+    recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -122,9 +126,19 @@ impl Agent {
             state: State::new(ranges, reasons, seeded.owners),
             shared: Arc::new(shared),
             kernel_log: host::KernelLog::open(),
+            recorder: None,
             kernel,
             _kernel_debug: debug,
         })
+    }
+
+    /// Writes every record to this file from now on.
+    ///
+    /// # Errors
+    /// Where the file can't be made.
+    pub fn record(&mut self, path: &Path) -> io::Result<()> {
+        self.recorder = Some(Recorder::new(File::create(path)?)?);
+        Ok(())
     }
 
     /// What a scrape reads.
@@ -166,8 +180,9 @@ impl Agent {
         loop {
             let deadline = self.deadline();
             tokio::select! {
-                outputs = next(&mut self.records, &mut self.state, &mut self.kernel_log, &self.shared) => {
-                    give(sink, outputs?);
+                events = next(&mut self.records, &self.shared) => {
+                    let outputs = self.handle(&events?);
+                    give(sink, outputs);
                 }
                 () = wait(deadline) => give(sink, self.state.expire(host::clock().monotonic_ns)),
                 _ = look.tick() => self.look_around(),
@@ -193,9 +208,25 @@ impl Agent {
         let mut events = Vec::new();
         let shared = &self.shared;
         self.records.drain(|bytes| events.extend(decode(bytes, shared)));
-        let mut outputs = handle(&events, &mut self.state, &mut self.kernel_log);
+        let mut outputs = self.handle(&events);
         outputs.extend(self.state.flush());
         give(sink, outputs);
+    }
+
+    fn handle(&mut self, events: &[Event]) -> Vec<Output> {
+        let clock = host::clock();
+        let mut outputs = Vec::new();
+        for event in events {
+            if let Some(recorder) = &mut self.recorder
+                && let Err(error) = recorder.write(event)
+            {
+                warn!("the recording ends here: {error}");
+                self.recorder = None;
+            }
+            look_at(event, &mut self.state, &mut self.kernel_log);
+            outputs.extend(self.state.handle(event, &clock));
+        }
+        outputs
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -229,16 +260,11 @@ impl Agent {
     }
 }
 
-/// Waits for records and turns them into outputs.
-async fn next(
-    records: &mut Records,
-    state: &mut State,
-    kernel_log: &mut Option<host::KernelLog>,
-    shared: &Shared,
-) -> Result<Vec<Output>> {
+/// Waits for records.
+async fn next(records: &mut Records, shared: &Shared) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     records.next(BATCH, |bytes| events.extend(decode(bytes, shared))).await?;
-    Ok(handle(&events, state, kernel_log))
+    Ok(events)
 }
 
 fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
@@ -252,16 +278,6 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
     }
 }
 
-fn handle(events: &[Event], state: &mut State, kernel_log: &mut Option<host::KernelLog>) -> Vec<Output> {
-    let clock = host::clock();
-    let mut outputs = Vec::new();
-    for event in events {
-        trace!("{event:?}");
-        look_at(event, state, kernel_log);
-        outputs.extend(state.handle(event, &clock));
-    }
-    outputs
-}
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
 fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {

@@ -86,6 +86,9 @@ pub struct WatchArgs {
     /// Stop after this many failures
     #[arg(long, value_name = "N")]
     pub count: Option<String>,
+    /// Write the kernel's records to FILE, for a bug report: without header values or query strings
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub record: Option<PathBuf>,
     #[command(flatten)]
     pub shared: SharedArgs,
 }

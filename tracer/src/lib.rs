@@ -31,5 +31,6 @@ pub mod diagnose;
 pub mod edge;
 pub mod http;
 pub mod probes;
+pub mod recording;
 pub mod sinks;
 pub mod state;

@@ -35,6 +35,9 @@ pub fn run(args: &WatchArgs) -> Result<u8> {
 async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
     let ranges = config.settings.edge_ranges()?;
     let mut agent = Agent::start(&config.settings, ranges)?;
+    if let Some(path) = &config.record {
+        agent.record(path).with_context(|| format!("recording to {}", path.display()))?;
+    }
     info!("ready; watching; {}", agent.summary());
     let format = if config.json { Format::Json } else { Format::Text };
     let stream = Writer::open(&Target::Stdout, format).context("opening standard output")?;

@@ -126,6 +126,8 @@ pub struct WatchConfig {
     pub duration: Option<Duration>,
     /// Failures after which to stop.
     pub count: Option<u64>,
+    /// Where to write the kernel's records.
+    pub record: Option<PathBuf>,
 }
 
 /// `tracer doctor`, checked.
@@ -175,6 +177,7 @@ impl WatchArgs {
             json: self.json,
             duration: layers::flag("for", self.duration.as_deref(), value::duration)?,
             count: layers::flag("count", self.count.as_deref(), value::count)?,
+            record: self.record.clone(),
         })
     }
 }

@@ -29,6 +29,20 @@ impl Request {
         matches!(parsed.parse(&lines), Ok(httparse::Status::Complete(_))).then(|| Self::of(&parsed))
     }
 
+    /// A head that reads back as this request, and says nothing more.
+    #[must_use]
+    pub fn head(&self) -> Vec<u8> {
+        let part = |part: &Option<String>, otherwise: &str| part.as_deref().unwrap_or(otherwise).to_owned();
+        let mut head = format!("{} {} HTTP/1.1\r\n", part(&self.method, "GET"), part(&self.path, "/"));
+        for (name, value) in [("Host", &self.host), ("CF-Ray", &self.ray)] {
+            if let Some(value) = value {
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
     fn of(parsed: &httparse::Request<'_, '_>) -> Self {
         let field = |name: &str| {
             let field = parsed.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;

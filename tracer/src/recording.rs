@@ -1,0 +1,184 @@
+//! Recorded events: what the kernel said, for tests and bug reports, replayed through the same path as live.
+//!
+//! A recording is a sequence of records, each behind its length (32 bits, little endian), preceded by [`MAGIC`]. Before a
+//! record is written, the heads that it carries are rewritten: of a request only method, path, Host and CF-Ray stay, of a
+//! response its status line and its framing; everything else becomes padding of the same length.
+
+use std::io::{self, Read, Write};
+
+use tracer_common::ConnRecord;
+use zerocopy::IntoBytes as _;
+
+use crate::{decode::Event, http::Request};
+
+/// First bytes of a recording; the digit is the version of the records' layout.
+pub const MAGIC: &[u8; 8] = b"tracer\x001";
+/// No record is longer.
+const MAX_RECORD: usize = 64 * 1024;
+/// Fields of a response that tell where it ends.
+const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+
+/// Writes events to a recording.
+pub struct Recorder<W>(W);
+
+impl<W: Write> Recorder<W> {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// Where `out` can't be written to.
+    pub fn new(mut out: W) -> io::Result<Self> {
+        out.write_all(MAGIC)?;
+        Ok(Self(out))
+    }
+
+    /// Writes one event, its heads rewritten.
+    ///
+    /// # Errors
+    /// Where the recording can't be written to.
+    pub fn write(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Conn(record) => {
+                let mut record = record.clone();
+                scrub(&mut record);
+                self.put(record.as_bytes())
+            }
+            Event::Refused(record) => self.put(record.as_bytes()),
+            Event::Process(record) => self.put(record.as_bytes()),
+            Event::Oom(record) => self.put(record.as_bytes()),
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.0.write_all(&len.to_le_bytes())?;
+        self.0.write_all(bytes)?;
+        self.0.flush()
+    }
+}
+
+/// Reads a recording.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] for what is no recording, or one of another version, or cut short.
+pub fn read(mut from: impl Read) -> io::Result<Vec<Event>> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let mut magic = [0; MAGIC.len()];
+    from.read_exact(&mut magic)?;
+    if &magic != MAGIC {
+        return Err(invalid("not a recording of this version"));
+    }
+    let mut events = Vec::new();
+    loop {
+        let mut len = [0; 4];
+        match from.read_exact(&mut len) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(events),
+            result => result?,
+        }
+        let len = u32::from_le_bytes(len) as usize;
+        if len > MAX_RECORD {
+            return Err(invalid("a record is longer than any can be"));
+        }
+        let mut bytes = vec![0; len];
+        from.read_exact(&mut bytes)?;
+        events.push(Event::decode(&bytes).map_err(|_| invalid("a record can't be read"))?);
+    }
+}
+
+/// Takes out of a record's heads all that no verdict needs.
+fn scrub(record: &mut ConnRecord) {
+    let conn = &mut record.conn;
+    let kept = |have: u32, len: usize| (have as usize).min(len);
+    let have = kept(conn.request_have, conn.request_head.len());
+    let request = Request::read(&conn.request_head[..have]).map(|request| request.head()).unwrap_or_default();
+    rewrite(&mut conn.request_head, have, &request);
+    let have = kept(conn.response_have, conn.response_head.len());
+    let response = without_fields(&conn.response_head[..have]);
+    rewrite(&mut conn.response_head, have, &response);
+}
+
+/// Puts `text` in place of the first `have` bytes, and zeroes in place of the rest.
+fn rewrite(head: &mut [u8], have: usize, text: &[u8]) {
+    let text = &text[..text.len().min(have)];
+    head[..text.len()].copy_from_slice(text);
+    head[text.len()..have].fill(b'x');
+    head[have..].fill(0);
+}
+
+/// A response's head with the values of all fields but those of its framing struck out; its length stays. What follows
+/// the head goes.
+fn without_fields(head: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.len());
+    for (index, line) in head.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let text = line.trim_ascii_end();
+        if text.is_empty() {
+            out.extend(line);
+            if !starts_another(&head[out.len()..]) {
+                break;
+            }
+            continue;
+        }
+        let colon = text.iter().position(|byte| *byte == b':').filter(|_| index > 0 && !text.starts_with(b"HTTP/"));
+        let name = colon.map(|colon| &text[..colon]);
+        let keep = name.is_none_or(|name| FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
+        match colon {
+            Some(colon) if !keep => {
+                out.extend(&text[..=colon]);
+                out.extend(std::iter::repeat_n(b'x', text.len() - colon - 1));
+                out.extend(&line[text.len()..]);
+            }
+            _ => out.extend(line),
+        }
+    }
+    out
+}
+
+/// Whether an interim response is followed by another one.
+fn starts_another(rest: &[u8]) -> bool {
+    rest.starts_with(b"HTTP/1.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(request: &[u8], response: &[u8]) -> ConnRecord {
+        let bytes = vec![0; size_of::<ConnRecord>()];
+        let mut record: ConnRecord = zerocopy::FromBytes::read_from_bytes(&bytes[..]).unwrap();
+        record.header.kind = tracer_common::kinds::CONN;
+        record.conn.request_head[..request.len()].copy_from_slice(request);
+        record.conn.request_have = u32::try_from(request.len()).unwrap();
+        record.conn.response_head[..response.len()].copy_from_slice(response);
+        record.conn.response_have = u32::try_from(response.len()).unwrap();
+        record
+    }
+
+    #[test]
+    fn secrets_never_reach_a_recording_and_the_framing_survives() {
+        let request = b"GET /a?token=SECRET HTTP/1.1\r\nHost: h\r\nCookie: SECRET\r\nCF-Ray: 7d1234567890abcd-LAX\r\n\r\n";
+        let response = b"HTTP/1.1 200 OK\r\nSet-Cookie: SECRET\r\nContent-Length: 6\r\n\r\nSECRET";
+        let mut file = Vec::new();
+        let mut recorder = Recorder::new(&mut file).unwrap();
+        recorder.write(&Event::Conn(Box::new(record(request, response)))).unwrap();
+        assert!(!file.windows(6).any(|at| at == b"SECRET"));
+        let [Event::Conn(read)] = &read(&file[..]).unwrap()[..] else { panic!("one connection") };
+        let head = Request::read(&read.conn.request_head[..read.conn.request_have as usize]).unwrap();
+        assert_eq!(head.path.as_deref(), Some("/a"));
+        assert_eq!(head.ray.as_deref(), Some("7d1234567890abcd-LAX"));
+        let kept = &read.conn.response_head[..response.len()];
+        let parsed = crate::http::Response::read(Some("GET"), kept, b"", response.len() as u64, response.len() as u64);
+        assert_eq!(parsed.progress, crate::http::Progress::Whole);
+        assert_eq!(parsed.header_bytes, Some(response.len() as u64 - 6));
+    }
+
+    #[test]
+    fn a_recording_cut_anywhere_is_an_error_or_shorter_never_a_panic() {
+        let mut file = Vec::new();
+        let mut recorder = Recorder::new(&mut file).unwrap();
+        recorder.write(&Event::Oom(tracer_common::OomRecord { header: tracer_common::Header { kind: 4, size: 40, time_ns: 1 }, ..Default::default() })).unwrap();
+        for len in 0..file.len() {
+            let short = read(&file[..len]);
+            assert!(short.is_err() || short.unwrap().is_empty(), "{len} bytes");
+        }
+        assert_eq!(read(&file[..]).unwrap().len(), 1);
+    }
+}
