@@ -14,8 +14,9 @@ fn main() -> Result<()> {
         .find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"'))
         .ok_or_else(|| anyhow!("{TOOLCHAIN_FILE} has no line `channel = \"…\"`"))?;
     let package = Package { name: "tracer-ebpf", root_dir: "../tracer-ebpf", ..Package::default() };
-    aya_build::build_ebpf([package], Toolchain::Custom(channel))
-        .with_context(|| format!("building the kernel programs needs toolchain {channel} and bpf-linker: ./dev setup"))?;
+    aya_build::build_ebpf([package], Toolchain::Custom(channel)).with_context(|| {
+        format!("building the kernel programs needs toolchain {channel} and bpf-linker: ./dev setup")
+    })?;
     revision();
     Ok(())
 }

@@ -86,7 +86,10 @@ pub mod lost {
 
 /// First field of every record.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     pub kind: u32,
@@ -99,7 +102,10 @@ const _: () = assert!(size_of::<Header>() == 16);
 
 /// A task at the moment it closed a socket or ended: the thread-group leader's name, the task's flags and exit code.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Task {
     pub tgid: u32,
@@ -117,7 +123,10 @@ const _: () = assert!(size_of::<Task>() == 40);
 
 /// The terminating signal that best explains an end, and who sent it. All zero: none seen.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastSignal {
     pub time_ns: u64,
@@ -138,7 +147,10 @@ const _: () = assert!(size_of::<LastSignal>() == 72);
 
 /// The connection as it was when the origin closed it.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Close {
     pub time_ns: u64,
@@ -168,7 +180,10 @@ const _: () = assert!(size_of::<Close>() == 56);
 
 /// What is known of one edge connection. Lives in the kernel, keyed by `struct sock *`.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conn {
     pub tuple: Tuple,
@@ -209,7 +224,10 @@ const _: () = assert!(size_of::<Conn>() == 232 + 2 * HEAD_LEN);
 
 /// A connection that may have failed.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnRecord {
     pub header: Header,
@@ -224,7 +242,10 @@ const _: () = assert!(size_of::<ConnRecord>() == 96 + size_of::<Conn>());
 
 /// A SYN from the edge that this host answered with RST.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusedRecord {
     pub header: Header,
@@ -237,7 +258,10 @@ const _: () = assert!(size_of::<RefusedRecord>() == 64);
 
 /// The end of a process that held edge connections.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessRecord {
     pub header: Header,
@@ -249,7 +273,10 @@ const _: () = assert!(size_of::<ProcessRecord>() == 128);
 
 /// An OOM kill, of any process on the host.
 #[repr(C)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OomRecord {
     pub header: Header,

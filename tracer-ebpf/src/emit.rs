@@ -1,7 +1,9 @@
 //! Reserve, fill, submit; or count the loss.
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
-use tracer_common::{Conn, ConnRecord, Header, LastSignal, OomRecord, ProcessRecord, RefusedRecord, conn_flags, kinds, lost};
+use tracer_common::{
+    Conn, ConnRecord, Header, LastSignal, OomRecord, ProcessRecord, RefusedRecord, conn_flags, kinds, lost,
+};
 
 use crate::{
     maps::{LOST, RECORDS, count},

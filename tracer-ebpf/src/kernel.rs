@@ -52,9 +52,8 @@ unsafe fn field<T: Copy>(base: *const c_void, offset: &Global<u64>) -> T {
 pub fn probe<T: Copy + Default>(address: u64) -> Option<T> {
     let mut value = T::default();
     // SAFETY: the helper checks the address itself and writes at most size_of::<T>() bytes into `value`.
-    let failed = unsafe {
-        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const c_void)
-    };
+    let failed =
+        unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const c_void) };
     (failed == 0).then_some(value)
 }
 
@@ -133,9 +132,7 @@ impl Sock {
             let mut words = [0_u32; 4];
             for (index, word) in words.iter_mut().enumerate() {
                 // SAFETY: in6_addr is four words; the verifier knows the union member.
-                *word = unsafe {
-                    core::ptr::read_volatile(self.0.byte_add(at as usize + 4 * index).cast::<u32>())
-                };
+                *word = unsafe { core::ptr::read_volatile(self.0.byte_add(at as usize + 4 * index).cast::<u32>()) };
             }
             // SAFETY: same size, no padding; both are plain bytes.
             unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }

@@ -278,7 +278,6 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
     }
 }
 
-
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
 fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {
     let Event::Conn(record) = event else { return };

@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn secrets_never_reach_a_recording_and_the_framing_survives() {
-        let request = b"GET /a?token=SECRET HTTP/1.1\r\nHost: h\r\nCookie: SECRET\r\nCF-Ray: 7d1234567890abcd-LAX\r\n\r\n";
+        let request =
+            b"GET /a?token=SECRET HTTP/1.1\r\nHost: h\r\nCookie: SECRET\r\nCF-Ray: 7d1234567890abcd-LAX\r\n\r\n";
         let response = b"HTTP/1.1 200 OK\r\nSet-Cookie: SECRET\r\nContent-Length: 6\r\n\r\nSECRET";
         let mut file = Vec::new();
         let mut recorder = Recorder::new(&mut file).unwrap();
@@ -174,7 +175,12 @@ mod tests {
     fn a_recording_cut_anywhere_is_an_error_or_shorter_never_a_panic() {
         let mut file = Vec::new();
         let mut recorder = Recorder::new(&mut file).unwrap();
-        recorder.write(&Event::Oom(tracer_common::OomRecord { header: tracer_common::Header { kind: 4, size: 40, time_ns: 1 }, ..Default::default() })).unwrap();
+        recorder
+            .write(&Event::Oom(tracer_common::OomRecord {
+                header: tracer_common::Header { kind: 4, size: 40, time_ns: 1 },
+                ..Default::default()
+            }))
+            .unwrap();
         for len in 0..file.len() {
             let short = read(&file[..len]);
             assert!(short.is_err() || short.unwrap().is_empty(), "{len} bytes");

@@ -157,7 +157,8 @@ fn unanswered(conn: &Conn) -> bool {
     if conn.flags & flag::HTTP != 0 {
         return close.response_bytes == 0;
     }
-    close.unread > 0 || (close.since_read == 0 && close.turn_in >= limits::MIN_OPAQUE_REQUEST)
+    close.unread > 0
+        || (close.since_read == 0 && close.turn_in >= limits::MIN_OPAQUE_REQUEST)
         || (close.since_read == 0 && conn.flags & flag::SEEDED != 0)
 }
 

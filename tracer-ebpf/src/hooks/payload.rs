@@ -4,19 +4,11 @@
 //! `cgroup_skb` on the root cgroup, 5.10 to 7.2: the packet starts at its network header.
 
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::__sk_buff,
-    helpers::generated::bpf_skb_load_bytes,
-    programs::SkBuffContext,
+    EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext,
 };
 use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers};
 
-use crate::{
-    emit,
-    hooks::read,
-    kernel::TcpSock,
-    maps::CONNS,
-};
+use crate::{emit, hooks::read, kernel::TcpSock, maps::CONNS};
 
 const HEAD: u32 = limits::HEAD_LEN as u32;
 const TAIL: u32 = limits::TAIL_LEN as u32;
@@ -56,9 +48,8 @@ fn payload(ctx: &SkBuffContext) -> Option<Payload> {
         return None;
     }
     // SAFETY: 20 bytes from `tcp` are there, as just checked.
-    let (seq, words) = unsafe {
-        (u32::from_be(core::ptr::read_unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4)
-    };
+    let (seq, words) =
+        unsafe { (u32::from_be(core::ptr::read_unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4) };
     let offset = ip + u32::from(words) * 4;
     let len = ctx.len().wrapping_sub(offset);
     if len == 0 || len > 1 << 20 { None } else { Some(Payload { offset, len, seq }) }
@@ -109,9 +100,8 @@ fn copy(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32
         return 0;
     }
     // SAFETY: `buffer` has HEAD bytes and `at + len <= HEAD` in each case above; the helper checks the packet's side.
-    let failed = unsafe {
-        bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, buffer.add(at as usize).cast(), len as u32)
-    };
+    let failed =
+        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, buffer.add(at as usize).cast(), len as u32) };
     if failed == 0 { len as u32 } else { 0 }
 }
 
@@ -120,8 +110,24 @@ fn copy(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32
 fn looks_like_request(word: u32) -> bool {
     matches!(
         word,
-        GET | HEAD_ | POST | PUT | DELETE | OPTIONS | PATCH | CONNECT | TRACE | PROPFIND | MKCOL | COPY | MOVE | LOCK | PURGE
-            | REPORT | SEARCH | UNLOCK | QUERY
+        GET | HEAD_
+            | POST
+            | PUT
+            | DELETE
+            | OPTIONS
+            | PATCH
+            | CONNECT
+            | TRACE
+            | PROPFIND
+            | MKCOL
+            | COPY
+            | MOVE
+            | LOCK
+            | PURGE
+            | REPORT
+            | SEARCH
+            | UNLOCK
+            | QUERY
     )
 }
 
@@ -157,8 +163,7 @@ pub fn ingress(ctx: &SkBuffContext) {
     }
     let mut word = 0_u32;
     // SAFETY: four bytes into a local; the helper checks the packet's side and leaves zero on a shorter payload.
-    let _short_is_zero =
-        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, (&raw mut word).cast(), 4) };
+    let _short_is_zero = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, (&raw mut word).cast(), 4) };
     if conn.flags & flag::ORIGIN_FIN != 0 {
         return late(ctx, conn, &payload, word);
     }
@@ -277,8 +282,7 @@ fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         return;
     }
     // SAFETY: 1 to 7 bytes into a buffer of 8.
-    let failed =
-        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, new.as_mut_ptr().cast(), len as u32) };
+    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, new.as_mut_ptr().cast(), len as u32) };
     if failed == 0 {
         let shift = len * 8;
         old = old << shift | u64::from_be_bytes(new) >> (64 - shift);

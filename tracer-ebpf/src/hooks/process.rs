@@ -21,8 +21,24 @@ static VICTIM_IS_TASK: Global<u8> = Global::new(0);
 
 /// Signals whose default is to end the process: HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE ALRM TERM XCPU XFSZ SYS,
 /// and USR1, USR2.
-const FATAL: u64 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11
-    | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15 | 1 << 24 | 1 << 25 | 1 << 31;
+const FATAL: u64 = 1 << 1
+    | 1 << 2
+    | 1 << 3
+    | 1 << 4
+    | 1 << 5
+    | 1 << 6
+    | 1 << 7
+    | 1 << 8
+    | 1 << 9
+    | 1 << 10
+    | 1 << 11
+    | 1 << 12
+    | 1 << 13
+    | 1 << 14
+    | 1 << 15
+    | 1 << 24
+    | 1 << 25
+    | 1 << 31;
 
 /// What a master is told to stop or reload its workers with.
 const ORDERS: [u32; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];

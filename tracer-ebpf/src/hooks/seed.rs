@@ -41,8 +41,10 @@ pub fn tcp(ctx: *const u64) {
     seeded.flags = flag::SEEDED;
     seeded.copied = tcp.copied_seq();
     seeded.turn_copied = seeded.copied;
-    // What went on before is told by the direction of the last data: inwards is a request in hand.
-    let waiting = tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
+    // What went on before is told by the direction of the last data: inwards is a request in hand. A connection that has
+    // never sent has a send time all the same, that of its opening.
+    let never_answered = tcp.bytes_sent() == 0 && tcp.bytes_received() > 0;
+    let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
     seeded.inode = tcp.inode();
     conn::insert(sk.key(), seeded);

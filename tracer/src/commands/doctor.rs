@@ -159,7 +159,8 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
         checks.push(if seen.contains(&cause) {
             Check::good(name, format!("told as {cause}"))
         } else {
-            let mend = "another BPF program or a security module may interfere; run with --log-level debug and report it";
+            let mend =
+                "another BPF program or a security module may interfere; run with --log-level debug and report it";
             Check::bad(name, format!("made on loopback, but not told (told: {seen:?})"), mend)
         });
     }

@@ -58,11 +58,7 @@ async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
     summary.lost += shed.load(Ordering::Relaxed);
     summary.watched = started.elapsed();
     // With --json standard output is events only.
-    let result = if config.json {
-        write!(io::stderr(), "{summary}")
-    } else {
-        write!(io::stdout(), "{summary}")
-    };
+    let result = if config.json { write!(io::stderr(), "{summary}") } else { write!(io::stdout(), "{summary}") };
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing the summary"),
         _ => Ok(DONE),

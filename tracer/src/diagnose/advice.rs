@@ -1,6 +1,10 @@
 //! What to look at or change first: one or two sentences, with the measured value where there is one.
 
-use super::{Cause, End, Evidence, OomScope, Process, Sender, signal::{self, SIGTERM}, words::span};
+use super::{
+    Cause, End, Evidence, OomScope, Process, Sender,
+    signal::{self, SIGTERM},
+    words::span,
+};
 
 /// Cloudflare keeps idle connections to an origin this long, in seconds.
 const EDGE_IDLE_S: u32 = 900;
@@ -15,7 +19,9 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
                 End::Signaled(number) => signal::name(number),
                 _ => "a fault".to_owned(),
             };
-            format!("{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what it was working on.")
+            format!(
+                "{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what it was working on."
+            )
         }
         Cause::SupervisorKill => supervisor(e, who),
         Cause::ProcessKilled => killed(e, who),
@@ -34,7 +40,9 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
                 "the origin closed after {} idle; Cloudflare keeps connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that.",
                 span(idle)
             ),
-            None => format!("Cloudflare keeps idle connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that."),
+            None => format!(
+                "Cloudflare keeps idle connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that."
+            ),
         },
         Cause::ClosedBeforeRequest => format!(
             "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at connection level, or a PROXY protocol setting."
@@ -52,7 +60,9 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         Cause::EmptyReply => format!(
             "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler that closes the connection; its own log may not show the request."
         ),
-        Cause::Unexplained => "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned(),
+        Cause::Unexplained => {
+            "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned()
+        }
     }
 }
 
@@ -60,12 +70,18 @@ fn oom(e: &Evidence, who: &str) -> String {
     let group = e.process.as_ref().and_then(unit_or_container);
     match (e.oom_scope, group) {
         (Some(OomScope::Memcg), Some(group)) => {
-            format!("{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, caches, per-request memory).")
+            format!(
+                "{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, caches, per-request memory)."
+            )
         }
         (Some(OomScope::Global), _) => {
-            format!("the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or limit the largest consumer.")
+            format!(
+                "the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or limit the largest consumer."
+            )
         }
-        _ => format!("{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request memory)."),
+        _ => format!(
+            "{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request memory)."
+        ),
     }
 }
 
@@ -79,7 +95,9 @@ fn supervisor(e: &Evidence, who: &str) -> String {
         _ => "its master".to_owned(),
     };
     let age = e.idle.map_or_else(String::new, |idle| format!(" {} after the last byte of the request", span(idle)));
-    format!("{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, request_terminate_timeout); find out what the request waits for, or raise the limit.")
+    format!(
+        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, request_terminate_timeout); find out what the request waits for, or raise the limit."
+    )
 }
 
 fn killed(e: &Evidence, who: &str) -> String {
@@ -89,7 +107,9 @@ fn killed(e: &Evidence, who: &str) -> String {
         _ => "somebody".to_owned(),
     };
     let graceful = match e.end {
-        End::Signaled(number) if number != SIGTERM => "stop it gracefully instead (nginx -s quit, SIGTERM and time to drain)",
+        End::Signaled(number) if number != SIGTERM => {
+            "stop it gracefully instead (nginx -s quit, SIGTERM and time to drain)"
+        }
         _ => "let it drain before it stops (nginx -s quit, graceful timeout, a deploy that waits)",
     };
     format!("{sender} ended {who} with requests in hand: {graceful}.")

@@ -72,7 +72,11 @@ impl Cause {
     pub const fn edge_statuses(self) -> &'static [Option<u16>] {
         match self {
             Self::PortClosed => &[Some(521)],
-            Self::OomKill | Self::Crash | Self::SupervisorKill | Self::ProcessKilled | Self::ProcessExit
+            Self::OomKill
+            | Self::Crash
+            | Self::SupervisorKill
+            | Self::ProcessKilled
+            | Self::ProcessExit
             | Self::Unexplained => &[Some(520), None],
             _ => &[Some(520)],
         }

@@ -84,7 +84,9 @@ fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
         Loss::Unanswered => lines.push("nothing was written after the last bytes came in".to_owned()),
         Loss::Head => lines.push("the response ended inside its header section".to_owned()),
-        Loss::Body => lines.push(format!("the response ended inside its body, {} bytes were sent in all", e.bytes_sent)),
+        Loss::Body => {
+            lines.push(format!("the response ended inside its body, {} bytes were sent in all", e.bytes_sent))
+        }
         _ => {}
     }
     if by_end {
@@ -111,7 +113,10 @@ fn late(e: &Evidence) -> String {
     match (e.exchanges, e.idle) {
         (0, _) => format!("the origin closed the fresh connection; {bytes} bytes of a request came{after}"),
         (_, Some(idle)) => {
-            format!("the origin closed the connection after {} idle; {bytes} bytes of the next request came{after}", span(idle))
+            format!(
+                "the origin closed the connection after {} idle; {bytes} bytes of the next request came{after}",
+                span(idle)
+            )
         }
         (_, None) => format!("the origin closed the idle connection; {bytes} bytes of the next request came{after}"),
     }

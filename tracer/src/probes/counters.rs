@@ -63,7 +63,11 @@ impl Counters {
             probes: self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref())).collect(),
             tables: vec![
                 TableUse { name: "connections", entries: open, capacity: limits::CONNECTIONS.into() },
-                TableUse { name: "owners", entries: self.owners.keys().count() as u64, capacity: limits::OWNERS.into() },
+                TableUse {
+                    name: "owners",
+                    entries: self.owners.keys().count() as u64,
+                    capacity: limits::OWNERS.into(),
+                },
                 TableUse { name: "ports", entries: ports.len() as u64, capacity: limits::PORTS.into() },
             ],
             ports,

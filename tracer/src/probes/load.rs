@@ -151,7 +151,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Learns the edge connections that are already open. Call after [`Kernel::attach`]. 
+    /// Learns the edge connections that are already open. Call after [`Kernel::attach`].
     ///
     /// # Errors
     /// Where the kernel refuses the iterator: connections that are open now then stay unknown.

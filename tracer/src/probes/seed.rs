@@ -40,8 +40,7 @@ pub(super) fn run(ebpf: &mut Ebpf, btf: &Btf) -> Result<Seeded> {
             }
         }
     }
-    let program: &mut Iter =
-        ebpf.program_mut("seed_tcp").ok_or_else(|| anyhow!("no program seed_tcp"))?.try_into()?;
+    let program: &mut Iter = ebpf.program_mut("seed_tcp").ok_or_else(|| anyhow!("no program seed_tcp"))?.try_into()?;
     program.load("tcp", btf).context("loading iterator tcp")?;
     for process in namespaces.values() {
         let link = program.attach().context("attaching iterator tcp")?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -22,6 +23,9 @@ pub(super) fn cases() -> Vec<Case> {
         started_mid_incident_it_knows_the_open_connections,
     ]
 }
+
+/// Some of the kernel's clock ticks, of at most 10 ms each.
+const TICKS: Duration = Duration::from_millis(50);
 
 fn sigterm_ends_with_zero_within_two_seconds() -> Result<()> {
     let before = programs()?;
@@ -62,21 +66,27 @@ fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
     let pid = worker(&origin)?;
-    let [mut used, mut waiting, mut idle] =
-        [lab.connect(EDGE_A, 80)?, lab.connect(EDGE_B, 80)?, lab.connect(EDGE_A, 80)?];
-    for conn in [&mut used, &mut waiting, &mut idle] {
+    // One is used again after the start, one waits for its first answer, one for its second, one for nothing.
+    let open = |from| lab.connect(from, 80);
+    let (mut used, mut first, mut second, mut idle) = (open(EDGE_A)?, open(EDGE_B)?, open(EDGE_A)?, open(EDGE_B)?);
+    for conn in [&mut used, &mut second, &mut idle] {
         answered(conn)?;
     }
-    waiting.send("/hang")?;
+    first.send("/hang")?;
+    origin.wait_asked("/hang", 1, LIMIT)?;
+    // All that is left of the past is the kernel's times of the last data in either direction, which count in ticks.
+    std::thread::sleep(TICKS);
+    second.send("/hang")?;
     let mut agent = Agent::start(&[])?;
     answered(&mut used)?;
     used.send("/hang")?;
-    origin.wait_asked("/hang", 2, LIMIT)?;
+    origin.wait_asked("/hang", 3, LIMIT)?;
     procs::signal(pid, Signal::KILL);
-    let wants = [used.answer()?, waiting.answer()?].map(|exchange| {
-        Ok(Want::new(&saw(exchange, &[Seen::Empty])?, "process_killed", 520, "fin_no_response").process(ORIGIN, pid))
-    });
-    let wants: Vec<Want> = wants.into_iter().collect::<Result<_>>()?;
+    let mut wants = Vec::new();
+    for conn in [&mut used, &mut first, &mut second] {
+        let exchange = saw(conn.answer()?, &[Seen::Empty])?;
+        wants.push(Want::new(&exchange, "process_killed", 520, "fin_no_response").process(ORIGIN, pid));
+    }
     check(&mut agent, &lab, &wants)
 }
 
