@@ -94,7 +94,7 @@ impl Framing {
         let values = |name: &'static str| {
             fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
         };
-        if let Some(last) = values("transfer-encoding").last() {
+        if let Some(last) = values("transfer-encoding").next_back() {
             let last = last.rsplit(|byte| *byte == b',').next().unwrap_or_default();
             return if last.trim_ascii().eq_ignore_ascii_case(b"chunked") { Self::Chunked } else { Self::UntilClose };
         }
