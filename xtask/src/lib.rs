@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod bench;
 mod build;
 mod demo;
 pub mod lab;
@@ -32,6 +33,8 @@ enum Task {
     Test(test::Args),
     /// Bring up an origin and an edge, make real failures, and show `tracer watch` telling them
     Demo(demo::Args),
+    /// Measure what watching costs: throughput, CPU, BPF time, memory
+    Bench(bench::Args),
     /// Judge the release binary by the failure zoo beside this checkout
     Zoo(zoo::Args),
 }
@@ -49,6 +52,7 @@ pub fn run() -> Result<ExitCode> {
         }),
         Task::Test(args) => test::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

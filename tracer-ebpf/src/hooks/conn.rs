@@ -7,6 +7,7 @@ use aya_ebpf::{
     helpers::{bpf_jiffies64, bpf_ktime_get_ns},
     programs::BtfTracePointContext,
 };
+use aya_log_ebpf::debug;
 use tracer_common::{Close, Conn, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers};
 
 use crate::{
@@ -34,7 +35,7 @@ pub fn set_state(ctx: &BtfTracePointContext) {
     let new = ctx.arg::<i32>(2) as u8;
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     match (old, new) {
-        (SYN_RECV, ESTABLISHED) => open(sk),
+        (SYN_RECV, ESTABLISHED) => open(ctx, sk),
         (ESTABLISHED, CLOSE_WAIT) => mark(sk, flag::PEER_FIN),
         (ESTABLISHED, FIN_WAIT1) => {
             if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
@@ -63,7 +64,7 @@ pub fn set_state(ctx: &BtfTracePointContext) {
 
 /// A connection that the peer opened is established: watched from here on if the peer is an edge.
 #[inline(always)]
-fn open(sk: Sock) {
+fn open(ctx: &BtfTracePointContext, sk: Sock) {
     let peer = sk.peer_addr();
     if !edge::is_edge(&peer) || !edge::is_watched(sk.local_port()) || !sk.is_tcp() {
         return;
@@ -80,14 +81,19 @@ fn open(sk: Sock) {
     conn.turn_copied = conn.copied;
     conn.written = tcp.write_seq();
     conn.inode = 0;
-    insert(sk.key(), conn);
+    if insert(sk.key(), conn) {
+        debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
+    } else {
+        debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);
+    }
 }
 
-/// Puts a filled-in connection into the table and counts it.
+/// Puts a filled-in connection into the table and counts it. `false`: the table is full.
 #[inline(always)]
-pub fn insert(key: u64, conn: &Conn) {
+pub fn insert(key: u64, conn: &Conn) -> bool {
     if CONNS.insert(&key, conn, 0).is_err() {
-        return count(&LOST, lost::CONNECTIONS);
+        count(&LOST, lost::CONNECTIONS);
+        return false;
     }
     if let Some(counts) = port_counts(conn.tuple.local_port) {
         // SAFETY: this CPU's slot of a live map value.
@@ -99,6 +105,7 @@ pub fn insert(key: u64, conn: &Conn) {
             }
         }
     }
+    true
 }
 
 #[inline(always)]

@@ -47,8 +47,10 @@ pub fn tcp(ctx: *const u64) {
     let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
     seeded.inode = tcp.inode();
-    conn::insert(sk.key(), seeded);
-    if waiting && let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
+    if conn::insert(sk.key(), seeded)
+        && waiting
+        && let Some(conn) = CONNS.get_ptr_mut(&sk.key())
+    {
         // SAFETY: a live map value.
         let conn = unsafe { &mut *conn };
         conn.turns = 1;

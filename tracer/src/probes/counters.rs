@@ -1,6 +1,9 @@
 //! What the kernel counts, read at a scrape and never on a timer.
 
-use std::{fs, os::fd::AsRawFd as _};
+use std::{
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -59,6 +62,7 @@ impl Counters {
                 ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
                 ("port_table", sum(&self.lost, lost::PORTS)?),
                 ("owner_table", sum(&self.lost, lost::OWNERS)?),
+                ("recursion", self.missed()),
             ],
             probes: self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref())).collect(),
             tables: vec![
@@ -87,7 +91,12 @@ impl Counters {
 
     /// Records lost so far in the kernel.
     pub fn lost(&self) -> u64 {
-        (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum()
+        (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum::<u64>() + self.missed()
+    }
+
+    /// Runs that the kernel skipped because the same program was already running on that CPU.
+    fn missed(&self) -> u64 {
+        self.probes.iter().filter_map(|(_, fd)| fdinfo(fd.as_ref(), "recursion_misses")).sum()
     }
 
     fn ports(&self) -> Result<Vec<PortCounters>> {
@@ -128,18 +137,17 @@ fn sum(array: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
 
 /// Runs and time of a program, where `kernel.bpf_stats_enabled` lets the kernel measure them.
 fn probe_counters(probe: &Probe, fd: Option<&ProgramFd>) -> ProbeCounters {
-    use std::os::fd::AsFd as _;
-    let info = fd
-        .and_then(|fd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok())
-        .unwrap_or_default();
-    let value = |name: &str| {
-        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse::<u64>().ok())
-    };
-    let runs = value("run_cnt").filter(|runs| *runs > 0);
+    let runs = fdinfo(fd, "run_cnt").filter(|runs| *runs > 0);
     ProbeCounters {
         name: probe.hook.name.to_owned(),
         attached: probe.attached(),
         runs,
-        nanos: runs.and_then(|_| value("run_time_ns")),
+        nanos: runs.and_then(|_| fdinfo(fd, "run_time_ns")),
     }
+}
+
+/// A number that the kernel shows of one of our programs.
+fn fdinfo(program: Option<&ProgramFd>, name: &str) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", program?.as_fd().as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
 }

@@ -10,6 +10,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use ipnet::IpNet;
+use log::debug;
 use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
 
@@ -116,7 +117,10 @@ impl Kernel {
                 match self.attach_one(hook, &btf) {
                     Ok(()) => State::Attached,
                     Err(error) if hook.essential => return Err(untraceable(&*error)),
-                    Err(error) => State::Missing(format!("{error:#}")),
+                    Err(error) => {
+                        debug!("{error:#}");
+                        State::Missing(brief(&format!("{error:#}")))
+                    }
                 }
             };
             self.probes.push(Probe { hook: *hook, state });
@@ -218,6 +222,17 @@ fn cgroup2_root() -> Result<PathBuf> {
         .ok_or_else(|| anyhow!("no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"))
 }
 
+/// The first line of an error and, where it is the verifier's, what the verifier disliked: its whole account of a program
+/// runs to thousands of lines.
+fn brief(error: &str) -> String {
+    let (head, log) = error.split_once(". Verifier output:").unwrap_or((error, ""));
+    let objection = log.lines().map(str::trim).rfind(|line| {
+        let chatter = ["verification time", "stack depth", "processed ", ":"];
+        !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start))
+    });
+    objection.map_or_else(|| head.to_owned(), |objection| format!("{head}: {objection}"))
+}
+
 /// Turns a loading error into one that names the mend.
 fn untraceable(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
     let mut text = error.to_string();
@@ -240,5 +255,27 @@ fn untraceable(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
     } else {
         ""
     };
-    LoadError(format!("{text}{mend}")).into()
+    debug!("{text}");
+    LoadError(format!("{}{mend}", brief(&text))).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifiers_objection_is_kept_and_its_account_is_not() {
+        let error = "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: 0: R1\n\
+                     5: (85) call f\n    R4 min value is negative\n    verification time 3 usec\n    processed 9 insns\n    : denied";
+        let expected =
+            "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13): R4 min value is negative";
+        assert_eq!(brief(error), expected);
+        assert_eq!(brief("no such thing"), "no such thing");
+    }
+
+    #[test]
+    fn an_ipv4_range_is_keyed_in_its_mapped_form() {
+        let key = key_of("173.245.48.0/20".parse().unwrap());
+        assert_eq!((key.prefix_len(), key.data()[10..14].to_vec()), (116, vec![0xff, 0xff, 173, 245]));
+    }
 }

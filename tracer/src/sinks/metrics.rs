@@ -102,7 +102,12 @@ impl Metrics {
     pub fn failure(&self, diagnosis: &Diagnosis) {
         let (cause, status) = (diagnosis.cause.name(), status_label(diagnosis.edge_status));
         self.failures.with_label_values(&[cause, &status]).inc();
-        let port = self.listener_ports.label(&diagnosis.local_port);
+        // A refused port has no listener: it keeps its number only if there was one before.
+        let port = if diagnosis.cause == Cause::PortClosed {
+            self.listener_ports.label_if_seen(&diagnosis.local_port)
+        } else {
+            self.listener_ports.label(&diagnosis.local_port)
+        };
         let process = process_label(&self.listener_processes, diagnosis.process.as_deref().unwrap_or_default());
         self.listener_failures.with_label_values(&[port.as_str(), &process, cause]).inc();
         if let Some(ray) = &diagnosis.ray {
@@ -188,6 +193,12 @@ impl<T: Eq + Hash + Clone + ToString> FirstFew<T> {
             seen.insert(value.clone());
         }
         value.to_string()
+    }
+}
+
+impl<T: Eq + Hash + ToString> FirstFew<T> {
+    fn label_if_seen(&self, value: &T) -> String {
+        if lock(&self.seen).contains(value) { value.to_string() } else { OTHER.to_owned() }
     }
 }
 

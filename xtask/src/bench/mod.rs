@@ -1,0 +1,159 @@
+//! `xtask bench`: what watching costs. nginx and wrk on loopback, the tracer off and on in turn.
+//!
+//! Three kinds of run, none of which disturbs another: pairs of off and on for throughput and nginx' CPU time; runs under
+//! the kernel's BPF statistics (which cost time themselves) for the programs' own time; and recorded runs, which count
+//! the records that healthy load makes.
+
+mod agent;
+mod load;
+mod records;
+mod report;
+mod statistics;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::lab::Lab;
+use crate::setup::{self, For};
+use crate::{build, sh};
+use agent::{Agent, Usage};
+use load::{Bed, Segment};
+use statistics::ProgramTimes;
+
+/// Length of a recorded run, in seconds: its count has to be 0, however long.
+const RECORDED: u32 = 1;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Length of each measurement, in seconds
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    seconds: u32,
+    /// Pairs of off and on for each workload and level; runs under BPF statistics (at most 3)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Write one JSON object in place of the tables
+    #[arg(long)]
+    json: bool,
+    /// Use this binary instead of building one
+    #[arg(long, value_name = "PATH")]
+    tracer: Option<PathBuf>,
+}
+
+/// How the load uses its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Workload {
+    /// Every connection carries requests for as long as the load lasts.
+    KeepAlive,
+    /// Every request opens a connection, which nginx then closes.
+    Short,
+}
+
+/// How much the tracer sees of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// Loopback is an edge; connections only (`--no-payload`).
+    Connections,
+    /// Loopback is an edge; connections and bytes (the default).
+    Payload,
+    /// Loopback is outside the ranges; `--no-payload`.
+    StrangerConnections,
+    /// Loopback is outside the ranges; the default.
+    StrangerPayload,
+}
+
+impl Workload {
+    const ALL: [Self; 2] = [Self::KeepAlive, Self::Short];
+}
+
+impl Level {
+    const ALL: [Self; 4] = [Self::Connections, Self::Payload, Self::StrangerConnections, Self::StrangerPayload];
+
+    fn is_edge(self) -> bool {
+        matches!(self, Self::Connections | Self::Payload)
+    }
+
+    fn reads_payload(self) -> bool {
+        matches!(self, Self::Payload | Self::StrangerPayload)
+    }
+}
+
+/// A segment without the tracer and the one after it, with it.
+struct Pair {
+    off: Segment,
+    on: Segment,
+}
+
+/// Everything measured of one workload at one level.
+struct Outcome {
+    workload: Workload,
+    level: Level,
+    pairs: Vec<Pair>,
+    agents: Vec<Usage>,
+    programs: Vec<ProgramTimes>,
+    records: u64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if !sh::is_root() {
+        bail!("the benchmark loads BPF programs and makes a network namespace: run it as root");
+    }
+    setup::ensure(For::Bench)?;
+    let tracer = args.tracer.clone().map_or_else(build::release, Ok)?;
+    let lab = Lab::new()?;
+    let bed = Bed::start(&lab)?;
+    // A first run fills caches and tables.
+    for workload in Workload::ALL {
+        bed.load(workload, 1)?;
+    }
+    let mut outcomes: Vec<Outcome> = Workload::ALL
+        .into_iter()
+        .flat_map(|workload| Level::ALL.map(|level| (workload, level)))
+        .map(|(workload, level)| Outcome::new(workload, level))
+        .collect();
+    for round in 1..=args.rounds {
+        for outcome in &mut outcomes {
+            progress(&format!("pair {round} of {}", args.rounds), outcome);
+            outcome.pair(&bed, &tracer, args.seconds)?;
+        }
+    }
+    let statistics = statistics::Enabled::hold()?;
+    for round in 1..=args.rounds.min(3) {
+        for outcome in &mut outcomes {
+            progress(&format!("BPF statistics, run {round}"), outcome);
+            outcome.programs.push(statistics::run(&statistics, &bed, &tracer, outcome, args.seconds)?);
+        }
+    }
+    drop(statistics);
+    for outcome in &mut outcomes {
+        progress("records", outcome);
+        outcome.records = records::count(&bed, &tracer, outcome.workload, outcome.level, RECORDED)?;
+    }
+    if args.json {
+        println!("{:#}", report::json(args, &outcomes));
+    } else {
+        print!("{}", report::text(args, &outcomes));
+    }
+    Ok(())
+}
+
+impl Outcome {
+    fn new(workload: Workload, level: Level) -> Self {
+        Self { workload, level, pairs: Vec::new(), agents: Vec::new(), programs: Vec::new(), records: 0 }
+    }
+
+    fn pair(&mut self, bed: &Bed<'_>, tracer: &Path, seconds: u32) -> Result<()> {
+        let off = bed.load(self.workload, seconds)?;
+        let agent = Agent::start(tracer, self.level, bed)?;
+        let on = bed.load(self.workload, seconds)?;
+        self.agents.push(agent.finish()?);
+        self.pairs.push(Pair { off, on });
+        Ok(())
+    }
+}
+
+/// Progress goes to standard error: standard output is the result.
+fn progress(what: &str, outcome: &Outcome) {
+    eprintln!("bench: {what}: {}, {}", outcome.workload.name(), outcome.level.name());
+}

@@ -1,0 +1,253 @@
+//! What the measurements say, as text and as JSON, beside what was aimed at.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::load::{BODY, CONNECTIONS, CORES};
+use super::statistics::{PROGRAMS, Program, ProgramTimes};
+use super::values::{Spread, thousands};
+use super::{Args, Level, Outcome, Workload};
+
+/// Resident memory of the agent, in bytes.
+const RSS_LIMIT: f64 = 30e6;
+/// Time to `/-/ready`, in seconds.
+const READY_LIMIT: f64 = 0.5;
+
+impl Workload {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "keep-alive",
+            Self::Short => "one connection per request",
+        }
+    }
+
+    /// What one request stands for.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "exchange",
+            Self::Short => "connection",
+        }
+    }
+}
+
+impl Level {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "edge, --no-payload",
+            Self::Payload => "edge",
+            Self::StrangerConnections => "stranger, --no-payload",
+            Self::StrangerPayload => "stranger",
+        }
+    }
+
+    /// Most nanoseconds of BPF per request, net.
+    fn limit(self, workload: Workload) -> Option<f64> {
+        match (self, workload) {
+            (Self::Connections, Workload::KeepAlive) => Some(100.0),
+            (Self::Connections, Workload::Short) => Some(1_500.0),
+            (Self::Payload, Workload::KeepAlive) => Some(400.0),
+            (Self::Payload, Workload::Short) => Some(2_500.0),
+            _ => None,
+        }
+    }
+}
+
+/// The figures of one workload at one level.
+struct Figures {
+    rate_off: Spread,
+    rate_on: Spread,
+    rate_ratio: Spread,
+    cpu_off: Spread,
+    cpu_on: Spread,
+    cpu_ratio: Spread,
+    gross: Spread,
+    net: Spread,
+    runs: Spread,
+    /// Exchanges and connections counted per request.
+    exchanges: Spread,
+    connections: Spread,
+    load: Spread,
+    rss: Spread,
+    rss_peak: Spread,
+    failures: f64,
+    lost: f64,
+}
+
+impl Figures {
+    fn of(outcome: &Outcome) -> Self {
+        let pairs = |of: fn(&super::Pair) -> f64| Spread::of(outcome.pairs.iter().map(of));
+        let programs = |of: fn(&ProgramTimes) -> f64| Spread::of(outcome.programs.iter().map(of));
+        let agents = |of: fn(&super::Usage) -> f64| Spread::of(outcome.agents.iter().map(of));
+        Self {
+            rate_off: pairs(|pair| pair.off.rate()),
+            rate_on: pairs(|pair| pair.on.rate()),
+            rate_ratio: pairs(|pair| pair.on.rate() / pair.off.rate()),
+            cpu_off: pairs(|pair| pair.off.server_us()),
+            cpu_on: pairs(|pair| pair.on.server_us()),
+            cpu_ratio: pairs(|pair| pair.on.server_us() / pair.off.server_us()),
+            gross: programs(ProgramTimes::gross),
+            net: programs(ProgramTimes::net),
+            runs: programs(ProgramTimes::runs),
+            exchanges: programs(|times| times.exchanges),
+            connections: programs(|times| times.connections),
+            load: agents(|agent| agent.load),
+            rss: agents(|agent| agent.rss),
+            rss_peak: agents(|agent| agent.rss_peak),
+            failures: outcome.agents.iter().map(|agent| agent.failures).sum(),
+            lost: outcome.agents.iter().map(|agent| agent.lost).sum(),
+        }
+    }
+}
+
+/// Over all outcomes: time to ready and CPU until then, and what an empty program shows.
+fn common(outcomes: &[Outcome]) -> [Spread; 3] {
+    let agents = || outcomes.iter().flat_map(|outcome| &outcome.agents);
+    [
+        Spread::of(agents().map(|agent| agent.ready)),
+        Spread::of(agents().map(|agent| agent.start_cpu)),
+        Spread::of(outcomes.iter().flat_map(|outcome| &outcome.programs).map(|times| times.empty)),
+    ]
+}
+
+fn mark(met: bool) -> char {
+    if met { '✓' } else { '✗' }
+}
+
+/// A program's median share per request: runs, nanoseconds per run (gross).
+fn share(outcome: &Outcome, index: usize) -> Program {
+    let of = |value: fn(&Program) -> f64| {
+        Spread::of(outcome.programs.iter().map(|times| value(&times.programs[index]))).median
+    };
+    Program { runs: of(|program| program.runs), nanos: of(|program| program.nanos) }
+}
+
+/// Tables for people.
+pub(super) fn text(args: &Args, outcomes: &[Outcome]) -> String {
+    let [ready, start_cpu, empty] = common(outcomes);
+    let mut out = format!(
+        "nginx (1 worker, core {}, `return 200`, {BODY} bytes) and wrk (-t1 -c{CONNECTIONS}, core {}) on loopback; \
+         {} pairs of {} s off and {} s on.\n\
+         Median (least … most). CPU and BPF time hold on a shared machine; requests/s only where their spread is small.\n\
+         Both ends of a connection are on this host: the client's side runs the programs too, and costs a look-up each time.\n",
+        CORES[0], CORES[1], args.rounds, args.seconds, args.seconds
+    );
+    for workload in Workload::ALL {
+        let _ = writeln!(out, "\n== {}", workload.name());
+        for outcome in outcomes.iter().filter(|outcome| outcome.workload == workload) {
+            section(&mut out, outcome, empty);
+        }
+    }
+    let _ = writeln!(
+        out,
+        "\n== agent\n  ready in {:.0} ms ({:.0} … {:.0}), limit {:.0} {}; CPU until then {:.0} ms\n  \
+         a program that returns at once shows {:.1} ns per run ({:.1} … {:.1}): taken off for the net figures",
+        ready.median * 1e3,
+        ready.least * 1e3,
+        ready.most * 1e3,
+        READY_LIMIT * 1e3,
+        mark(ready.median <= READY_LIMIT),
+        start_cpu.median * 1e3,
+        empty.median,
+        empty.least,
+        empty.most
+    );
+    out
+}
+
+fn section(out: &mut String, outcome: &Outcome, empty: Spread) {
+    let figures = Figures::of(outcome);
+    let unit = outcome.workload.unit();
+    let goal = outcome.level.limit(outcome.workload).map_or_else(String::new, |limit| {
+        format!(", limit {} {}", thousands(limit), mark(figures.net.median <= limit))
+    });
+    let _ = write!(
+        out,
+        "\n{}\n  requests/s     {} off, {} on: {}\n  nginx CPU      {:.2} µs/request off, {:.2} on: {}\n  \
+         BPF            {:.0} ns/{unit} net ({:.0} … {:.0}){goal}; {:.0} gross in {:.2} runs\n",
+        outcome.level.name(),
+        thousands(figures.rate_off.median),
+        thousands(figures.rate_on.median),
+        figures.rate_ratio.as_change(),
+        figures.cpu_off.median,
+        figures.cpu_on.median,
+        figures.cpu_ratio.as_change(),
+        figures.net.median,
+        figures.net.least,
+        figures.net.most,
+        figures.gross.median,
+        figures.runs.median,
+    );
+    for (index, name) in PROGRAMS.iter().enumerate() {
+        let Program { runs, nanos } = share(outcome, index);
+        if runs >= 0.01 {
+            let _ = writeln!(
+                out,
+                "    {name:<22} {runs:>6.2} runs × {:>4.0} ns gross, {:>4.0} net",
+                nanos / runs,
+                nanos / runs - empty.median
+            );
+        }
+    }
+    let healthy = outcome.records == 0 && figures.failures == 0.0 && figures.lost == 0.0;
+    let _ = writeln!(
+        out,
+        "  tracer saw     {:.3} exchanges and {:.3} connections per request; records {}, failures {}, lost {} {}\n  \
+         agent          CPU {:.2} % of a core, RSS {:.1} MB (most {:.1}), limit {:.0} {}",
+        figures.exchanges.median,
+        figures.connections.median,
+        outcome.records,
+        figures.failures,
+        figures.lost,
+        mark(healthy),
+        figures.load.median * 100.0,
+        figures.rss.median / 1e6,
+        figures.rss_peak.most / 1e6,
+        RSS_LIMIT / 1e6,
+        mark(figures.rss.median <= RSS_LIMIT)
+    );
+}
+
+/// Everything as one object; units are in the names.
+pub(super) fn json(args: &Args, outcomes: &[Outcome]) -> Value {
+    let [ready, start_cpu, empty] = common(outcomes);
+    json!({
+        "seconds": args.seconds,
+        "pairs": args.rounds,
+        "ready_seconds": ready.json(),
+        "start_cpu_seconds": start_cpu.json(),
+        "empty_program_ns": empty.json(),
+        "results": outcomes.iter().map(object).collect::<Vec<_>>(),
+    })
+}
+
+fn object(outcome: &Outcome) -> Value {
+    let figures = Figures::of(outcome);
+    let programs = PROGRAMS.iter().enumerate().map(|(index, name)| {
+        let Program { runs, nanos } = share(outcome, index);
+        (name.to_string(), json!({ "runs_per_request": runs, "gross_ns_per_request": nanos }))
+    });
+    json!({
+        "workload": outcome.workload.name(),
+        "level": outcome.level.name(),
+        "requests_per_second_off": figures.rate_off.json(),
+        "requests_per_second_on": figures.rate_on.json(),
+        "requests_per_second_ratio": figures.rate_ratio.json(),
+        "server_cpu_us_per_request_off": figures.cpu_off.json(),
+        "server_cpu_us_per_request_on": figures.cpu_on.json(),
+        "server_cpu_ratio": figures.cpu_ratio.json(),
+        "bpf_net_ns_per_request": figures.net.json(),
+        "bpf_net_ns_limit": outcome.level.limit(outcome.workload),
+        "bpf_gross_ns_per_request": figures.gross.json(),
+        "bpf_runs_per_request": figures.runs.json(),
+        "bpf_programs": programs.collect::<serde_json::Map<_, _>>(),
+        "exchanges_per_request": figures.exchanges.json(),
+        "connections_per_request": figures.connections.json(),
+        "records": outcome.records,
+        "failures": figures.failures,
+        "lost": figures.lost,
+        "agent_cpu_seconds_per_second": figures.load.json(),
+        "agent_rss_bytes": figures.rss.json(),
+        "agent_rss_peak_bytes": figures.rss_peak.json(),
+    })
+}
