@@ -57,6 +57,9 @@ pub mod sig_flags {
     pub const MASTER: u32 = 1 << 2;
     /// The sender had itself been told to stop or reload by somebody else shortly before.
     pub const ORDERED: u32 = 1 << 3;
+    /// No signal to the process itself was seen: its master had been told to stop or reload, and may have passed that on
+    /// by other means (a pipe, a channel).
+    pub const PASSED_ON: u32 = 1 << 4;
 }
 
 /// `task->flags` bits that matter here; stable since long before 5.10.
@@ -265,11 +268,28 @@ const _: () = assert!(size_of::<RefusedRecord>() == 64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessRecord {
     pub header: Header,
+    /// When it last began to read a request.
+    pub last_turn_ns: u64,
     pub task: Task,
     pub signal: LastSignal,
 }
 
-const _: () = assert!(size_of::<ProcessRecord>() == 128);
+const _: () = assert!(size_of::<ProcessRecord>() == 136);
+
+/// The first bytes of a connection that came with the packet that completed its handshake, before it had a socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyData {
+    pub peer_addr: [u8; 16],
+    pub peer_port: u16,
+    pub local_port: u16,
+    pub seq: u32,
+    pub len: u32,
+    pub have: u32,
+    pub head: [u8; HEAD_LEN],
+}
+
+const _: () = assert!(size_of::<EarlyData>() == 32 + HEAD_LEN);
 
 /// An OOM kill, of any process on the host.
 #[repr(C)]

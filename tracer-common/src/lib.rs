@@ -13,8 +13,8 @@ mod user;
 
 pub use addr::{Tuple, is_v4_mapped, v4_mapped};
 pub use event::{
-    Close, Conn, ConnRecord, Header, LastSignal, OomRecord, ProcessRecord, RefusedRecord, Task, conn_flags, kinds,
-    lost, pf, rst, sig_flags, triggers,
+    Close, Conn, ConnRecord, EarlyData, Header, LastSignal, OomRecord, ProcessRecord, RefusedRecord, Task, conn_flags,
+    kinds, lost, pf, rst, sig_flags, triggers,
 };
 
 /// Key of the edge-range trie: 128-bit IPv6 or IPv4-mapped address.
@@ -39,6 +39,8 @@ pub struct Owner {
     pub comm: [u8; limits::COMM_LEN],
     /// Start of the process, so that a reused pid is another process.
     pub start_ns: u64,
+    /// When it last began to read a request.
+    pub last_turn_ns: u64,
 }
 
-const _: () = assert!(size_of::<Owner>() == 24);
+const _: () = assert!(size_of::<Owner>() == 32);

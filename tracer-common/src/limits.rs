@@ -43,5 +43,9 @@ pub const MIN_OPAQUE_REQUEST: u32 = 100;
 /// A fresh connection that is reset sooner than this had a request coming, in nanoseconds: the edge connects to send.
 pub const FRESH_NS: u64 = 1_000_000_000;
 
+/// How long a fault that a handler took explains the exit that follows, in nanoseconds: the handler writes its backtrace
+/// and exits. Longer ago it was survived (a JVM's null checks).
+pub const FAULT_NS: u64 = 1_000_000_000;
+
 /// How long an earlier order to stop explains a process's end, in nanoseconds.
 pub const ORDER_NS: u64 = 30_000_000_000;

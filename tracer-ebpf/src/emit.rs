@@ -52,13 +52,13 @@ pub fn refused(tuple: &tracer_common::Tuple, rst_reason: u32) {
 
 /// Hands over the end of a process.
 #[inline(always)]
-pub fn process(task: &tracer_common::Task) {
+pub fn process(task: &tracer_common::Task, last_turn_ns: u64) {
     let Some(mut entry) = RECORDS.reserve::<ProcessRecord>(0) else {
         return count(&LOST, lost::RING);
     };
     let mut signal = LastSignal::default();
     process::explaining_signal(task, task.tgid, &mut signal);
-    entry.write(ProcessRecord { header: header::<ProcessRecord>(kinds::PROCESS), task: *task, signal });
+    entry.write(ProcessRecord { header: header::<ProcessRecord>(kinds::PROCESS), last_turn_ns, task: *task, signal });
     entry.submit(0);
 }
 

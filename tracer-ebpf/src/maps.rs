@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
-use tracer_common::{Conn, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
+use tracer_common::{Conn, EarlyData, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
 
 /// Memory is taken per open connection, not for the whole table.
 const NO_PREALLOC: u32 = 1;
@@ -67,6 +67,11 @@ pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0
 /// An empty [`Conn`] to fill in; its heads stay zero. 0: for connections that open, 1: for those that are seeded.
 #[map]
 pub static BLANK: PerCpuArray<Conn> = PerCpuArray::with_max_entries(2, 0);
+
+/// What came with the packet that completes a handshake: on this CPU, from the listener's filter to the new socket's
+/// first state, which the same softirq reaches at once.
+#[map]
+pub static EARLY: PerCpuArray<EarlyData> = PerCpuArray::with_max_entries(1, 0);
 
 /// Records on their way to userspace. Full: the record is counted as lost.
 #[map]

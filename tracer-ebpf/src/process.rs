@@ -1,7 +1,7 @@
 //! Why did a process end? What the kernel knows by the time its sockets close.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use tracer_common::{LastSignal, Task, limits, pf};
+use tracer_common::{LastSignal, Task, limits, pf, sig_flags};
 
 use crate::{
     kernel::TaskRef,
@@ -14,6 +14,15 @@ pub const SIGABRT: u32 = 6;
 pub const SIGKILL: u32 = 9;
 pub const SIGTERM: u32 = 15;
 pub const SIGHUP: u32 = 1;
+
+/// What a master is told to stop or reload its workers with.
+pub const ORDERS: [u32; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
+
+/// Faults that a handler may turn into an exit: ILL, BUS, FPE, SEGV.
+const FAULTS: [u32; 4] = [4, 7, 8, 11];
+
+/// The host's init: nobody's master.
+pub const INIT: u32 = 1;
 
 /// Signals that a process is told to stop with, and that a handler may turn into an exit.
 const STOPPING: [u32; 4] = [SIGABRT, SIGTERM, SIGQUIT, SIGINT];
@@ -56,9 +65,46 @@ pub fn explaining_signal(task: &Task, owner: u32, out: &mut LastSignal) {
         return;
     }
     // SAFETY: the helper has no preconditions.
-    let since = unsafe { bpf_ktime_get_ns() }.saturating_sub(limits::ORDER_NS);
+    let now = unsafe { bpf_ktime_get_ns() };
     for signal in STOPPING {
-        take(task, signal, since, out);
+        take(task, signal, now.saturating_sub(limits::ORDER_NS), out);
+    }
+    for signal in FAULTS {
+        take(task, signal, now.saturating_sub(limits::FAULT_NS), out);
+    }
+    if out.signal == 0 {
+        passed_on(task, now, out);
+    }
+}
+
+/// No signal reached the process itself. A forked worker whose master was told to stop may have been told by other means.
+#[inline(always)]
+fn passed_on(task: &Task, now: u64, out: &mut LastSignal) {
+    let worker = TaskRef::current().leader();
+    if worker.tgid() != task.tgid || task.flags & pf::FORKNOEXEC == 0 {
+        return;
+    }
+    let master = worker.parent().leader();
+    let (tgid, start) = (master.tgid(), master.start_ns());
+    if tgid <= INIT {
+        return;
+    }
+    for signal in ORDERS {
+        // SAFETY: a torn entry only fails to match.
+        if let Some(order) = unsafe { SIGNALS.get(&signal_key(tgid, signal)) }
+            && order.target_start_ns == start
+            && now.wrapping_sub(order.time_ns) < limits::ORDER_NS
+            && order.time_ns > out.time_ns
+        {
+            out.time_ns = order.time_ns;
+            out.signal = order.signal;
+            out.flags = sig_flags::PASSED_ON;
+            out.sender = tgid;
+            out.orderer = order.sender;
+            out.order = order.signal;
+            out.orderer_comm = order.sender_comm;
+            out.sender_comm = master.comm();
+        }
     }
 }
 

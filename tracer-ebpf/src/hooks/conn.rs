@@ -12,6 +12,7 @@ use tracer_common::{Close, Conn, conn_flags as flag, is_v4_mapped, limits, lost,
 
 use crate::{
     edge, emit,
+    hooks::payload,
     kernel::{Sock, TcpSock},
     maps::{BLANK, CLOSED, CONNS, ClosedConn, LOST, count, port_counts},
     process,
@@ -82,6 +83,9 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     conn.written = tcp.write_seq();
     conn.inode = 0;
     if insert(sk.key(), conn) {
+        if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
+            payload::early(conn, &tcp);
+        }
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
     } else {
         debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);

@@ -4,12 +4,21 @@
 //! `cgroup_skb` on the root cgroup, 5.10 to 7.2: the packet starts at its network header.
 
 use aya_ebpf::{
-    EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext,
+    EbpfContext as _,
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
+    programs::SkBuffContext,
 };
-use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers};
+use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers, v4_mapped};
 
-use crate::{emit, hooks::read, kernel::TcpSock, maps::CONNS};
+use crate::{
+    emit,
+    hooks::read,
+    kernel::TcpSock,
+    maps::{CONNS, EARLY},
+};
 
+const LISTEN: u32 = 10;
 const HEAD: u32 = limits::HEAD_LEN as u32;
 const TAIL: u32 = limits::TAIL_LEN as u32;
 
@@ -55,16 +64,12 @@ fn payload(ctx: &SkBuffContext) -> Option<Payload> {
     if len == 0 || len > 1 << 20 { None } else { Some(Payload { offset, len, seq }) }
 }
 
-/// The watched connection that the packet belongs to.
+/// The socket that the packet belongs to.
 #[inline(always)]
-fn watched(ctx: &SkBuffContext) -> Option<(*mut Conn, TcpSock)> {
+fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     // SAFETY: a field of the program's context.
     let sk = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk };
-    if sk.is_null() {
-        return None;
-    }
-    let tcp = TcpSock::of(sk.cast())?;
-    Some((CONNS.get_ptr_mut(&tcp.key())?, tcp))
+    if sk.is_null() { None } else { Some(sk) }
 }
 
 /// The same number, of which the compiler knows nothing: keeps it from checking one register and using another, whose
@@ -154,7 +159,15 @@ const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
 /// Bytes from the edge.
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
-    let Some((conn, tcp)) = watched(ctx) else { return };
+    let Some(sk) = socket(ctx) else { return };
+    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+    let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else {
+        // SAFETY: a field that the verifier lets every program of this type read.
+        if unsafe { (*sk).state } == LISTEN {
+            with_handshake(ctx);
+        }
+        return;
+    };
     let Some(payload) = payload(ctx) else { return };
     // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
     let conn = unsafe { &mut *conn };
@@ -169,9 +182,9 @@ pub fn ingress(ctx: &SkBuffContext) {
     }
     if conn.flags & flag::SNIFFED == 0 {
         sniff(conn, word);
-        begin(conn, &payload, &tcp, word);
+        begin(conn, payload.seq, &tcp, word);
     } else if conn.flags & flag::HTTP != 0 && conn.response_len > 0 && looks_like_request(word) {
-        begin(conn, &payload, &tcp, word);
+        begin(conn, payload.seq, &tcp, word);
     } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] == 0x17 {
         conn.flags |= flag::TLS_DATA;
         return;
@@ -184,6 +197,61 @@ pub fn ingress(ctx: &SkBuffContext) {
     if seen < 1 << 31 && seen > conn.request_len {
         conn.request_len = seen;
     }
+}
+
+/// Data came with the packet that completes a handshake (TCP_DEFER_ACCEPT, a lost ACK): the filter still sees the
+/// listener. Kept until the new socket is there.
+#[inline(always)]
+fn with_handshake(ctx: &SkBuffContext) {
+    let Some(payload) = payload(ctx) else { return };
+    let Some(early) = EARLY.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's slot; a softirq is not interrupted by another.
+    let early = unsafe { &mut *early };
+    let mut ip = [0_u8; 40];
+    // SAFETY: 40 bytes into a buffer of that size; the helper checks the packet's side.
+    if unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, ip.as_mut_ptr().cast(), 40) } != 0 {
+        return;
+    }
+    let (peer, ports) = if ip[0] >> 4 == 4 {
+        (v4_mapped([ip[12], ip[13], ip[14], ip[15]]), u32::from(ip[0] & 0xf) * 4)
+    } else {
+        let mut peer = [0; 16];
+        peer.copy_from_slice(&ip[8..24]);
+        (peer, 40)
+    };
+    let mut pair = [0_u8; 4];
+    // SAFETY: as above, 4 bytes.
+    if unsafe { bpf_skb_load_bytes(ctx.as_ptr(), ports, pair.as_mut_ptr().cast(), 4) } != 0 {
+        return;
+    }
+    early.peer_addr = peer;
+    early.peer_port = u16::from_be_bytes([pair[0], pair[1]]);
+    early.local_port = u16::from_be_bytes([pair[2], pair[3]]);
+    early.seq = payload.seq;
+    early.len = payload.len;
+    early.have = copy(ctx, &payload, early.head.as_mut_ptr(), 0);
+}
+
+/// A connection has opened: what came with its handshake is its first data.
+#[inline(always)]
+pub fn early(conn: *mut Conn, tcp: &TcpSock) {
+    let Some(early) = EARLY.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's slot, and a live map value.
+    let (early, state) = unsafe { (&mut *early, &mut *conn) };
+    let same = early.peer_port == state.tuple.peer_port
+        && early.local_port == state.tuple.local_port
+        && early.peer_addr == state.tuple.peer_addr;
+    if early.len == 0 || !same {
+        return;
+    }
+    let word = u32::from_ne_bytes([early.head[0], early.head[1], early.head[2], early.head[3]]);
+    sniff(state, word);
+    begin(state, early.seq, tcp, word);
+    state.request_len = early.len;
+    state.request_have = early.have;
+    early.len = 0;
+    // SAFETY: both sides have HEAD bytes.
+    unsafe { bpf_probe_read_kernel(state.request_head.as_mut_ptr().cast(), HEAD, early.head.as_ptr().cast()) };
 }
 
 /// What does the connection speak?
@@ -200,8 +268,8 @@ fn sniff(conn: &mut Conn, word: u32) {
 
 /// A new exchange begins with this packet.
 #[inline(always)]
-fn begin(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
-    conn.request_seq = payload.seq;
+fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock, word: u32) {
+    conn.request_seq = seq;
     conn.request_len = 0;
     conn.request_have = 0;
     conn.response_seq = tcp.write_seq();
@@ -242,7 +310,9 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
 /// Bytes to the edge.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
-    let Some((conn, _)) = watched(ctx) else { return };
+    let Some(sk) = socket(ctx) else { return };
+    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+    let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
     if conn.flags & flag::HTTP == 0 {

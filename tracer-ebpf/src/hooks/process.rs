@@ -12,7 +12,7 @@ use crate::{
     emit,
     kernel::{TaskRef, siginfo_code},
     maps::{OOM_VICTIMS, OWNERS, SIGNALS},
-    process::{self, SIGABRT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_key},
+    process::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
 };
 
 /// 1: `mark_victim` gives the task; 0: only its pid.
@@ -40,14 +40,8 @@ const FATAL: u64 = 1 << 1
     | 1 << 25
     | 1 << 31;
 
-/// What a master is told to stop or reload its workers with.
-const ORDERS: [u32; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
-
 /// `TRACE_SIGNAL_DELIVERED`.
 const DELIVERED: i32 = 0;
-
-/// The host's init: nobody's master.
-const INIT: u32 = 1;
 
 #[inline(always)]
 pub fn mark_victim(ctx: &BtfTracePointContext) {
@@ -101,7 +95,22 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
             ordered(sender, sender_tgid, now, &mut seen);
         }
     }
-    let _full_is_lru = SIGNALS.insert(&signal_key(target_tgid, signal), &seen, 0);
+    let key = signal_key(target_tgid, signal);
+    if seen.flags & (sig_flags::SELF | sig_flags::KERNEL) == sig_flags::SELF && raised_again(key, &seen) {
+        return;
+    }
+    let _full_is_lru = SIGNALS.insert(&key, &seen, 0);
+}
+
+/// Whether the process only raises anew, with its default action, a signal that it had caught: who sent it first counts.
+#[inline(always)]
+fn raised_again(key: u64, seen: &LastSignal) -> bool {
+    // SAFETY: a torn entry only fails to match.
+    unsafe { SIGNALS.get(&key) }.is_some_and(|first| {
+        first.target_start_ns == seen.target_start_ns
+            && first.flags & (sig_flags::SELF | sig_flags::KERNEL) != sig_flags::SELF
+            && seen.time_ns.wrapping_sub(first.time_ns) < limits::ORDER_NS
+    })
 }
 
 /// Whether the sender is the target's own master: its parent, and the same program (forked without exec, or the same
@@ -139,14 +148,17 @@ fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
 pub fn process_exit(ctx: &BtfTracePointContext) {
     let task = TaskRef(ctx.arg::<u64>(0));
     let tgid = task.tgid();
-    if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
+    let Some(owner) = OWNERS.get_ptr(&tgid) else { return };
+    if task.live_threads() != 0 {
         return;
     }
+    // SAFETY: a live map value.
+    let last_turn_ns = unsafe { (*owner).last_turn_ns };
     // Two threads may both see that none is left: the one that removes the entry reports.
     if OWNERS.remove(&tgid).is_err() {
         return;
     }
     let mut end = task.describe();
     process::mark_oom(&mut end);
-    emit::process(&end);
+    emit::process(&end, last_turn_ns);
 }

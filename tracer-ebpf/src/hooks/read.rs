@@ -3,7 +3,10 @@
 //! `tcp_rcv_space_adjust(struct sock *sk)`, 5.10 to 7.2; runs in the reader's context on every path that takes data
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    programs::BtfTracePointContext,
+};
 use tracer_common::{Conn, Owner, conn_flags as flag, lost};
 
 use crate::{
@@ -24,7 +27,8 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
         return;
     }
     let written = tcp.write_seq();
-    if written != conn.written || conn.turns == 0 {
+    let turn = written != conn.written || conn.turns == 0;
+    if turn {
         conn.turns += 1;
         conn.turn_copied = conn.copied;
         conn.written = written;
@@ -36,6 +40,9 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if tgid != conn.owner {
         own(conn, tgid);
+    } else if turn && let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
+        // SAFETY: a live map value; the helper has no preconditions.
+        unsafe { (*owner).last_turn_ns = bpf_ktime_get_ns() }
     }
 }
 
@@ -63,7 +70,9 @@ fn own(conn: &mut Conn, tgid: u32) {
     let leader = TaskRef::current().leader();
     conn.owner = tgid;
     conn.owner_comm = leader.comm();
-    let owner = Owner { comm: conn.owner_comm, start_ns: leader.start_ns() };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let owner = Owner { comm: conn.owner_comm, start_ns: leader.start_ns(), last_turn_ns: now };
     if OWNERS.insert(&tgid, &owner, 0).is_err() {
         count(&LOST, lost::OWNERS);
     }

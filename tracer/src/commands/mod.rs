@@ -18,7 +18,8 @@ fn start_log(settings: &Settings) {
     if let Some(level) = settings.log_level {
         builder.filter_level(level);
     }
-    if settings.log_level.is_none_or(|level| level <= log::LevelFilter::Info) && std::env::var_os("RUST_LOG").is_none() {
+    if settings.log_level.is_none_or(|level| level <= log::LevelFilter::Info) && std::env::var_os("RUST_LOG").is_none()
+    {
         // The loader warns of every feature that it probes in vain; what matters of that comes back as an error.
         builder.filter_module("aya", log::LevelFilter::Error).filter_module("aya_obj", log::LevelFilter::Error);
     }

@@ -103,7 +103,7 @@ fn supervisor(e: &Evidence, who: &str) -> String {
 fn killed(e: &Evidence, who: &str) -> String {
     let sender = match e.signal.as_ref().map(|signal| &signal.sender) {
         Some(Sender::Other { pid, name }) => format!("{name}[{pid}]"),
-        Some(Sender::OrderedMaster { by, .. }) => by.clone(),
+        Some(Sender::OrderedMaster { by, .. } | Sender::MasterTold { by, .. }) => by.clone(),
         _ => "somebody".to_owned(),
     };
     let graceful = match e.end {

@@ -91,6 +91,8 @@ pub enum Sender {
     Master { pid: u32, name: String },
     /// Its own master, which had been told to stop or reload by somebody else.
     OrderedMaster { pid: u32, name: String, by: String, with: u8 },
+    /// Nobody signalled the process itself, but its master had been told to stop or reload by this signal.
+    MasterTold { pid: u32, name: String, by: String },
     /// Any other process.
     Other { pid: u32, name: String },
 }

@@ -91,10 +91,10 @@ fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
     let verdict = match e.end {
         _ if e.oom => Some((Cause::OomKill, Certainty::Certain)),
         End::Signaled(number) => Some(killed(e, number)),
-        End::Exited(_) => Some(exited(e)),
+        End::Exited(status) => Some(exited(e, status)),
         // Unwinding: told to stop, or failing. A process that leaves in good order had closed for reasons of its own.
         End::ExitedAfter(status) => {
-            let (cause, _) = exited(e);
+            let (cause, _) = exited(e, status);
             (cause != Cause::ProcessExit || status != 0).then_some((cause, Certainty::Likely))
         }
         End::Running => None,
@@ -114,7 +114,7 @@ fn killed(e: &Evidence, number: u8) -> (Cause, Certainty) {
     let sender = e.signal.as_ref().filter(|signal| signal.number == number).map(|signal| &signal.sender);
     match sender {
         Some(Sender::Master { .. }) => (Cause::SupervisorKill, Certainty::Certain),
-        Some(Sender::OrderedMaster { .. }) => (Cause::ProcessKilled, Certainty::Likely),
+        Some(Sender::OrderedMaster { .. } | Sender::MasterTold { .. }) => (Cause::ProcessKilled, Certainty::Likely),
         Some(Sender::Other { .. }) => (Cause::ProcessKilled, Certainty::Certain),
         Some(Sender::Own | Sender::Kernel) if is_fault(number) => (Cause::Crash, Certainty::Certain),
         Some(Sender::Own) => (Cause::ProcessExit, Certainty::Certain),
@@ -124,12 +124,15 @@ fn killed(e: &Evidence, number: u8) -> (Cause, Certainty) {
     }
 }
 
-/// The process left by `exit`: told to by a signal that it handled, or of its own accord.
-fn exited(e: &Evidence) -> (Cause, Certainty) {
-    match e.signal.as_ref().map(|signal| &signal.sender) {
-        Some(Sender::Master { .. }) => (Cause::SupervisorKill, Certainty::Likely),
-        Some(Sender::OrderedMaster { .. } | Sender::Other { .. }) => (Cause::ProcessKilled, Certainty::Likely),
-        Some(Sender::Own | Sender::Kernel) | None => (Cause::ProcessExit, Certainty::Certain),
+/// The process left by `exit`: told to by a signal that it handled, after a fault that it handled, or of its own accord.
+fn exited(e: &Evidence, status: u8) -> (Cause, Certainty) {
+    let Some(signal) = &e.signal else { return (Cause::ProcessExit, Certainty::Certain) };
+    match signal.sender {
+        Sender::Master { .. } => (Cause::SupervisorKill, Certainty::Likely),
+        Sender::OrderedMaster { .. } | Sender::Other { .. } => (Cause::ProcessKilled, Certainty::Likely),
+        Sender::MasterTold { .. } if status == 0 => (Cause::ProcessKilled, Certainty::Likely),
+        Sender::Kernel if is_fault(signal.number) && status != 0 => (Cause::Crash, Certainty::Likely),
+        Sender::Own | Sender::Kernel | Sender::MasterTold { .. } => (Cause::ProcessExit, Certainty::Certain),
     }
 }
 
@@ -205,6 +208,8 @@ pub fn classify_end(end: End, oom: bool, signal: Option<&super::Signal>) -> &'st
         (End::Signaled(number), None | Some(Sender::Own | Sender::Kernel)) if is_fault(number) => "crash",
         (End::Signaled(_), Some(Sender::Own)) => "exit",
         (End::Signaled(_), _) => "killed",
+        (End::Exited(1..), Some(Sender::Kernel)) if signal.is_some_and(|signal| is_fault(signal.number)) => "crash",
+        (End::Exited(0), Some(Sender::MasterTold { .. })) => "killed",
         (_, Some(Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })) => "killed",
         _ => "exit",
     }

@@ -154,6 +154,11 @@ fn end(e: &Evidence) -> Vec<String> {
                 let with = signal::name(*with);
                 format!("its master {by}[{pid}] had sent {name} {before} before, told to by {with} from {orderer}")
             }
+            Sender::MasterTold { pid, name: by, by: orderer } => {
+                format!(
+                    "its master {by}[{pid}] had been told to stop or reload, by {name} from {orderer}, {before} before"
+                )
+            }
             Sender::Other { pid, name: by } => format!("{by}[{pid}] had sent {name} {before} before"),
         });
     }

@@ -161,13 +161,16 @@ fn sent(signal: &LastSignal, time_ns: u64) -> Option<Signal> {
     let number = u8::try_from(signal.signal).ok().filter(|number| *number != 0)?;
     let (pid, name_of) = (signal.sender, name(&signal.sender_comm));
     let has = |bit| signal.flags & bit != 0;
-    let sender = if has(sig_flags::SELF) && !has(sig_flags::KERNEL) {
+    let by = format!("{}[{}]", name(&signal.orderer_comm), signal.orderer);
+    let with = u8::try_from(signal.order).unwrap_or(0);
+    let sender = if has(sig_flags::PASSED_ON) {
+        Sender::MasterTold { pid, name: name_of, by }
+    } else if has(sig_flags::SELF) && !has(sig_flags::KERNEL) {
         Sender::Own
     } else if has(sig_flags::KERNEL) {
         Sender::Kernel
     } else if has(sig_flags::MASTER) && has(sig_flags::ORDERED) {
-        let by = format!("{}[{}]", name(&signal.orderer_comm), signal.orderer);
-        Sender::OrderedMaster { pid, name: name_of, by, with: u8::try_from(signal.order).unwrap_or(0) }
+        Sender::OrderedMaster { pid, name: name_of, by, with }
     } else if has(sig_flags::MASTER) {
         Sender::Master { pid, name: name_of }
     } else {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tracer_common::ProcessRecord;
+use tracer_common::{ConnRecord, ProcessRecord};
 
 use crate::{
     decode::Event,
@@ -65,6 +65,7 @@ struct Held {
     evidence: Evidence,
     pid: u32,
     start_ns: u64,
+    closed_ns: u64,
     until_ns: u64,
 }
 
@@ -125,7 +126,7 @@ impl State {
         match event {
             Event::Conn(record) => {
                 let evidence = self.evidence(record, clock);
-                self.conclude(evidence, record.conn.closer.tgid, record.conn.closer.start_ns, clock)
+                self.conclude(evidence, record, clock)
             }
             Event::Refused(record) => self.verdict(&evidence::refused(record, &self.rst_reasons, clock)),
             Event::Process(record) => self.process_end(record, clock),
@@ -157,12 +158,19 @@ impl State {
         self.expire(u64::MAX)
     }
 
-    fn conclude(&mut self, evidence: Evidence, pid: u32, start_ns: u64, clock: &Clock) -> Vec<Output> {
+    fn conclude(&mut self, evidence: Evidence, record: &ConnRecord, clock: &Clock) -> Vec<Output> {
         if !may_be_ending(&evidence) || diagnose::diagnose(&evidence).is_none() {
             return self.verdict(&evidence);
         }
         let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
-        self.held.push_back(Held { evidence, pid, start_ns, until_ns: clock.monotonic_ns.saturating_add(hold) });
+        let (closer, close) = (&record.conn.closer, &record.conn.close);
+        self.held.push_back(Held {
+            evidence,
+            pid: closer.tgid,
+            start_ns: closer.start_ns,
+            closed_ns: close.time_ns,
+            until_ns: clock.monotonic_ns.saturating_add(hold),
+        });
         if self.held.len() <= MAX_HELD {
             return Vec::new();
         }
@@ -182,9 +190,9 @@ impl State {
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
             if (held.pid, held.start_ns) == (record.task.tgid, record.task.start_ns) {
+                // One that had begun another request since was not unwinding, nor one that a signal struck later.
                 held.evidence.end = match end {
-                    End::Exited(status) => End::ExitedAfter(status),
-                    // It had closed the connection before the signal struck.
+                    End::Exited(status) if record.last_turn_ns < held.closed_ns => End::ExitedAfter(status),
                     _ => End::Running,
                 };
                 outputs.extend(self.verdict(&held.evidence));

@@ -20,6 +20,7 @@ fn unanswered() -> tracer_common::ConnRecord {
     record.conn.flags = tracer_common::conn_flags::HTTP;
     record.conn.exchanges = 1;
     record.conn.close.accepted = 1;
+    record.conn.close.time_ns = 10;
     record.conn.close.bytes_received = 18;
     record.conn.closer.tgid = 7;
     record.conn.closer.start_ns = 70;
@@ -65,6 +66,17 @@ fn a_process_that_exits_meanwhile_explains_it() {
     let outputs = state.handle(&process_end(3 << 8), &clock(1));
     assert_eq!(causes(&outputs), [Cause::ProcessExit]);
     assert_eq!(state.next_deadline(), None);
+}
+
+#[test]
+fn a_process_that_had_begun_another_request_was_not_unwinding() {
+    let mut state = state();
+    let mut record = unanswered();
+    record.conn.close.time_ns = 100;
+    state.handle(&Event::Conn(Box::new(record)), &clock(0));
+    let Event::Process(mut end) = process_end(3 << 8) else { unreachable!() };
+    end.last_turn_ns = 101;
+    assert_eq!(causes(&state.handle(&Event::Process(end), &clock(1))), [Cause::EmptyReply]);
 }
 
 #[test]

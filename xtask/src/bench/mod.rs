@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Pairs of off and on for each workload and level; runs under BPF statistics (at most 3)
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// Leave the pairs out: the programs' own time and the records only
+    #[arg(long)]
+    no_pairs: bool,
     /// Write one JSON object in place of the tables
     #[arg(long)]
     json: bool,
@@ -112,9 +115,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .flat_map(|workload| Level::ALL.map(|level| (workload, level)))
         .map(|(workload, level)| Outcome::new(workload, level))
         .collect();
-    for round in 1..=args.rounds {
+    let pairs = if args.no_pairs { 0 } else { args.rounds };
+    for round in 1..=pairs {
         for outcome in &mut outcomes {
-            progress(&format!("pair {round} of {}", args.rounds), outcome);
+            progress(&format!("pair {round} of {pairs}"), outcome);
             outcome.pair(&bed, &tracer, args.seconds)?;
         }
     }
@@ -122,7 +126,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for round in 1..=args.rounds.min(3) {
         for outcome in &mut outcomes {
             progress(&format!("BPF statistics, run {round}"), outcome);
-            outcome.programs.push(statistics::run(&statistics, &bed, &tracer, outcome, args.seconds)?);
+            let agent = Agent::start(&tracer, outcome.level, &bed)?;
+            outcome.programs.push(statistics::run(&statistics, &bed, &agent, outcome.workload, args.seconds)?);
+            outcome.agents.push(agent.finish()?);
         }
     }
     drop(statistics);

@@ -127,10 +127,14 @@ pub(super) fn text(args: &Args, outcomes: &[Outcome]) -> String {
     let [ready, start_cpu, empty] = common(outcomes);
     let mut out = format!(
         "nginx (1 worker, core {}, `return 200`, {BODY} bytes) and wrk (-t1 -c{CONNECTIONS}, core {}) on loopback; \
-         {} pairs of {} s off and {} s on.\n\
+         off and on in turn, {} pairs of {} s each; under BPF statistics, {} runs.\n\
          Median (least … most). CPU and BPF time hold on a shared machine; requests/s only where their spread is small.\n\
          Both ends of a connection are on this host: the client's side runs the programs too, and costs a look-up each time.\n",
-        CORES[0], CORES[1], args.rounds, args.seconds, args.seconds
+        CORES[0],
+        CORES[1],
+        outcomes.iter().map(|outcome| outcome.pairs.len()).max().unwrap_or_default(),
+        args.seconds,
+        outcomes.iter().map(|outcome| outcome.programs.len()).max().unwrap_or_default()
     );
     for workload in Workload::ALL {
         let _ = writeln!(out, "\n== {}", workload.name());
@@ -161,22 +165,23 @@ fn section(out: &mut String, outcome: &Outcome, empty: Spread) {
     let goal = outcome.level.limit(outcome.workload).map_or_else(String::new, |limit| {
         format!(", limit {} {}", thousands(limit), mark(figures.net.median <= limit))
     });
-    let _ = write!(
+    let _ = writeln!(out, "\n{}", outcome.level.name());
+    if !outcome.pairs.is_empty() {
+        let _ = writeln!(
+            out,
+            "  requests/s     {} off, {} on: {}\n  nginx CPU      {:.2} µs/request off, {:.2} on: {}",
+            thousands(figures.rate_off.median),
+            thousands(figures.rate_on.median),
+            figures.rate_ratio.as_change(),
+            figures.cpu_off.median,
+            figures.cpu_on.median,
+            figures.cpu_ratio.as_change(),
+        );
+    }
+    let _ = writeln!(
         out,
-        "\n{}\n  requests/s     {} off, {} on: {}\n  nginx CPU      {:.2} µs/request off, {:.2} on: {}\n  \
-         BPF            {:.0} ns/{unit} net ({:.0} … {:.0}){goal}; {:.0} gross in {:.2} runs\n",
-        outcome.level.name(),
-        thousands(figures.rate_off.median),
-        thousands(figures.rate_on.median),
-        figures.rate_ratio.as_change(),
-        figures.cpu_off.median,
-        figures.cpu_on.median,
-        figures.cpu_ratio.as_change(),
-        figures.net.median,
-        figures.net.least,
-        figures.net.most,
-        figures.gross.median,
-        figures.runs.median,
+        "  BPF            {:.0} ns/{unit} net ({:.0} … {:.0}){goal}; {:.0} gross in {:.2} runs",
+        figures.net.median, figures.net.least, figures.net.most, figures.gross.median, figures.runs.median,
     );
     for (index, name) in PROGRAMS.iter().enumerate() {
         let Program { runs, nanos } = share(outcome, index);
@@ -213,7 +218,7 @@ pub(super) fn json(args: &Args, outcomes: &[Outcome]) -> Value {
     let [ready, start_cpu, empty] = common(outcomes);
     json!({
         "seconds": args.seconds,
-        "pairs": args.rounds,
+        "pairs": if args.no_pairs { 0 } else { args.rounds },
         "ready_seconds": ready.json(),
         "start_cpu_seconds": start_cpu.json(),
         "empty_program_ns": empty.json(),

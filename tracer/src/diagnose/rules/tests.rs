@@ -155,6 +155,21 @@ fn a_process_that_unwinds_after_its_close_is_told_by_why_it_ended() {
 }
 
 #[test]
+fn a_fault_that_a_handler_turned_into_an_exit_is_a_crash() {
+    let left = |status, signal| with(|e| (e.end, e.signal) = (End::Exited(status), signal));
+    check(&left(1, signal(11, Sender::Kernel)), Cause::Crash, L, Symptom::FinNoResponse, S520);
+    check(&left(0, signal(11, Sender::Kernel)), Cause::ProcessExit, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_worker_that_leaves_in_good_order_after_its_master_was_told_to_stop_was_killed() {
+    let told = Sender::MasterTold { pid: 2, name: "web".to_owned(), by: "bash[9]".to_owned() };
+    let left = |status| with(|e| (e.end, e.signal) = (End::Exited(status), signal(1, told.clone())));
+    check(&left(0), Cause::ProcessKilled, L, Symptom::FinNoResponse, S520);
+    check(&left(1), Cause::ProcessExit, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
 fn a_signal_that_did_not_end_the_process_explains_nothing() {
     check(&with(|e| e.signal = signal(15, other())), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
 }
