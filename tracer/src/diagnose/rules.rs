@@ -63,6 +63,10 @@ fn loss(e: &Evidence) -> Option<Loss> {
 
 /// Whether bytes after the origin's FIN are a request, and not the rest of one that was answered early.
 fn late(e: &Evidence) -> bool {
+    // Closed while shaking hands: what follows is the rest of the handshake.
+    if e.protocol == Protocol::Tls && e.exchanges == 0 {
+        return false;
+    }
     e.request.method.is_some() || e.exchanges == 0 || e.bodyless || e.idle.is_some_and(|idle| idle >= SAME_REQUEST)
 }
 

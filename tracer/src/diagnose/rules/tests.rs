@@ -225,6 +225,14 @@ fn a_request_that_met_a_close_is_a_race_or_came_to_a_fresh_close() {
 }
 
 #[test]
+fn what_comes_after_a_refused_handshake_is_no_request() {
+    sound(&with(|e| {
+        (e.trigger, e.protocol, e.exchanges) = (Trigger::Late { bytes: 600 }, Protocol::Tls, 0);
+        e.request = Request::default();
+    }));
+}
+
+#[test]
 fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
     sound(&with(|e| {
         (e.trigger, e.bodyless) = (Trigger::Late { bytes: 1448 }, false);

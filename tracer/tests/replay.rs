@@ -1,0 +1,109 @@
+//! Recorded kernel events in, verdicts out: every verdict of the connection level, without root and without a kernel.
+//!
+//! The recordings in `replay/` were made with `tracer watch --record FILE` on Linux 6.18 while real servers failed.
+
+use std::{collections::BTreeMap, path::Path};
+
+use tracer::{
+    decode::Event,
+    diagnose::{Cause, Diagnosis},
+    edge::EdgeRanges,
+    recording,
+    state::{Clock, Output, State},
+};
+
+fn events(name: &str) -> Vec<Event> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay").join(name).with_extension("rec");
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    recording::read(std::io::BufReader::new(file)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Replays a recording as the agent would have seen it.
+fn replay(events: &[Event]) -> Vec<Diagnosis> {
+    let reasons = BTreeMap::from([(11, "TCP_ABORT_ON_CLOSE".to_owned()), (14, "TCP_STATE".to_owned())]);
+    let mut state = State::new(EdgeRanges::builtin(), reasons, BTreeMap::new());
+    let mut outputs = Vec::new();
+    for event in events {
+        let clock = Clock { monotonic_ns: event.time_ns(), wall: jiff::Timestamp::UNIX_EPOCH, tick_ns: 4_000_000 };
+        outputs.extend(state.expire(clock.monotonic_ns));
+        outputs.extend(state.handle(event, &clock));
+    }
+    outputs.extend(state.flush());
+    let failure = |output| match output {
+        Output::Failure(diagnosis) => Some(*diagnosis),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(failure).collect()
+}
+
+/// The one way to state what a recording tells: how many failures of which causes, and in which process.
+#[track_caller]
+fn check(name: &str, expected: &[(Cause, usize)], process: Option<&str>) {
+    let told = replay(&events(name));
+    let mut counts = BTreeMap::new();
+    for diagnosis in &told {
+        *counts.entry(diagnosis.cause).or_insert(0) += 1;
+        assert_eq!(diagnosis.process.as_deref(), process, "{diagnosis:#?}");
+        assert!(diagnosis.edge_range.is_some() && !diagnosis.evidence.is_empty(), "{diagnosis:#?}");
+    }
+    assert_eq!(counts, expected.iter().copied().collect(), "{told:#?}");
+}
+
+macro_rules! recorded {
+    ($($test:ident: $name:literal, $process:expr, [$($cause:ident: $count:literal),*];)+) => { $(
+        #[test]
+        fn $test() {
+            check($name, &[$((Cause::$cause, $count)),*], $process);
+        }
+    )+ };
+}
+
+const RAW: Option<&str> = Some("zoo-raw");
+
+recorded! {
+    a_hang_up_after_the_request_is_empty_reply: "empty_reply_fin", RAW, [EmptyReply: 3];
+    a_hang_up_on_a_used_connection_is_empty_reply: "empty_reply_keepalive", RAW, [EmptyReply: 1];
+    return_444_is_empty_reply: "empty_reply_nginx_444", Some("nginx"), [EmptyReply: 3];
+    linger_zero_is_app_reset: "app_reset_linger0", RAW, [AppReset: 4];
+    a_body_left_unread_is_closed_unread: "closed_unread_post", RAW, [ClosedUnread: 3];
+    a_request_to_a_fresh_close_is_closed_before_request: "closed_before_request", RAW, [ClosedBeforeRequest: 3];
+    a_request_to_an_idle_close_is_keepalive_race: "keepalive_race_nginx", Some("nginx"), [KeepaliveRace: 3];
+    crossing_packets_are_keepalive_race: "keepalive_race_crossing", RAW, [KeepaliveRace: 3];
+    a_queue_that_dies_with_its_listener_is_listener_closed: "listener_closed", RAW, [ListenerClosed: 4];
+    a_refused_syn_is_port_closed: "port_closed", None, [PortClosed: 4];
+    a_segfault_before_the_answer_is_crash: "crash_segv", RAW, [Crash: 3];
+    a_segfault_in_the_answer_is_crash: "crash_segv_mid_response", RAW, [Crash: 2];
+    a_segfault_with_bytes_unread_is_crash: "crash_unread_rst", RAW, [Crash: 1];
+    exit_with_a_request_in_hand_is_process_exit: "exit_1", RAW, [ProcessExit: 3];
+    an_application_that_unwinds_is_process_exit: "gunicorn_exits", Some("gunicorn"), [ProcessExit: 3, Crash: 1];
+    an_operators_signal_is_process_killed: "killed_sigkill", RAW, [ProcessKilled: 3];
+    a_worker_timeout_is_supervisor_kill: "supervisor_kill_gunicorn", Some("gunicorn"), [SupervisorKill: 1];
+    an_oom_kill_takes_pending_requests_and_spares_idle_ones: "oom_worker_many", RAW, [OomKill: 8];
+    resets_after_an_oom_kill_are_the_successors_own: "oom_then_own_resets", RAW, [OomKill: 1, AppReset: 10, EmptyReply: 10];
+    a_reset_after_a_whole_answer_is_nothing: "early_response_rst", None, [];
+    an_ended_websocket_is_nothing: "healthy_websocket", None, [];
+}
+
+#[test]
+fn the_oom_recording_names_its_victim_and_the_request() {
+    let told = replay(&events("oom_worker_many"));
+    assert!(told.iter().all(|diagnosis| diagnosis.oom_victim.is_some() && diagnosis.ray.is_some()), "{told:#?}");
+}
+
+#[test]
+fn a_lost_record_makes_failures_missing_and_never_wrong() {
+    for name in ["oom_worker_many", "gunicorn_exits", "supervisor_kill_gunicorn", "oom_then_own_resets"] {
+        let whole = events(name);
+        let causes =
+            |told: Vec<Diagnosis>| told.into_iter().map(|one| (one.peer_port, one.cause)).collect::<BTreeMap<_, _>>();
+        let right = causes(replay(&whole));
+        for lost in 0..whole.len() {
+            let mut rest = whole.clone();
+            rest.remove(lost);
+            for (peer, cause) in causes(replay(&rest)) {
+                // Without the end of its process, a hang-up is only a hang-up.
+                assert!(cause == right[&peer] || cause == Cause::EmptyReply, "{name} without {lost}: {cause}");
+            }
+        }
+    }
+}
