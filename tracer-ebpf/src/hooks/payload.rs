@@ -177,13 +177,18 @@ pub fn ingress(ctx: &SkBuffContext) {
     let mut word = 0_u32;
     // SAFETY: four bytes into a local; the helper checks the packet's side and leaves zero on a shorter payload.
     let _short_is_zero = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, (&raw mut word).cast(), 4) };
+    // A retransmission of what was received already begins nothing.
+    let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
     if conn.flags & flag::ORIGIN_FIN != 0 {
+        if !is_new {
+            return;
+        }
         return late(ctx, conn, &payload, word);
     }
     if conn.flags & flag::SNIFFED == 0 {
         sniff(conn, word);
         begin(conn, payload.seq, &tcp, word);
-    } else if conn.flags & flag::HTTP != 0 && conn.response_len > 0 && looks_like_request(word) {
+    } else if is_new && conn.flags & flag::HTTP != 0 && conn.response_len > 0 && looks_like_request(word) {
         begin(conn, payload.seq, &tcp, word);
     } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] == 0x17 {
         conn.flags |= flag::TLS_DATA;

@@ -25,7 +25,9 @@ pub enum Trigger {
 pub enum Protocol {
     Http,
     Tls,
-    /// Not seen, or something else.
+    /// Plain bytes that do not begin like HTTP/1: a PROXY header, a request in tiny pieces, or not HTTP at all.
+    Other,
+    /// Not seen.
     Opaque,
 }
 

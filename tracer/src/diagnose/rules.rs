@@ -56,7 +56,7 @@ fn loss(e: &Evidence) -> Option<Loss> {
                 Progress::UntilClose => dies(e).then_some(Loss::Body),
                 Progress::Whole | Progress::Upgraded | Progress::Unknown => None,
             },
-            Protocol::Tls | Protocol::Opaque => opaque(e),
+            Protocol::Tls | Protocol::Other | Protocol::Opaque => opaque(e),
         },
     }
 }
@@ -75,8 +75,14 @@ fn opaque(e: &Evidence) -> Option<Loss> {
     if e.bytes_received == 0 && !e.seeded {
         return (e.trigger == Trigger::Rst).then_some(Loss::Fresh);
     }
-    // Still shaking hands: no request was in hand.
-    if e.protocol == Protocol::Tls && e.turns < 2 {
+    // Another protocol has its own ways to end a connection.
+    if e.protocol == Protocol::Other && e.request.method.is_none() {
+        return None;
+    }
+    // Still shaking hands, or refused at its end (a client certificate that was not there): no request was in hand, unless
+    // the process died of something that has nothing to do with the handshake.
+    let handshake = if dies(e) { 1 } else { 2 };
+    if e.protocol == Protocol::Tls && e.turns <= handshake {
         return None;
     }
     (e.since_read == 0 || e.unread > 0).then_some(Loss::Unanswered)

@@ -15,6 +15,7 @@ impl Request {
     /// Reads the head of a request, or as much of it as was kept. `None`: not an HTTP/1 request.
     #[must_use]
     pub fn read(head: &[u8]) -> Option<Self> {
+        let head = without_proxy_header(head)?;
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
         if matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
@@ -54,6 +55,22 @@ impl Request {
             host: field("host"),
             ray: field("cf-ray").filter(|ray| is_ray(ray)),
         }
+    }
+}
+
+/// First bytes of a PROXY protocol header, version 2.
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// What follows a load balancer's PROXY protocol header (version 1 or 2), where there is one.
+fn without_proxy_header(head: &[u8]) -> Option<&[u8]> {
+    if head.starts_with(PROXY_V2) {
+        let len = u16::from_be_bytes([*head.get(14)?, *head.get(15)?]);
+        head.get(16 + usize::from(len)..)
+    } else if head.starts_with(b"PROXY ") {
+        let end = head.windows(2).position(|pair| pair == b"\r\n")?;
+        head.get(end + 2..)
+    } else {
+        Some(head)
     }
 }
 
@@ -111,6 +128,16 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nCF-Ray: {ray}\r\n\r\n");
             assert_eq!(Request::read(head.as_bytes()).and_then(|request| request.ray), None, "{ray}");
         }
+    }
+
+    #[test]
+    fn a_proxy_protocol_header_is_passed_over() {
+        let v1 = [&b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n"[..], HEAD].concat();
+        let v2 = [PROXY_V2, &[0x21, 0x11, 0, 12], &[0; 12], HEAD].concat();
+        for bytes in [v1, v2] {
+            assert_eq!(Request::read(&bytes).and_then(|request| request.path).as_deref(), Some("/api/users"));
+        }
+        assert_eq!(Request::read(PROXY_V2), None);
     }
 
     #[test]

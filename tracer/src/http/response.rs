@@ -85,7 +85,7 @@ enum Framing {
 
 impl Framing {
     fn of(method: Option<&str>, status: u16, fields: &[httparse::Header<'_>]) -> Self {
-        if status == 101 {
+        if status == 101 || (method == Some("CONNECT") && (200..300).contains(&status)) {
             return Self::Upgrade;
         }
         if method == Some("HEAD") || status == 204 || status == 304 {

@@ -27,6 +27,8 @@ impl State {
             Protocol::Http
         } else if conn.flags & flag::TLS != 0 {
             Protocol::Tls
+        } else if conn.flags & flag::SNIFFED != 0 {
+            Protocol::Other
         } else {
             Protocol::Opaque
         };

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::Workload;
 use crate::lab::{Lab, Nginx, NginxOptions};
 
-/// The port that nginx listens on, inside the lab's namespace.
-pub(super) const PORT: u16 = 80;
+/// The port that nginx listens on. An unusual one, so that other traffic on this host does not count.
+pub(super) const PORT: u16 = 28_080;
 /// Bytes of the response's body.
 pub(super) const BODY: usize = 1024;
 /// Connections that wrk keeps busy.

@@ -259,8 +259,27 @@ fn without_sight_of_the_bytes_the_direction_decides_and_says_so() {
     };
     check(&tls(3, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
     sound(&tls(3, 500));
-    // The handshake alone: no request was in hand.
+    // The handshake alone, or its refusal: no request was in hand.
     sound(&tls(1, 0));
+    sound(&tls(2, 0));
+    let died = with(|e| {
+        *e = tls(2, 0);
+        e.end = End::Signaled(11);
+    });
+    check(&died, Cause::Crash, L, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn another_protocol_is_judged_only_if_a_request_is_in_it() {
+    let other = |method: Option<&str>| {
+        with(|e| {
+            e.protocol = Protocol::Other;
+            e.request = Request { method: method.map(str::to_owned), ..Request::default() };
+            e.response = Response::default();
+        })
+    };
+    sound(&other(None));
+    check(&other(Some("BREW")), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
 }
 
 #[test]
