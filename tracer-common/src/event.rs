@@ -213,6 +213,9 @@ pub struct Conn {
     pub response_have: u32,
     /// Bytes that came after the origin's FIN.
     pub late_len: u32,
+    /// Bytes written between the last two inbound turns.
+    pub turn_out: u32,
+    pub pad: u32,
     /// Inode of the socket, for seeded connections: leads to the owner.
     pub inode: u64,
     pub owner_comm: [u8; COMM_LEN],
@@ -223,7 +226,7 @@ pub struct Conn {
     pub response_head: [u8; HEAD_LEN],
 }
 
-const _: () = assert!(size_of::<Conn>() == 232 + 2 * HEAD_LEN);
+const _: () = assert!(size_of::<Conn>() == 240 + 2 * HEAD_LEN);
 
 /// A connection that may have failed.
 #[repr(C)]

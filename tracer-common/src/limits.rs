@@ -40,6 +40,9 @@ pub const RING_BYTES: u32 = 4 << 20;
 /// is never shorter, while close alerts, WebSocket close frames and HTTP/2 housekeeping are.
 pub const MIN_OPAQUE_REQUEST: u32 = 100;
 
+/// Most bytes that a TLS alert takes on the wire, encrypted (TLS 1.2: 31, TLS 1.3: 24): not an answer.
+pub const MAX_TLS_ALERT: u32 = 31;
+
 /// A fresh connection that is reset sooner than this had a request coming, in nanoseconds: the edge connects to send.
 pub const FRESH_NS: u64 = 1_000_000_000;
 

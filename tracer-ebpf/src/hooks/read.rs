@@ -31,6 +31,7 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
     if turn {
         conn.turns += 1;
         conn.turn_copied = conn.copied;
+        conn.turn_out = written.wrapping_sub(conn.written);
         conn.written = written;
         if conn.flags & flag::HTTP == 0 {
             begin_opaque(conn);

@@ -126,6 +126,8 @@ pub struct Evidence {
     pub unread: u32,
     /// Bytes written since request bytes were last read.
     pub since_read: u32,
+    /// Bytes written before the last inbound turn, after the turn before that.
+    pub turn_out: u32,
     /// The last request could not have a body (GET, HEAD).
     pub bodyless: bool,
     pub request: Request,

@@ -8,6 +8,8 @@ use super::{
     signal::{self, is_fault},
     words,
 };
+use tracer_common::limits::MAX_TLS_ALERT;
+
 use crate::http::Progress;
 
 /// Data that follows an origin's close within this time may still belong to the request before.
@@ -82,7 +84,7 @@ fn opaque(e: &Evidence) -> Option<Loss> {
     // Still shaking hands, or refused at its end (a client certificate that was not there): no request was in hand, unless
     // the process died of something that has nothing to do with the handshake.
     let handshake = if dies(e) { 1 } else { 2 };
-    if e.protocol == Protocol::Tls && e.turns <= handshake {
+    if e.protocol == Protocol::Tls && (e.turns <= handshake || e.turn_out <= MAX_TLS_ALERT) {
         return None;
     }
     (e.since_read == 0 || e.unread > 0).then_some(Loss::Unanswered)

@@ -26,6 +26,7 @@ fn unanswered() -> Evidence {
         bytes_sent: 0,
         unread: 0,
         since_read: 0,
+        turn_out: 500,
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
         response: Response { progress: Progress::Nothing, ..Response::default() },
@@ -259,6 +260,11 @@ fn without_sight_of_the_bytes_the_direction_decides_and_says_so() {
     };
     check(&tls(3, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
     sound(&tls(3, 500));
+    // The origin had said goodbye before (an alert), and only read what still came.
+    sound(&with(|e| {
+        *e = tls(3, 0);
+        e.turn_out = 24;
+    }));
     // The handshake alone, or its refusal: no request was in hand.
     sound(&tls(1, 0));
     sound(&tls(2, 0));
