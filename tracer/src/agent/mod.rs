@@ -1,28 +1,24 @@
 //! The event loop: kernel records → state → verdicts → sinks. Owns the clock and the shutdown.
 
-use std::{
-    fs::File,
-    io,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod shared;
+mod signals;
+
+pub use shared::Shared;
+
+use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
-};
+use signals::{Asked, Signals};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::{
     config::Settings,
     decode::Event,
     diagnose::Diagnosis,
     edge::EdgeRanges,
-    probes::{Counters, Kernel, Records, Sight, State as ProbeState, host},
+    probes::{Kernel, Records, Sight, State as ProbeState, host},
     recording::Recorder,
-    sinks::metrics::Snapshot,
     state::{Output, State},
 };
 
@@ -52,39 +48,6 @@ pub enum Ended {
     Asked,
     /// Nobody reads standard output any more.
     BrokenPipe,
-}
-
-/// Counters that a scrape may read from another task.
-pub struct Shared {
-    counters: Counters,
-    ranges: Mutex<(u64, u64)>,
-    undecoded: std::sync::atomic::AtomicU64,
-}
-
-impl Shared {
-    /// All that is counted, now. A table that can't be read is logged and left out.
-    pub fn snapshot(&self) -> Snapshot {
-        let mut snapshot = self.counters.snapshot().unwrap_or_else(|error| {
-            warn!("reading the kernel's counters: {error:#}");
-            Snapshot::default()
-        });
-        let (ipv4, ipv6) = *self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.ranges_ipv4 = ipv4;
-        snapshot.ranges_ipv6 = ipv6;
-        snapshot.lost.push(("decode", self.undecoded.load(std::sync::atomic::Ordering::Relaxed)));
-        snapshot
-    }
-
-    /// Exchanges seen and records lost so far.
-    pub fn totals(&self) -> (u64, u64) {
-        let undecoded = self.undecoded.load(std::sync::atomic::Ordering::Relaxed);
-        (self.counters.exchanges(), self.counters.lost() + undecoded)
-    }
-
-    fn set_ranges(&self, ranges: &EdgeRanges) {
-        let counts = (ranges.count_ipv4() as u64, ranges.count_ipv6() as u64);
-        *self.ranges.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-    }
 }
 
 /// The agent, attached.
@@ -118,8 +81,7 @@ impl Agent {
             info!("{} edge connections were open already", seeded.connections);
         }
         let counters = kernel.counters()?;
-        let shared = Shared { counters, ranges: Mutex::default(), undecoded: 0.into() };
-        shared.set_ranges(&ranges);
+        let shared = Shared::new(counters, &ranges);
         let reasons = kernel.layout.rst_reasons.clone();
         Ok(Self {
             records,
@@ -237,7 +199,7 @@ impl Agent {
 
     /// Looks at processes that own edge connections while they live: when they die it is too late.
     fn look_around(&mut self) {
-        let owners: Vec<_> = self.shared.counters.owners().map(|(pid, owner)| (pid, owner.start_ns)).collect();
+        let owners: Vec<_> = self.shared.owners();
         for (pid, start_ns) in self.state.unknown(&owners) {
             self.state.learn((pid, start_ns), host::facts(pid).unwrap_or_default());
         }
@@ -271,7 +233,7 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
     match Event::decode(bytes) {
         Ok(event) => Some(event),
         Err(malformed) => {
-            shared.undecoded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            shared.count_undecoded();
             debug!("a record of {} bytes could not be read: {malformed:?}", bytes.len());
             None
         }
@@ -312,39 +274,6 @@ async fn wait(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
-    }
-}
-
-/// What a signal asks for.
-enum Asked {
-    /// SIGTERM or SIGINT.
-    Stop,
-    /// SIGHUP.
-    Reload,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
-        }
     }
 }
 

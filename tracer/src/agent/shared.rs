@@ -1,0 +1,59 @@
+//! What a scrape reads while the agent runs.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use log::warn;
+
+use crate::{edge::EdgeRanges, probes::Counters, sinks::metrics::Snapshot};
+
+/// Counters that a scrape may read from another task.
+pub struct Shared {
+    counters: Counters,
+    ranges: Mutex<(u64, u64)>,
+    undecoded: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(counters: Counters, ranges: &EdgeRanges) -> Self {
+        let shared = Self { counters, ranges: Mutex::default(), undecoded: AtomicU64::new(0) };
+        shared.set_ranges(ranges);
+        shared
+    }
+
+    /// Counts a record that could not be read.
+    pub(super) fn count_undecoded(&self) {
+        self.undecoded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Processes that own edge connections: pid and start.
+    pub(super) fn owners(&self) -> Vec<(u32, u64)> {
+        self.counters.owners().map(|(pid, owner)| (pid, owner.start_ns)).collect()
+    }
+
+    /// All that is counted, now. A table that can't be read is logged and left out.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.counters.snapshot().unwrap_or_else(|error| {
+            warn!("reading the kernel's counters: {error:#}");
+            Snapshot::default()
+        });
+        let (ipv4, ipv6) = *self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.ranges_ipv4 = ipv4;
+        snapshot.ranges_ipv6 = ipv6;
+        snapshot.lost.push(("decode", self.undecoded.load(Ordering::Relaxed)));
+        snapshot
+    }
+
+    /// Exchanges seen and records lost so far.
+    pub fn totals(&self) -> (u64, u64) {
+        let undecoded = self.undecoded.load(Ordering::Relaxed);
+        (self.counters.exchanges(), self.counters.lost() + undecoded)
+    }
+
+    pub(super) fn set_ranges(&self, ranges: &EdgeRanges) {
+        let counts = (ranges.count_ipv4() as u64, ranges.count_ipv6() as u64);
+        *self.ranges.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+}
