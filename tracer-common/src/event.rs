@@ -219,6 +219,8 @@ pub struct Conn {
     /// Inode of the socket, for seeded connections: leads to the owner.
     pub inode: u64,
     pub owner_comm: [u8; COMM_LEN],
+    /// Start of the owner, boot-time nanoseconds.
+    pub owner_start_ns: u64,
     pub response_tail: [u8; TAIL_LEN],
     pub close: Close,
     pub closer: Task,
@@ -226,7 +228,7 @@ pub struct Conn {
     pub response_head: [u8; HEAD_LEN],
 }
 
-const _: () = assert!(size_of::<Conn>() == 240 + 2 * HEAD_LEN);
+const _: () = assert!(size_of::<Conn>() == 248 + 2 * HEAD_LEN);
 
 /// A connection that may have failed.
 #[repr(C)]

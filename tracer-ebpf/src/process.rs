@@ -1,7 +1,7 @@
 //! Why did a process end? What the kernel knows by the time its sockets close.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
-use tracer_common::{LastSignal, Task, limits, pf, sig_flags};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use tracer_common::{Conn, LastSignal, Task, limits, pf, sig_flags};
 
 use crate::{
     kernel::TaskRef,
@@ -32,10 +32,17 @@ pub const fn signal_key(tgid: u32, signal: u32) -> u64 {
     (tgid as u64) << 32 | signal as u64
 }
 
-/// The current task, with the OOM killer's mark.
+/// The task that closes a connection now, with the OOM killer's mark. One that is not ending, and owns the connection, is
+/// known already: the common case costs one look at its flags.
 #[inline(always)]
-pub fn current() -> Task {
-    let mut task = TaskRef::current().describe();
+pub fn closer(conn: &Conn) -> Task {
+    let current = TaskRef::current();
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let flags = current.flags();
+    if tgid == conn.owner && flags & pf::EXITING == 0 {
+        return Task { tgid, flags, exit_code: 0, oom: 0, start_ns: conn.owner_start_ns, comm: conn.owner_comm };
+    }
+    let mut task = current.describe();
     mark_oom(&mut task);
     task
 }

@@ -155,7 +155,7 @@ fn stand(sk: Sock, tcp: TcpSock, conn: &mut Conn, old: u8, new: u8) {
         accepted: u8::from(sk.socket() != 0),
         pad: 0,
     };
-    conn.closer = process::current();
+    conn.closer = process::closer(conn);
 }
 
 /// Whether a request is in hand that no response byte answers.

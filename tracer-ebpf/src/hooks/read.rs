@@ -68,12 +68,23 @@ pub fn count_exchange(conn: &mut Conn) {
 /// Another process reads from the connection than before: rare.
 #[inline(always)]
 fn own(conn: &mut Conn, tgid: u32) {
-    let leader = TaskRef::current().leader();
     conn.owner = tgid;
-    conn.owner_comm = leader.comm();
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    let owner = Owner { comm: conn.owner_comm, start_ns: leader.start_ns(), last_turn_ns: now };
+    // The entry goes when its process ends, so that it is of this very process.
+    if let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
+        // SAFETY: a live map value.
+        unsafe {
+            conn.owner_comm = (*owner).comm;
+            conn.owner_start_ns = (*owner).start_ns;
+            (*owner).last_turn_ns = now;
+        }
+        return;
+    }
+    let leader = TaskRef::current().leader();
+    conn.owner_comm = leader.comm();
+    conn.owner_start_ns = leader.start_ns();
+    let owner = Owner { comm: conn.owner_comm, start_ns: conn.owner_start_ns, last_turn_ns: now };
     if OWNERS.insert(&tgid, &owner, 0).is_err() {
         count(&LOST, lost::OWNERS);
     }

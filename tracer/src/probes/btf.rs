@@ -17,6 +17,8 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FWD: u32 = 7;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -63,7 +65,7 @@ impl Btf {
             let kind = btf.type_at(offset).ok_or("a type goes past the end")?;
             let id = u32::try_from(btf.types.len()).map_err(|_| "too many types")?;
             btf.types.push(u32::try_from(offset).map_err(|_| "larger than 4 GiB")?);
-            if matches!(kind.kind, KIND_STRUCT | KIND_ENUM | KIND_ENUM64 | KIND_TYPEDEF) {
+            if matches!(kind.kind, KIND_STRUCT | KIND_ENUM | KIND_ENUM64 | KIND_TYPEDEF | KIND_FUNC) {
                 let name = btf.string(kind.name);
                 if wanted.iter().any(|wanted| wanted.as_bytes() == name) {
                     let name = String::from_utf8_lossy(name).into_owned();
@@ -101,6 +103,36 @@ impl Btf {
                 Some((read_u32(&self.data, at + 4)?, name))
             })
             .collect()
+    }
+
+    /// A blob in which the indexed typedefs and functions have their names and numbers, and every other type is nameless: all
+    /// that finding an attachment point takes, at a fraction of the memory that the whole costs the loader.
+    #[must_use]
+    pub fn skeleton(&self) -> Vec<u8> {
+        let mut strings = vec![0];
+        let mut named = BTreeMap::new();
+        for (name, ids) in &self.names {
+            let offset = strings.len();
+            for id in ids {
+                if let Some(kind) = self.get(*id).filter(|kind| matches!(kind.kind, KIND_TYPEDEF | KIND_FUNC)) {
+                    named.insert(*id, (offset, kind.kind));
+                }
+            }
+            strings.extend(name.bytes().chain([0]));
+        }
+        let count = self.types.len().saturating_sub(1);
+        let word = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_ne_bytes();
+        let mut blob = Vec::with_capacity(24 + 12 * count + strings.len());
+        blob.extend(MAGIC.to_ne_bytes().into_iter().chain([1, 0]));
+        for field in [24, 0, 12 * count, 12 * count, strings.len()] {
+            blob.extend(word(field));
+        }
+        for id in (1..).take(count) {
+            let (name, kind) = named.get(&id).copied().unwrap_or((0, KIND_FWD));
+            blob.extend(word(name).into_iter().chain((kind << 24).to_ne_bytes()).chain([0; 4]));
+        }
+        blob.extend(strings);
+        blob
     }
 
     /// Arguments of a tracepoint's BTF prototype, the hidden first one not counted. `None`: no such tracepoint.
@@ -198,7 +230,7 @@ fn trailer(kind: u32, vlen: u32) -> Option<usize> {
     let vlen = vlen as usize;
     Some(match kind {
         KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
-        KIND_PTR | 7 | KIND_TYPEDEF..=12 | 16 | KIND_TYPE_TAG => 0,
+        KIND_PTR | KIND_FWD | KIND_TYPEDEF..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
         KIND_ARRAY => 12,
         KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => 12 * vlen,
         KIND_ENUM | KIND_FUNC_PROTO => 8 * vlen,

@@ -45,6 +45,8 @@ pub struct Kernel {
     ebpf: Ebpf,
     ranges: LpmTrie<MapData, [u8; 16], u8>,
     ports: HashMap<MapData, u16, u8>,
+    /// Names and numbers of the running kernel's types, until all is attached.
+    btf: Option<aya::Btf>,
     pub layout: Layout,
     pub probes: Vec<Probe>,
 }
@@ -55,7 +57,7 @@ impl Kernel {
     /// # Errors
     /// [`LoadError`] where the host lacks privilege, BTF or BPF.
     pub fn load() -> Result<Self> {
-        let layout = read_layout()?;
+        let (layout, btf) = read_types()?;
         let mut loader = EbpfLoader::new();
         let has_rst_reason = u8::from(layout.has_rst_reason);
         let victim_is_task = u8::from(layout.victim_is_task);
@@ -70,7 +72,7 @@ impl Kernel {
         let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
         let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
         let ports = HashMap::try_from(take(&mut ebpf, "WATCHED_PORTS")?)?;
-        Ok(Self { ebpf, ranges, ports, layout, probes: Vec::new() })
+        Ok(Self { ebpf, ranges, ports, btf: Some(btf), layout, probes: Vec::new() })
     }
 
     /// Puts these ranges in force, in place of those before.
@@ -108,8 +110,7 @@ impl Kernel {
     /// # Errors
     /// [`LoadError`] where an essential hook can't be attached.
     pub fn attach(&mut self, sight: Sight) -> Result<()> {
-        // The types of the running kernel are needed for as long as it takes to load the programs, and are large.
-        let btf = aya::Btf::from_sys_fs().map_err(|error| untraceable(&error))?;
+        let btf = self.btf.take().ok_or_else(|| anyhow!("the hooks can be attached once"))?;
         for hook in HOOKS {
             let state = if sight == Sight::Connections && hook.attachment != Attachment::Tracepoint {
                 State::Off
@@ -125,6 +126,7 @@ impl Kernel {
             };
             self.probes.push(Probe { hook: *hook, state });
         }
+        self.btf = Some(btf);
         Ok(())
     }
 
@@ -160,7 +162,7 @@ impl Kernel {
     /// # Errors
     /// Where the kernel refuses the iterator: connections that are open now then stay unknown.
     pub fn seed(&mut self) -> Result<Seeded> {
-        let btf = aya::Btf::from_sys_fs().context("reading the kernel's BTF")?;
+        let btf = self.btf.take().ok_or_else(|| anyhow!("connections can be learned once, after attaching"))?;
         seed::run(&mut self.ebpf, &btf)
     }
 
@@ -185,7 +187,8 @@ pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name}"))
 }
 
-fn read_layout() -> Result<Layout> {
+/// What the running kernel says of its types.
+fn read_types() -> Result<(Layout, aya::Btf)> {
     let data = fs::read(BTF_PATH).map_err(|error| {
         let mend = match error.kind() {
             io::ErrorKind::NotFound => {
@@ -196,8 +199,11 @@ fn read_layout() -> Result<Layout> {
         };
         LoadError(format!("reading {BTF_PATH}: {error}: {mend}"))
     })?;
-    let layout = Btf::parse(data, &Layout::names()).and_then(|btf| Layout::resolve(&btf));
-    Ok(layout.map_err(|error| LoadError(format!("{BTF_PATH}: {error}: this kernel is not supported")))?)
+    let refuse = |error| LoadError(format!("{BTF_PATH}: {error}: this kernel is not supported"));
+    let btf = Btf::parse(data, &Layout::names()).map_err(refuse)?;
+    let layout = Layout::resolve(&btf).map_err(refuse)?;
+    let names = aya::Btf::parse(&btf.skeleton(), aya::Endianness::default()).map_err(|error| untraceable(&error))?;
+    Ok((layout, names))
 }
 
 /// The key of a range in the kernel's trie: IPv4 in its mapped form.

@@ -50,7 +50,17 @@ const MEMBERS: &[(&str, &str, &str)] = &[
 ];
 
 const ENUMS: &[&str] = &["sk_rst_reason"];
-const TRACEPOINTS: &[&str] = &["btf_trace_tcp_send_reset", "btf_trace_mark_victim"];
+/// Beside the members: what is attached to.
+const ATTACHED: &[&str] = &[
+    "bpf_iter_tcp",
+    "btf_trace_inet_sock_set_state",
+    "btf_trace_mark_victim",
+    "btf_trace_sched_process_exit",
+    "btf_trace_signal_generate",
+    "btf_trace_tcp_rcv_space_adjust",
+    "btf_trace_tcp_receive_reset",
+    "btf_trace_tcp_send_reset",
+];
 
 /// What was found in a kernel's type information.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +80,7 @@ impl Layout {
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = MEMBERS.iter().map(|(_, name, _)| *name).chain(ENUMS.iter().copied()).collect();
-        names.extend(TRACEPOINTS);
+        names.extend(ATTACHED);
         names.sort_unstable();
         names.dedup();
         names
@@ -124,6 +134,13 @@ mod tests {
         assert_eq!(layout.offsets.len(), MEMBERS.len());
         if layout.has_rst_reason {
             assert!(layout.rst_reasons.values().any(|name| name == "NO_SOCKET"), "{:?}", layout.rst_reasons);
+        }
+    }
+
+    #[test]
+    fn every_typed_tracepoint_is_among_the_names() {
+        for hook in super::super::HOOKS.iter().filter(|hook| hook.attachment == super::super::Attachment::Tracepoint) {
+            assert!(Layout::names().contains(&format!("btf_trace_{}", hook.name).as_str()), "{}", hook.name);
         }
     }
 

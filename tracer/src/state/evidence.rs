@@ -94,7 +94,7 @@ impl State {
             return Some(self.process(closer.tgid, closer.start_ns, name(&closer.comm)));
         }
         if conn.owner != 0 {
-            return Some(self.process(conn.owner, 0, name(&conn.owner_comm)));
+            return Some(self.process(conn.owner, conn.owner_start_ns, name(&conn.owner_comm)));
         }
         let (pid, comm) = self.seeded_owners.get(&conn.inode)?;
         Some(self.process(*pid, 0, comm.clone()))

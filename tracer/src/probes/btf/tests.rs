@@ -102,6 +102,15 @@ fn enums_and_tracepoints_are_read_by_name() {
 }
 
 #[test]
+fn the_skeleton_keeps_names_and_numbers_of_what_can_be_attached_to() {
+    let btf = Btf::parse(blob(), NAMES).unwrap();
+    let skeleton = Btf::parse(btf.skeleton(), NAMES).unwrap();
+    assert_eq!(skeleton.types.len(), btf.types.len());
+    assert_eq!(skeleton.names["btf_trace_thing"], btf.names["btf_trace_thing"]);
+    assert_eq!(skeleton.names.len(), 1);
+}
+
+#[test]
 fn no_prefix_of_a_blob_panics_or_is_taken_for_the_whole() {
     let whole = blob();
     // Without its last strings a blob still has all of its types.
