@@ -45,6 +45,8 @@ pub mod conn_flags {
     pub const TLS_DATA: u32 = 1 << 8;
     /// The current request is GET or HEAD: no body follows.
     pub const BODYLESS: u32 = 1 << 9;
+    /// There are [`super::Heads`] for it.
+    pub const HEADS: u32 = 1 << 10;
 }
 
 /// Bits of [`LastSignal::flags`].
@@ -187,7 +189,7 @@ const _: () = assert!(size_of::<Close>() == 56);
     feature = "user",
     derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
 )]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conn {
     pub tuple: Tuple,
     pub opened_ns: u64,
@@ -208,7 +210,7 @@ pub struct Conn {
     /// Bytes of the current request and response seen on the wire.
     pub request_len: u32,
     pub response_len: u32,
-    /// Contiguous bytes in `request_head` and `response_head`.
+    /// Contiguous bytes in [`Heads::request`] and [`Heads::response`].
     pub request_have: u32,
     pub response_have: u32,
     /// Bytes that came after the origin's FIN.
@@ -224,11 +226,24 @@ pub struct Conn {
     pub response_tail: [u8; TAIL_LEN],
     pub close: Close,
     pub closer: Task,
-    pub request_head: [u8; HEAD_LEN],
-    pub response_head: [u8; HEAD_LEN],
 }
 
-const _: () = assert!(size_of::<Conn>() == 248 + 2 * HEAD_LEN);
+const _: () = assert!(size_of::<Conn>() == 248);
+
+/// The first bytes of the current request and response of a connection that speaks HTTP/1 in the clear. A table of its
+/// own: connections whose bytes are not looked at do without.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    pub request: [u8; HEAD_LEN],
+    pub response: [u8; HEAD_LEN],
+}
+
+const _: () = assert!(size_of::<Heads>() == 2 * HEAD_LEN);
 
 /// A connection that may have failed.
 #[repr(C)]
@@ -244,9 +259,11 @@ pub struct ConnRecord {
     pub rst_reason: u32,
     pub signal: LastSignal,
     pub conn: Conn,
+    /// Valid as far as `conn.request_have` and `conn.response_have` say.
+    pub heads: Heads,
 }
 
-const _: () = assert!(size_of::<ConnRecord>() == 96 + size_of::<Conn>());
+const _: () = assert!(size_of::<ConnRecord>() == 96 + size_of::<Conn>() + size_of::<Heads>());
 
 /// A SYN from the edge that this host answered with RST.
 #[repr(C)]

@@ -13,8 +13,8 @@ mod user;
 
 pub use addr::{Tuple, is_v4_mapped, v4_mapped};
 pub use event::{
-    Close, Conn, ConnRecord, EarlyData, Header, LastSignal, OomRecord, ProcessRecord, RefusedRecord, Task, conn_flags,
-    kinds, lost, pf, rst, sig_flags, triggers,
+    Close, Conn, ConnRecord, EarlyData, Header, Heads, LastSignal, OomRecord, ProcessRecord, RefusedRecord, Task,
+    conn_flags, kinds, lost, pf, rst, sig_flags, triggers,
 };
 
 /// Key of the edge-range trie: 128-bit IPv6 or IPv4-mapped address.

@@ -2,11 +2,11 @@
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
-    Conn, ConnRecord, Header, LastSignal, OomRecord, ProcessRecord, RefusedRecord, conn_flags, kinds, lost,
+    Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, ProcessRecord, RefusedRecord, conn_flags, kinds, lost,
 };
 
 use crate::{
-    maps::{LOST, RECORDS, count},
+    maps::{HEADS, LOST, RECORDS, count},
     process,
 };
 
@@ -16,10 +16,10 @@ fn header<T>(kind: u32) -> Header {
     Header { kind, size: size_of::<T>() as u32, time_ns: unsafe { bpf_ktime_get_ns() } }
 }
 
-/// Hands over a connection that may have failed. `len`: how much of `conn` is there (heads may be missing).
+/// Hands over a connection that may have failed, with the heads kept under `key`.
 #[inline(always)]
-pub fn conn(conn: *mut Conn, len: u32, trigger: u32, rst_reason: u32) {
-    // SAFETY: callers pass a live map value of at least `len` bytes.
+pub fn conn(conn: *mut Conn, key: u64, trigger: u32, rst_reason: u32) {
+    // SAFETY: callers pass a live map value.
     unsafe { (*conn).flags |= conn_flags::REPORTED };
     let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
         return count(&LOST, lost::RING);
@@ -31,8 +31,17 @@ pub fn conn(conn: *mut Conn, len: u32, trigger: u32, rst_reason: u32) {
         (*record).header = header::<ConnRecord>(kinds::CONN);
         (*record).trigger = trigger;
         (*record).rst_reason = rst_reason;
-        let into = &raw mut (*record).conn;
-        bpf_probe_read_kernel(into.cast(), len, conn.cast());
+        (*record).conn = *conn;
+        match HEADS.get_ptr(&key).filter(|_| (*conn).flags & conn_flags::HEADS != 0) {
+            Some(heads) => {
+                let into = &raw mut (*record).heads;
+                bpf_probe_read_kernel(into.cast(), size_of::<Heads>() as u32, heads.cast());
+            }
+            None => {
+                (*record).conn.request_have = 0;
+                (*record).conn.response_have = 0;
+            }
+        }
         let mut signal = LastSignal::default();
         process::explaining_signal(&(*conn).closer, (*conn).owner, &mut signal);
         (*record).signal = signal;

@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
-use tracer_common::{Conn, EarlyData, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
+use tracer_common::{Conn, EarlyData, Heads, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
 
 /// Memory is taken per open connection, not for the whole table.
 const NO_PREALLOC: u32 = 1;
@@ -26,14 +26,17 @@ pub static LISTENING: HashMap<u16, u8> = HashMap::with_max_entries(limits::PORTS
 #[map]
 pub static CONNS: HashMap<u64, Conn> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
 
-/// Connections that the origin closed while idle, by address, their heads cut off. Full: the oldest goes.
+/// Connections that the origin closed while idle, by address. Full: the oldest goes.
 #[map]
-pub static CLOSED: LruHashMap<Tuple, ClosedConn> = LruHashMap::with_max_entries(limits::CLOSED_CONNECTIONS, 0);
+pub static CLOSED: LruHashMap<Tuple, Conn> = LruHashMap::with_max_entries(limits::CLOSED_CONNECTIONS, 0);
 
-/// The part of [`Conn`] before the heads.
-pub const CLOSED_LEN: usize = size_of::<Conn>() - 2 * limits::HEAD_LEN;
-pub type ClosedConn = [u64; CLOSED_LEN / 8];
-const _: () = assert!(CLOSED_LEN.is_multiple_of(8));
+/// First bytes of the current exchange, by `struct sock *`. The kernel writes and reads. Full: its connection does without.
+#[map]
+pub static HEADS: HashMap<u64, Heads> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
+
+/// Empty [`Heads`] to begin with.
+#[map]
+pub static BLANK_HEADS: PerCpuArray<Heads> = PerCpuArray::with_max_entries(1, 0);
 
 /// Processes that have read from edge connections. The kernel writes; userspace reads to learn their executables.
 /// Full: such a process's end is not counted, which is counted as lost.
@@ -64,7 +67,7 @@ pub static RESETS_RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
 
-/// An empty [`Conn`] to fill in; its heads stay zero. 0: for connections that open, 1: for those that are seeded.
+/// An empty [`Conn`] to fill in. 0: for connections that open, 1: for those that are seeded.
 #[map]
 pub static BLANK: PerCpuArray<Conn> = PerCpuArray::with_max_entries(2, 0);
 

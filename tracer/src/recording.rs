@@ -86,14 +86,14 @@ pub fn read(mut from: impl Read) -> io::Result<Vec<Event>> {
 
 /// Takes out of a record's heads all that no verdict needs.
 fn scrub(record: &mut ConnRecord) {
-    let conn = &mut record.conn;
+    let (conn, heads) = (&record.conn, &mut record.heads);
     let kept = |have: u32, len: usize| (have as usize).min(len);
-    let have = kept(conn.request_have, conn.request_head.len());
-    let request = Request::read(&conn.request_head[..have]).map(|request| request.head()).unwrap_or_default();
-    rewrite(&mut conn.request_head, have, &request);
-    let have = kept(conn.response_have, conn.response_head.len());
-    let response = without_fields(&conn.response_head[..have]);
-    rewrite(&mut conn.response_head, have, &response);
+    let have = kept(conn.request_have, heads.request.len());
+    let request = Request::read(&heads.request[..have]).map(|request| request.head()).unwrap_or_default();
+    rewrite(&mut heads.request, have, &request);
+    let have = kept(conn.response_have, heads.response.len());
+    let response = without_fields(&heads.response[..have]);
+    rewrite(&mut heads.response, have, &response);
 }
 
 /// Puts `text` in place of the first `have` bytes, and zeroes in place of the rest.
@@ -145,9 +145,9 @@ mod tests {
         let bytes = vec![0; size_of::<ConnRecord>()];
         let mut record: ConnRecord = zerocopy::FromBytes::read_from_bytes(&bytes[..]).unwrap();
         record.header.kind = tracer_common::kinds::CONN;
-        record.conn.request_head[..request.len()].copy_from_slice(request);
+        record.heads.request[..request.len()].copy_from_slice(request);
         record.conn.request_have = u32::try_from(request.len()).unwrap();
-        record.conn.response_head[..response.len()].copy_from_slice(response);
+        record.heads.response[..response.len()].copy_from_slice(response);
         record.conn.response_have = u32::try_from(response.len()).unwrap();
         record
     }
@@ -162,10 +162,10 @@ mod tests {
         recorder.write(&Event::Conn(Box::new(record(request, response)))).unwrap();
         assert!(!file.windows(6).any(|at| at == b"SECRET"));
         let [Event::Conn(read)] = &read(&file[..]).unwrap()[..] else { panic!("one connection") };
-        let head = Request::read(&read.conn.request_head[..read.conn.request_have as usize]).unwrap();
+        let head = Request::read(&read.heads.request[..read.conn.request_have as usize]).unwrap();
         assert_eq!(head.path.as_deref(), Some("/a"));
         assert_eq!(head.ray.as_deref(), Some("7d1234567890abcd-LAX"));
-        let kept = &read.conn.response_head[..response.len()];
+        let kept = &read.heads.response[..response.len()];
         let parsed = crate::http::Response::read(Some("GET"), kept, b"", response.len() as u64, response.len() as u64);
         assert_eq!(parsed.progress, crate::http::Progress::Whole);
         assert_eq!(parsed.header_bytes, Some(response.len() as u64 - 6));

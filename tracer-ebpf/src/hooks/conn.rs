@@ -14,7 +14,7 @@ use crate::{
     edge, emit,
     hooks::payload,
     kernel::{Sock, TcpSock},
-    maps::{BLANK, CLOSED, CONNS, ClosedConn, LOST, count, port_counts},
+    maps::{BLANK, CLOSED, CONNS, HEADS, LOST, count, port_counts},
     process,
 };
 
@@ -83,9 +83,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     conn.written = tcp.write_seq();
     conn.inode = 0;
     if insert(sk.key(), conn) {
-        if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-            payload::early(conn, &tcp);
-        }
+        payload::early(&tcp);
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
     } else {
         debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);
@@ -127,6 +125,10 @@ pub fn forget(key: u64, conn: *mut Conn) {
     if let Some(counts) = port_counts(unsafe { (*conn).tuple.local_port }) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe { (*counts).closed += 1 }
+    }
+    // SAFETY: as above.
+    if unsafe { (*conn).flags } & flag::HEADS != 0 {
+        let _gone = HEADS.remove(&key);
     }
     // It may be gone already: nothing to do then.
     let _gone = CONNS.remove(&key);
@@ -188,7 +190,7 @@ fn finish(sk: Sock, conn: *mut Conn, old: u8, new: u8) {
     stand(sk, tcp, state, old, new);
     state.flags |= flag::ORIGIN_FIN;
     if unanswered(state) || process_ends(state) {
-        emit::conn(conn, size_of::<Conn>() as u32, triggers::FIN, rst::UNKNOWN);
+        emit::conn(conn, sk.key(), triggers::FIN, rst::UNKNOWN);
     }
 }
 
@@ -218,7 +220,7 @@ pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
     let fresh = state.exchanges == 0 && state.close.time_ns.wrapping_sub(state.opened_ns) < limits::FRESH_NS;
     let answered = state.flags & flag::HTTP != 0 && state.exchanges > 0;
     if fresh || answered || state.close.accepted == 0 || unanswered(state) || process_ends(state) {
-        emit::conn(conn, size_of::<Conn>() as u32, triggers::RST, reason);
+        emit::conn(conn, key, triggers::RST, reason);
     }
     forget(key, conn);
 }
@@ -226,13 +228,11 @@ pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
 /// A connection that the origin closed leaves the table: remembered for a while, should a request have been on its way.
 #[inline(always)]
 fn retire(conn: *mut Conn) {
-    // SAFETY: a live map value; ClosedConn is the part of Conn before its heads, and as aligned.
+    // SAFETY: a live map value.
     unsafe {
         if (*conn).flags & (flag::REPORTED | flag::ORIGIN_FIN) != flag::ORIGIN_FIN {
             return;
         }
-        (*conn).request_have = 0;
-        (*conn).response_have = 0;
-        let _full_is_lru = CLOSED.insert(&(*conn).tuple, &*conn.cast::<ClosedConn>(), 0);
+        let _full_is_lru = CLOSED.insert(&(*conn).tuple, &*conn, 0);
     }
 }

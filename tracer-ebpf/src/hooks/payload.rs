@@ -9,13 +9,13 @@ use aya_ebpf::{
     helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
     programs::SkBuffContext,
 };
-use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers, v4_mapped};
+use tracer_common::{Conn, Heads, conn_flags as flag, limits, rst, triggers, v4_mapped};
 
 use crate::{
     emit,
     hooks::read,
     kernel::TcpSock,
-    maps::{CONNS, EARLY},
+    maps::{BLANK_HEADS, CONNS, EARLY, HEADS},
 };
 
 const LISTEN: u32 = 10;
@@ -183,7 +183,7 @@ pub fn ingress(ctx: &SkBuffContext) {
         if !is_new {
             return;
         }
-        return late(ctx, conn, &payload, word);
+        return late(ctx, conn, tcp.key(), &payload, word);
     }
     if conn.flags & flag::SNIFFED == 0 {
         sniff(conn, word);
@@ -195,8 +195,12 @@ pub fn ingress(ctx: &SkBuffContext) {
         return;
     }
     let at = payload.seq.wrapping_sub(conn.request_seq);
-    if at == conn.request_have && at < HEAD {
-        conn.request_have += copy(ctx, &payload, conn.request_head.as_mut_ptr(), at);
+    if at == conn.request_have
+        && at < HEAD
+        && let Some(heads) = heads(conn, tcp.key())
+    {
+        // SAFETY: a live map value.
+        conn.request_have += copy(ctx, &payload, unsafe { (*heads).request.as_mut_ptr() }, at);
     }
     let seen = at.wrapping_add(payload.len);
     if seen < 1 << 31 && seen > conn.request_len {
@@ -239,24 +243,46 @@ fn with_handshake(ctx: &SkBuffContext) {
 
 /// A connection has opened: what came with its handshake is its first data.
 #[inline(always)]
-pub fn early(conn: *mut Conn, tcp: &TcpSock) {
+pub fn early(tcp: &TcpSock) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot, and a live map value.
-    let (early, state) = unsafe { (&mut *early, &mut *conn) };
+    // SAFETY: this CPU's slot.
+    let early = unsafe { &mut *early };
+    if early.len == 0 {
+        return;
+    }
+    let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else { return };
+    // SAFETY: a live map value.
+    let state = unsafe { &mut *conn };
     let same = early.peer_port == state.tuple.peer_port
         && early.local_port == state.tuple.local_port
         && early.peer_addr == state.tuple.peer_addr;
-    if early.len == 0 || !same {
+    if !same {
         return;
     }
     let word = u32::from_ne_bytes([early.head[0], early.head[1], early.head[2], early.head[3]]);
     sniff(state, word);
     begin(state, early.seq, tcp, word);
     state.request_len = early.len;
-    state.request_have = early.have;
     early.len = 0;
-    // SAFETY: both sides have HEAD bytes.
-    unsafe { bpf_probe_read_kernel(state.request_head.as_mut_ptr().cast(), HEAD, early.head.as_ptr().cast()) };
+    let Some(heads) = heads(state, tcp.key()) else { return };
+    state.request_have = early.have;
+    // SAFETY: a live map value; both sides have HEAD bytes.
+    unsafe { bpf_probe_read_kernel((&raw mut (*heads).request).cast(), HEAD, early.head.as_ptr().cast()) };
+}
+
+/// Where the connection's first bytes are kept; made at its first ones. TLS has nothing to keep.
+#[inline(always)]
+fn heads(conn: &mut Conn, key: u64) -> Option<*mut Heads> {
+    if conn.flags & flag::TLS != 0 {
+        return None;
+    }
+    if conn.flags & flag::HEADS == 0 {
+        let blank = BLANK_HEADS.get_ptr(0)?;
+        // SAFETY: a live map value that nobody writes.
+        HEADS.insert(&key, unsafe { &*blank }, 0).ok()?;
+        conn.flags |= flag::HEADS;
+    }
+    HEADS.get_ptr_mut(&key)
 }
 
 /// What does the connection speak?
@@ -292,7 +318,7 @@ fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock, word: u32) {
 
 /// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
 #[inline(always)]
-fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
+fn late(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
@@ -306,10 +332,13 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     }
     conn.late_len = payload.len;
     conn.request_have = 0;
-    if looks_like_request(word) {
-        conn.request_have = copy(ctx, payload, conn.request_head.as_mut_ptr(), 0);
+    if looks_like_request(word)
+        && let Some(heads) = heads(conn, key)
+    {
+        // SAFETY: a live map value.
+        conn.request_have = copy(ctx, payload, unsafe { (*heads).request.as_mut_ptr() }, 0);
     }
-    emit::conn(conn, size_of::<Conn>() as u32, triggers::LATE, rst::UNKNOWN);
+    emit::conn(conn, key, triggers::LATE, rst::UNKNOWN);
 }
 
 /// Bytes to the edge.
@@ -330,8 +359,12 @@ pub fn egress(ctx: &SkBuffContext) {
     if at >= 1 << 31 || seen >= 1 << 31 {
         return;
     }
-    if at == conn.response_have && at < HEAD {
-        conn.response_have += copy(ctx, &payload, conn.response_head.as_mut_ptr(), at);
+    if at == conn.response_have
+        && at < HEAD
+        && let Some(heads) = HEADS.get_ptr_mut(&tcp.key())
+    {
+        // SAFETY: a live map value.
+        conn.response_have += copy(ctx, &payload, unsafe { (*heads).response.as_mut_ptr() }, at);
     }
     if seen > conn.response_len {
         conn.response_len = seen;

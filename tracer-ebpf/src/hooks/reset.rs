@@ -7,13 +7,13 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{Global, programs::BtfTracePointContext};
-use tracer_common::{Conn, conn_flags as flag, limits, rst, triggers};
+use tracer_common::{conn_flags as flag, limits, rst, triggers};
 
 use crate::{
     edge, emit,
     hooks::conn,
     kernel::{Segment, Sock},
-    maps::{CLOSED, CLOSED_LEN, CONNS, RESETS_RECEIVED, RESETS_SENT, count},
+    maps::{CLOSED, CONNS, RESETS_RECEIVED, RESETS_SENT, count},
 };
 
 /// 1: this kernel's tracepoint has the `reason` argument.
@@ -51,15 +51,15 @@ fn answer(skb: u64, reason: u32) {
         return;
     }
     if let Some(closed) = CLOSED.get_ptr_mut(&segment.tuple) {
-        let conn = closed.cast::<Conn>();
-        // SAFETY: a live map value that holds all of Conn before its heads; only those fields are touched.
+        // SAFETY: a live map value.
         unsafe {
-            if (*conn).flags & flag::REPORTED != 0 {
+            if (*closed).flags & flag::REPORTED != 0 {
                 return;
             }
-            (*conn).late_len = segment.payload;
+            (*closed).late_len = segment.payload;
         }
-        emit::conn(conn, CLOSED_LEN as u32, triggers::LATE, reason);
+        // Its heads are gone: no socket has this key.
+        emit::conn(closed, 0, triggers::LATE, reason);
     }
 }
 

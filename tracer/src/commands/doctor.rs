@@ -107,9 +107,10 @@ fn edge(settings: &Settings, ranges: &EdgeRanges) -> Check {
 
 fn tables() -> Check {
     let detail = format!(
-        "{} connections (about {} KiB each while open), {} closed ones, {} ports, {} processes, ring buffer {} KiB",
+        "{} connections ({} bytes each while open, and {} where the bytes are looked at), {} closed ones, {} ports, {} processes, ring buffer {} KiB",
         limits::CONNECTIONS,
-        size_of::<tracer_common::Conn>().div_ceil(1024),
+        size_of::<tracer_common::Conn>(),
+        size_of::<tracer_common::Heads>(),
         limits::CLOSED_CONNECTIONS,
         limits::PORTS,
         limits::OWNERS,

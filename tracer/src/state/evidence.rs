@@ -33,11 +33,11 @@ impl State {
             Protocol::Opaque
         };
         let late = record.trigger == triggers::LATE;
-        let request = Request::read(kept(&conn.request_head, conn.request_have)).unwrap_or_default();
+        let request = Request::read(kept(&record.heads.request, conn.request_have)).unwrap_or_default();
         let response = if protocol == Protocol::Http && !late {
             Response::read(
                 request.method.as_deref(),
-                kept(&conn.response_head, conn.response_have),
+                kept(&record.heads.response, conn.response_have),
                 &conn.response_tail,
                 close.response_bytes.into(),
                 conn.response_len.into(),

@@ -26,7 +26,7 @@ fn unanswered() -> tracer_common::ConnRecord {
     record.conn.closer.start_ns = 70;
     record.conn.closer.comm[..3].copy_from_slice(b"web");
     let head = b"GET / HTTP/1.1\r\n\r\n";
-    record.conn.request_head[..head.len()].copy_from_slice(head);
+    record.heads.request[..head.len()].copy_from_slice(head);
     record.conn.request_have = u32::try_from(head.len()).unwrap();
     record
 }
