@@ -217,7 +217,8 @@ pub struct Conn {
     pub late_len: u32,
     /// Bytes written between the last two inbound turns.
     pub turn_out: u32,
-    pub pad: u32,
+    /// Its local port's slot in the counters.
+    pub port_slot: u32,
     /// Inode of the socket, for seeded connections: leads to the owner.
     pub inode: u64,
     pub owner_comm: [u8; COMM_LEN],
@@ -290,7 +291,7 @@ const _: () = assert!(size_of::<RefusedRecord>() == 64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessRecord {
     pub header: Header,
-    /// When it last began to read a request.
+    /// When it last began to read a request (or another process in the same slot did).
     pub last_turn_ns: u64,
     pub task: Task,
     pub signal: LastSignal,

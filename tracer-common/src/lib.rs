@@ -20,7 +20,7 @@ pub use event::{
 /// Key of the edge-range trie: 128-bit IPv6 or IPv4-mapped address.
 pub type RangeKey = [u8; 16];
 
-/// What the kernel counts per local port; per CPU.
+/// What the kernel counts per local port; per CPU. The last slot counts all ports that have none of their own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortCounts {
@@ -39,8 +39,6 @@ pub struct Owner {
     pub comm: [u8; limits::COMM_LEN],
     /// Start of the process, so that a reused pid is another process.
     pub start_ns: u64,
-    /// When it last began to read a request.
-    pub last_turn_ns: u64,
 }
 
-const _: () = assert!(size_of::<Owner>() == 32);
+const _: () = assert!(size_of::<Owner>() == 24);

@@ -19,8 +19,11 @@ pub const CLOSED_CONNECTIONS: u32 = 4_096;
 /// Edge ranges.
 pub const RANGES: u32 = 4_096;
 
-/// Local ports that are counted one by one.
+/// Local ports that are counted one by one; a power of two.
 pub const PORTS: u32 = 1_024;
+
+/// Slots for when a process last began to read a request, shared by processes whose pids are equal modulo this.
+pub const TURNS: u32 = 4_096;
 
 /// Processes that hold edge connections.
 pub const OWNERS: u32 = 4_096;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use tracer_common::{Conn, EarlyData, Heads, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
 
@@ -51,9 +51,17 @@ pub static SIGNALS: LruHashMap<u64, LastSignal> = LruHashMap::with_max_entries(l
 #[map]
 pub static OOM_VICTIMS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(limits::OOM_VICTIMS, 0);
 
-/// Healthy counts by local port. Full: counted under port 0, which userspace calls `other`.
+/// Healthy counts by slot of the local port; the last slot: all ports without one.
 #[map]
-pub static PORT_COUNTS: PerCpuHashMap<u16, PortCounts> = PerCpuHashMap::with_max_entries(limits::PORTS, 0);
+pub static PORT_COUNTS: PerCpuArray<PortCounts> = PerCpuArray::with_max_entries(limits::PORTS + 1, 0);
+
+/// Which port a slot counts; 0: free. The kernel writes a slot once; userspace reads.
+#[map]
+pub static PORT_OF: Array<u32> = Array::with_max_entries(limits::PORTS, 0);
+
+/// When a process last began to read a request, by `tgid % TURNS`. The kernel writes and reads.
+#[map]
+pub static TURNS: Array<u64> = Array::with_max_entries(limits::TURNS, 0);
 
 /// RSTs sent on edge connections by reason; the last slot: no reason given.
 #[map]
@@ -89,19 +97,25 @@ pub fn count(array: &PerCpuArray<u64>, index: u32) {
     }
 }
 
-/// The counters of a local port on this CPU.
+/// The counters' slot of a local port: its own, found in two places, or the last one. Two CPUs that take a free slot at once
+/// for two ports count both under the later one: as rare as a listener's very first connections, and only a label.
 #[inline(always)]
-pub fn port_counts(port: u16) -> Option<*mut PortCounts> {
-    if let Some(counts) = PORT_COUNTS.get_ptr_mut(&port) {
-        return Some(counts);
-    }
-    // Another CPU may have made it meanwhile: BPF_NOEXIST keeps its counts.
-    if PORT_COUNTS.insert(&port, &PortCounts::default(), 1).is_err() {
-        if let Some(counts) = PORT_COUNTS.get_ptr_mut(&port) {
-            return Some(counts);
+pub fn port_slot(port: u16) -> u32 {
+    let wanted = u32::from(port);
+    let mask = limits::PORTS - 1;
+    for slot in [wanted & mask, (wanted >> 6 ^ wanted.wrapping_mul(31)) & mask] {
+        if let Some(owner) = PORT_OF.get_ptr_mut(slot) {
+            // SAFETY: a live map value.
+            unsafe {
+                if *owner == 0 {
+                    *owner = wanted;
+                }
+                if *owner == wanted {
+                    return slot;
+                }
+            }
         }
-        count(&LOST, lost::PORTS);
-        return PORT_COUNTS.get_ptr_mut(&0);
     }
-    PORT_COUNTS.get_ptr_mut(&port)
+    count(&LOST, lost::PORTS);
+    limits::PORTS
 }

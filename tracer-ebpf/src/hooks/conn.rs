@@ -14,7 +14,7 @@ use crate::{
     edge, emit,
     hooks::payload,
     kernel::{Sock, TcpSock},
-    maps::{BLANK, CLOSED, CONNS, HEADS, LOST, count, port_counts},
+    maps::{BLANK, CLOSED, CONNS, HEADS, LOST, PORT_COUNTS, count, port_slot},
     process,
 };
 
@@ -82,6 +82,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     conn.turn_copied = conn.copied;
     conn.written = tcp.write_seq();
     conn.inode = 0;
+    conn.port_slot = port_slot(conn.tuple.local_port);
     if insert(sk.key(), conn) {
         payload::early(&tcp);
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
@@ -97,7 +98,7 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
         count(&LOST, lost::CONNECTIONS);
         return false;
     }
-    if let Some(counts) = port_counts(conn.tuple.local_port) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe {
             if is_v4_mapped(&conn.tuple.peer_addr) {
@@ -122,7 +123,7 @@ fn mark(sk: Sock, flags: u32) {
 #[inline(always)]
 pub fn forget(key: u64, conn: *mut Conn) {
     // SAFETY: a live map value.
-    if let Some(counts) = port_counts(unsafe { (*conn).tuple.local_port }) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(unsafe { (*conn).port_slot }) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe { (*counts).closed += 1 }
     }

@@ -11,7 +11,7 @@ use tracer_common::{LastSignal, limits, pf, sig_flags};
 use crate::{
     emit,
     kernel::{TaskRef, siginfo_code},
-    maps::{OOM_VICTIMS, OWNERS, SIGNALS},
+    maps::{OOM_VICTIMS, OWNERS, SIGNALS, TURNS},
     process::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
 };
 
@@ -148,12 +148,10 @@ fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
 pub fn process_exit(ctx: &BtfTracePointContext) {
     let task = TaskRef(ctx.arg::<u64>(0));
     let tgid = task.tgid();
-    let Some(owner) = OWNERS.get_ptr(&tgid) else { return };
-    if task.live_threads() != 0 {
+    if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
         return;
     }
-    // SAFETY: a live map value.
-    let last_turn_ns = unsafe { (*owner).last_turn_ns };
+    let last_turn_ns = TURNS.get(tgid % limits::TURNS).copied().unwrap_or(u64::MAX);
     // Two threads may both see that none is left: the one that removes the entry reports.
     if OWNERS.remove(&tgid).is_err() {
         return;

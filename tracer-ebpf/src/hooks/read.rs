@@ -7,11 +7,11 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     programs::BtfTracePointContext,
 };
-use tracer_common::{Conn, Owner, conn_flags as flag, lost};
+use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost};
 
 use crate::{
     kernel::{Sock, TaskRef},
-    maps::{CONNS, LOST, OWNERS, count, port_counts},
+    maps::{CONNS, LOST, OWNERS, PORT_COUNTS, TURNS, count},
 };
 
 #[inline(always)]
@@ -41,9 +41,10 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if tgid != conn.owner {
         own(conn, tgid);
-    } else if turn && let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
+    }
+    if turn && let Some(last) = TURNS.get_ptr_mut(tgid % limits::TURNS) {
         // SAFETY: a live map value; the helper has no preconditions.
-        unsafe { (*owner).last_turn_ns = bpf_ktime_get_ns() }
+        unsafe { *last = bpf_ktime_get_ns() }
     }
 }
 
@@ -59,7 +60,7 @@ fn begin_opaque(conn: &mut Conn) {
 #[inline(always)]
 pub fn count_exchange(conn: &mut Conn) {
     conn.exchanges += 1;
-    if let Some(counts) = port_counts(conn.tuple.local_port) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe { (*counts).exchanges += 1 }
     }
@@ -69,22 +70,19 @@ pub fn count_exchange(conn: &mut Conn) {
 #[inline(always)]
 fn own(conn: &mut Conn, tgid: u32) {
     conn.owner = tgid;
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
     // The entry goes when its process ends, so that it is of this very process.
     if let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
         // SAFETY: a live map value.
         unsafe {
             conn.owner_comm = (*owner).comm;
             conn.owner_start_ns = (*owner).start_ns;
-            (*owner).last_turn_ns = now;
         }
         return;
     }
     let leader = TaskRef::current().leader();
     conn.owner_comm = leader.comm();
     conn.owner_start_ns = leader.start_ns();
-    let owner = Owner { comm: conn.owner_comm, start_ns: conn.owner_start_ns, last_turn_ns: now };
+    let owner = Owner { comm: conn.owner_comm, start_ns: conn.owner_start_ns };
     if OWNERS.insert(&tgid, &owner, 0).is_err() {
         count(&LOST, lost::OWNERS);
     }

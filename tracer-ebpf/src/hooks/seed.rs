@@ -11,7 +11,7 @@ use crate::{
     edge,
     hooks::{conn, read},
     kernel::Sock,
-    maps::{BLANK, CONNS, LISTENING},
+    maps::{BLANK, CONNS, LISTENING, port_slot},
 };
 
 const ESTABLISHED: u8 = 1;
@@ -47,6 +47,7 @@ pub fn tcp(ctx: *const u64) {
     let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
     seeded.inode = tcp.inode();
+    seeded.port_slot = port_slot(port);
     if conn::insert(sk.key(), seeded)
         && waiting
         && let Some(conn) = CONNS.get_ptr_mut(&sk.key())

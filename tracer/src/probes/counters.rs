@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, MapData, PerCpuArray},
     programs::ProgramFd,
 };
 use tracer_common::{Owner, PortCounts, limits, lost};
@@ -18,7 +18,8 @@ use crate::sinks::metrics::{PortCounters, ProbeCounters, Snapshot, TableUse};
 
 /// Handles on the kernel's counters.
 pub struct Counters {
-    ports: PerCpuHashMap<MapData, u16, PortCounts>,
+    ports: PerCpuArray<MapData, PortCounts>,
+    port_of: Array<MapData, u32>,
     resets_sent: PerCpuArray<MapData, u64>,
     resets_received: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
@@ -40,7 +41,8 @@ impl Counters {
             })
             .collect();
         Ok(Self {
-            ports: PerCpuHashMap::try_from(take(ebpf, "PORT_COUNTS")?)?,
+            ports: PerCpuArray::try_from(take(ebpf, "PORT_COUNTS")?)?,
+            port_of: Array::try_from(take(ebpf, "PORT_OF")?)?,
             resets_sent: PerCpuArray::try_from(take(ebpf, "RESETS_SENT")?)?,
             resets_received: PerCpuArray::try_from(take(ebpf, "RESETS_RECEIVED")?)?,
             lost: PerCpuArray::try_from(take(ebpf, "LOST")?)?,
@@ -100,21 +102,26 @@ impl Counters {
     }
 
     fn ports(&self) -> Result<Vec<PortCounters>> {
-        self.ports
-            .iter()
-            .map(|entry| {
-                let (port, cpus) = entry.context("reading the port counters")?;
-                let total = |of: fn(&PortCounts) -> u64| cpus.iter().map(of).sum::<u64>();
-                let (ipv4, ipv6) = (total(|cpu| cpu.connections_ipv4), total(|cpu| cpu.connections_ipv6));
-                Ok(PortCounters {
-                    port: (port != 0).then_some(port),
+        let named = (0..limits::PORTS).filter_map(|slot| {
+            let port = self.port_of.get(&slot, 0).ok().and_then(|port| u16::try_from(port).ok());
+            port.filter(|port| *port != 0).map(|port| (slot, Some(port)))
+        });
+        let mut ports = Vec::new();
+        for (slot, port) in named.chain([(limits::PORTS, None)]) {
+            let cpus = self.ports.get(&slot, 0).context("reading the port counters")?;
+            let total = |of: fn(&PortCounts) -> u64| cpus.iter().map(of).sum::<u64>();
+            let (ipv4, ipv6) = (total(|cpu| cpu.connections_ipv4), total(|cpu| cpu.connections_ipv6));
+            if port.is_some() || ipv4 + ipv6 > 0 {
+                ports.push(PortCounters {
+                    port,
                     connections_ipv4: ipv4,
                     connections_ipv6: ipv6,
                     exchanges: total(|cpu| cpu.exchanges),
                     open: (ipv4 + ipv6).saturating_sub(total(|cpu| cpu.closed)),
-                })
-            })
-            .collect()
+                });
+            }
+        }
+        Ok(ports)
     }
 
     fn resets_sent(&self) -> Result<Vec<(String, u64)>> {
