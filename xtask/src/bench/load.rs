@@ -1,6 +1,7 @@
 //! The server and its load: nginx on one core, wrk on another, both in a network namespace of the lab.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -116,7 +117,11 @@ pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     let mut nanos = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} has ended"))? {
         let path = task?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = match fs::read_to_string(&path) {
+            // The thread has ended since it was listed; its time is gone with it.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            text => text.with_context(|| format!("reading {}", path.display()))?,
+        };
         let first = text.split_ascii_whitespace().next().and_then(|word| word.parse::<u64>().ok());
         nanos += first.with_context(|| format!("{} does not begin with a number", path.display()))?;
     }
