@@ -1,6 +1,7 @@
 //! One file per kernel subsystem.
 
 pub mod conn;
+pub mod packet;
 pub mod payload;
 pub mod process;
 pub mod read;
