@@ -22,7 +22,7 @@ macro_rules! offsets {
 offsets! {
     OFF_SKC_FAMILY, OFF_SKC_STATE, OFF_SKC_DADDR, OFF_SKC_RCV_SADDR, OFF_SKC_DPORT, OFF_SKC_NUM, OFF_SKC_V6_DADDR,
     OFF_SKC_V6_RCV_SADDR, OFF_SKC_NET, OFF_NET_INUM,
-    OFF_SK_ERR, OFF_SK_SOCKET, OFF_SK_PROTOCOL,
+    OFF_SK_ERR, OFF_SKC_FLAGS, OFF_SK_SOCKET, OFF_SK_PROTOCOL,
     OFF_TCP_RCV_NXT, OFF_TCP_COPIED_SEQ, OFF_TCP_WRITE_SEQ, OFF_TCP_BYTES_RECEIVED, OFF_TCP_BYTES_SENT,
     OFF_TCP_LSNDTIME, OFF_ICSK_LRCVTIME,
     OFF_TASK_FLAGS, OFF_TASK_EXIT_CODE, OFF_TASK_TGID, OFF_TASK_LEADER, OFF_TASK_COMM, OFF_TASK_PARENT,
@@ -36,6 +36,8 @@ offsets! {
 const PIDTYPE_SID: u64 = 3;
 pub const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+/// Bit of `sk_flags` (`enum sock_flags`; second since long before 5.10).
+const SOCK_DONE: u64 = 1;
 
 /// A field of an object whose type the verifier knows (a BTF pointer): a plain load.
 ///
@@ -96,6 +98,13 @@ impl Sock {
     pub fn err(self) -> u32 {
         // SAFETY: a BTF pointer to struct sock.
         unsafe { field(self.0, &OFF_SK_ERR) }
+    }
+
+    /// Whether the peer's FIN has come: no data can follow.
+    #[inline(always)]
+    pub fn peer_is_done(self) -> bool {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { field::<u64>(self.0, &OFF_SKC_FLAGS) & 1 << SOCK_DONE != 0 }
     }
 
     /// The address of its `struct socket`; 0 where no process holds it.

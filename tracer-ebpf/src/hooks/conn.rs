@@ -50,7 +50,10 @@ pub fn set_state(ctx: &BtfTracePointContext) {
         }
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING, CLOSE) => {
             if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-                retire(conn);
+                // After the peer's FIN no request can be on its way.
+                if !sk.peer_is_done() {
+                    retire(conn);
+                }
                 forget(sk.key(), conn);
             }
         }

@@ -87,7 +87,11 @@ fn opaque(e: &Evidence) -> Option<Loss> {
     if e.protocol == Protocol::Tls && (e.turns <= handshake || e.turn_out <= MAX_TLS_ALERT) {
         return None;
     }
-    (e.since_read == 0 || e.unread > 0).then_some(Loss::Unanswered)
+    // After an answer, bytes that came in may be a new request or the rest of an upload that was answered early: only the
+    // end of its process tells that something was lost.
+    let first = e.turns <= if e.protocol == Protocol::Tls { 3 } else { 1 };
+    let ending = e.oom || e.end != End::Running;
+    (e.since_read == 0 && (first || ending)).then_some(Loss::Unanswered)
 }
 
 /// Whether the process was ending by a signal or with an error.

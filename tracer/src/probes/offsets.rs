@@ -17,6 +17,7 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_SKC_NET", "sock_common", "skc_net.net"),
     ("OFF_NET_INUM", "net", "ns.inum"),
     ("OFF_SK_ERR", "sock", "sk_err"),
+    ("OFF_SKC_FLAGS", "sock_common", "skc_flags"),
     ("OFF_SK_SOCKET", "sock", "sk_socket"),
     ("OFF_SK_PROTOCOL", "sock", "sk_protocol"),
     ("OFF_TCP_RCV_NXT", "tcp_sock", "rcv_nxt"),

@@ -260,6 +260,12 @@ fn without_sight_of_the_bytes_the_direction_decides_and_says_so() {
     };
     check(&tls(3, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
     sound(&tls(3, 500));
+    // Perhaps the rest of an upload that was answered early.
+    sound(&tls(4, 0));
+    sound(&with(|e| {
+        *e = tls(3, 500);
+        (e.trigger, e.unread) = (Trigger::Rst, 5000);
+    }));
     // The origin had said goodbye before (an alert), and only read what still came.
     sound(&with(|e| {
         *e = tls(3, 0);
