@@ -145,7 +145,7 @@ pub(super) fn refused(record: &RefusedRecord, reasons: &BTreeMap<u32, String>, c
 }
 
 /// How a process ended, and which signal explains it.
-pub(super) fn end_of(record: &ProcessRecord, _clock: &Clock) -> (End, Option<Signal>) {
+pub(super) fn end_of(record: &ProcessRecord) -> (End, Option<Signal>) {
     // At sched_process_exit the flags of some kernels do not say so yet: the record is the end.
     let task = Task { flags: record.task.flags | pf::EXITING, ..record.task };
     end(&task, &record.signal, record.header.time_ns)

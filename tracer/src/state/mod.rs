@@ -129,7 +129,7 @@ impl State {
                 self.conclude(evidence, record, clock)
             }
             Event::Refused(record) => self.verdict(&evidence::refused(record, &self.rst_reasons, clock)),
-            Event::Process(record) => self.process_end(record, clock),
+            Event::Process(record) => self.process_end(record),
             Event::Oom(record) => {
                 let name = evidence::name(&record.comm);
                 let name = if name.is_empty() { self.processes.name(record.tgid) } else { Some(name) };
@@ -183,8 +183,8 @@ impl State {
         vec![Output::Failure(Box::new(diagnosis))]
     }
 
-    fn process_end(&mut self, record: &ProcessRecord, clock: &Clock) -> Vec<Output> {
-        let (end, signal) = evidence::end_of(record, clock);
+    fn process_end(&mut self, record: &ProcessRecord) -> Vec<Output> {
+        let (end, signal) = evidence::end_of(record);
         let how = diagnose::classify_end(end, record.task.oom != 0, signal.as_ref());
         let mut outputs = vec![Output::ProcessEnd { process: evidence::name(&record.task.comm), how }];
         let mut waiting = VecDeque::with_capacity(self.held.len());
