@@ -82,11 +82,9 @@ pub mod lost {
     pub const RING: u32 = 0;
     /// The table of connections was full.
     pub const CONNECTIONS: u32 = 1;
-    /// The table of ports was full.
-    pub const PORTS: u32 = 2;
     /// The table of owners was full.
-    pub const OWNERS: u32 = 3;
-    pub const SLOTS: u32 = 4;
+    pub const OWNERS: u32 = 2;
+    pub const SLOTS: u32 = 3;
 }
 
 /// First field of every record.

@@ -116,6 +116,5 @@ pub fn port_slot(port: u16) -> u32 {
             }
         }
     }
-    count(&LOST, lost::PORTS);
     limits::PORTS
 }

@@ -62,7 +62,6 @@ impl Counters {
             lost: vec![
                 ("ring_buffer", sum(&self.lost, lost::RING)?),
                 ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
-                ("port_table", sum(&self.lost, lost::PORTS)?),
                 ("owner_table", sum(&self.lost, lost::OWNERS)?),
                 ("recursion", self.missed()),
             ],
