@@ -34,3 +34,4 @@ pub mod probes;
 pub mod recording;
 pub mod sinks;
 pub mod state;
+pub mod tls;
