@@ -6,8 +6,10 @@ mod bench;
 mod build;
 mod demo;
 pub mod lab;
+mod scrape;
 mod setup;
 mod sh;
+mod soak;
 mod test;
 mod zoo;
 
@@ -35,6 +37,8 @@ enum Task {
     Demo(demo::Args),
     /// Measure what watching costs: throughput, CPU, BPF time, memory
     Bench(bench::Args),
+    /// Mixed traffic over real servers for half an hour: every failure must be told once, and nothing else
+    Soak(soak::Args),
     /// Judge the release binary by the failure zoo beside this checkout
     Zoo(zoo::Args),
 }
@@ -53,6 +57,7 @@ pub fn run() -> Result<ExitCode> {
         Task::Test(args) => test::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Soak(args) => soak::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,8 +1,7 @@
 //! The tracer under test: started as a user would, asked over HTTP, watched through `/proc`.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use rustix::process::Signal;
 use super::Level;
 use super::load::{Bed, PORT, cpu_seconds};
 use crate::lab::{procs, wait};
+use crate::scrape::{Metrics, free_address, get, memory};
 
 /// Loading and attaching may take so long.
 const READY: Duration = Duration::from_secs(15);
@@ -81,7 +81,7 @@ impl Agent {
 
     /// All its metrics, now.
     pub(super) fn scrape(&self) -> Result<Metrics> {
-        get(self.address, "/metrics").map(Metrics).context("scraping tracer")
+        Metrics::scrape(self.address)
     }
 
     /// Takes its figures and stops it.
@@ -99,8 +99,8 @@ impl Agent {
             load,
             rss: memory(&status, "VmRSS")?,
             rss_peak: memory(&status, "VmHWM")?,
-            failures: metrics.sum("tracer_failures_total", ""),
-            lost: metrics.sum("tracer_events_lost_total", ""),
+            failures: metrics.sum("tracer_failures_total", &[]),
+            lost: metrics.sum("tracer_events_lost_total", &[]),
         })
     }
 }
@@ -125,67 +125,4 @@ pub(super) fn command(tracer: &Path, task: &str, level: Level, bed: &Bed<'_>) ->
         command.arg("--no-payload");
     }
     Ok(command)
-}
-
-/// A page of metrics in Prometheus' text format.
-pub(super) struct Metrics(String);
-
-impl Metrics {
-    /// The sum of a metric's samples whose labels contain `label`.
-    pub(super) fn sum(&self, name: &str, label: &str) -> f64 {
-        let sample = |line: &str| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let labels = series.strip_prefix(name)?;
-            (labels.is_empty() || labels.starts_with('{') && labels.contains(label))
-                .then(|| value.parse::<f64>().ok())?
-        };
-        self.0.lines().filter_map(sample).sum()
-    }
-}
-
-/// The body of a page, if the answer is 200.
-fn get(address: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(END))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("{path}: cut short"))?;
-    let status = head.lines().next().unwrap_or_default();
-    ensure!(status.contains(" 200 "), "{path}: {status}");
-    Ok(body.to_owned())
-}
-
-/// A loopback address that nobody listens on now.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
-    Ok(listener.local_addr()?)
-}
-
-/// A line of `/proc/PID/status`, in bytes.
-fn memory(status: &str, name: &str) -> Result<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kibibytes = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<f64>().ok());
-    kibibytes.map(|kibibytes| kibibytes * 1024.0).with_context(|| format!("no {name} in /proc/PID/status"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_are_summed_by_name_and_label() {
-        let text = "# TYPE a counter\na{probe=\"x\"} 1.5\na{probe=\"y\"} 2\nab{probe=\"x\"} 10\nb 7\n";
-        let metrics = Metrics(text.to_owned());
-        assert_eq!(metrics.sum("a", ""), 3.5);
-        assert_eq!(metrics.sum("a", "probe=\"x\""), 1.5);
-        assert_eq!(metrics.sum("b", ""), 7.0);
-        assert_eq!(metrics.sum("c", ""), 0.0);
-    }
-
-    #[test]
-    fn memory_is_read_in_kibibytes() {
-        assert_eq!(memory("Name:\tx\nVmRSS:\t  2 kB\n", "VmRSS").unwrap(), 2048.0);
-        assert!(memory("Name:\tx\n", "VmRSS").is_err());
-    }
 }

@@ -13,9 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::Workload;
-use super::agent::{Agent, Metrics};
+use super::agent::Agent;
 use super::load::Bed;
 use crate::lab::wait;
+use crate::scrape::Metrics;
 
 const SYSCTL: &str = "/proc/sys/kernel/bpf_stats_enabled";
 /// Harmless signals that this process sends itself.
@@ -113,7 +114,7 @@ pub(super) fn run(
     let before = agent.scrape()?;
     let requests = bed.load(workload, seconds)?.requests as f64;
     let after = agent.scrape()?;
-    let per_request = |name: &str, label: &str| (after.sum(name, label) - before.sum(name, label)) / requests;
+    let per_request = |name: &str, label: &str| (after.sum(name, &[label]) - before.sum(name, &[label])) / requests;
     let programs = PROGRAMS.map(|name| {
         let label = format!("probe=\"{name}\"");
         Program {
@@ -130,7 +131,7 @@ pub(super) fn run(
 fn empty_program(agent: &Agent) -> Result<f64> {
     let figures = |metrics: &Metrics| {
         ["tracer_probe_runs_total", "tracer_probe_seconds_total"]
-            .map(|name| metrics.sum(name, "probe=\"signal_generate\""))
+            .map(|name| metrics.sum(name, &["probe=\"signal_generate\""]))
     };
     let [runs, seconds] = figures(&agent.scrape()?);
     for _ in 0..SIGNALS {

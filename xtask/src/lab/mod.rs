@@ -28,6 +28,7 @@ pub use netns::Namespace;
 pub(crate) use nginx::module as nginx_module;
 pub use nginx::{Nginx, NginxOptions};
 pub use process::Process;
+pub(crate) use response::{Progress, progress};
 
 /// Edge addresses inside Cloudflare's ranges.
 pub const EDGE_A: IpAddr = IpAddr::V4(Ipv4Addr::new(173, 245, 48, 10));

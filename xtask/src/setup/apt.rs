@@ -40,6 +40,10 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the zoo's servers and witnesses",
                 ),
                 For::Bench => (&["iproute2", "nginx", "wrk"], "the benchmark's server and load"),
+                For::Soak => (
+                    &["iproute2", "nginx", "apache2", "haproxy", "caddy", "nodejs", "gunicorn", "php-fpm"],
+                    "the soak's namespaces and servers",
+                ),
             };
             need(packages, why)
         })

@@ -19,6 +19,7 @@ pub(crate) enum For {
     Test,
     Zoo,
     Bench,
+    Soak,
 }
 
 #[derive(Debug, clap::Args)]
