@@ -18,6 +18,21 @@ pub struct Tuple {
 
 const _: () = assert!(size_of::<Tuple>() == 40);
 
+impl Tuple {
+    /// The same connection with its ends exchanged.
+    #[must_use]
+    #[inline(always)]
+    pub const fn turned(&self) -> Self {
+        Self {
+            peer_addr: self.local_addr,
+            local_addr: self.peer_addr,
+            peer_port: self.local_port,
+            local_port: self.peer_port,
+            netns: self.netns,
+        }
+    }
+}
+
 /// `::ffff:a.b.c.d` for an IPv4 address whose bytes are in network order in memory.
 #[must_use]
 #[inline(always)]

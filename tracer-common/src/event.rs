@@ -1,8 +1,9 @@
 //! The records that cross the ring buffer, and the state of a connection, which one of them carries.
 
 use crate::{
+    Owner,
     addr::Tuple,
-    limits::{COMM_LEN, HEAD_LEN, TAIL_LEN},
+    limits::{COMM_LEN, REQUEST_LEN, RESPONSE_LEN, SMALL_REQUEST_LEN, SMALL_RESPONSE_LEN, TAIL_LEN},
 };
 
 /// Values of [`Header::kind`].
@@ -11,6 +12,9 @@ pub mod kinds {
     pub const REFUSED: u32 = 2;
     pub const PROCESS: u32 = 3;
     pub const OOM: u32 = 4;
+    /// A [`super::SmallConnRecord`].
+    pub const SMALL_CONN: u32 = 5;
+    pub const ATTEMPT: u32 = 6;
 }
 
 /// Values of [`ConnRecord::trigger`]: what made the record.
@@ -21,6 +25,14 @@ pub mod triggers {
     pub const RST: u32 = 2;
     /// Request bytes came after the origin's FIN.
     pub const LATE: u32 = 3;
+    /// The edge sent FIN first, with something owed to it or something wrong with what it got.
+    pub const EDGE_FIN: u32 = 4;
+    /// The edge sent RST, likewise.
+    pub const EDGE_RST: u32 = 5;
+    /// One of the edge's timeouts has passed, and the edge has not closed (or can't).
+    pub const OVERDUE: u32 = 6;
+    /// The socket vanished with neither FIN nor RST (`TCP_REPAIR`).
+    pub const SILENT: u32 = 7;
 }
 
 /// Bits of [`Conn::flags`].
@@ -47,6 +59,55 @@ pub mod conn_flags {
     pub const BODYLESS: u32 = 1 << 9;
     /// There are [`super::Heads`] for it.
     pub const HEADS: u32 = 1 << 10;
+    /// The current request has no response byte yet; the heads and lengths of a response are those of the one before.
+    pub const AWAITED: u32 = 1 << 11;
+    /// Another request came before the response to the one before was whole: several are told apart in userspace only.
+    pub const PIPELINED: u32 = 1 << 12;
+    /// The response's first bytes are not those of an HTTP/1 status line.
+    pub const NOT_HTTP: u32 = 1 << 13;
+    /// The end of the response's header section has not been seen yet.
+    pub const IN_HEAD: u32 = 1 << 14;
+    /// An interim response (1xx) came before the current response, which begins after it.
+    pub const INTERIM: u32 = 1 << 15;
+    /// The origin spoke before the edge did: what it said stands as the first response.
+    pub const SPOKE_FIRST: u32 = 1 << 16;
+    /// The current inbound turn of an opaque connection is counted as an exchange.
+    pub const COUNTED: u32 = 1 << 17;
+    /// The current request is HEAD.
+    pub const HEAD: u32 = 1 << 18;
+}
+
+/// Values of [`Attempt::what`]: which packets of the edge went missing.
+pub mod attempt {
+    /// Its SYN.
+    pub const SYN: u32 = 1;
+    /// The origin's SYN-ACK.
+    pub const SYN_ACK: u32 = 2;
+    /// Packets of an established connection.
+    pub const DATA: u32 = 3;
+}
+
+/// Values of [`Attempt::why`]: what took them.
+pub mod taken {
+    /// netfilter dropped them.
+    pub const DROPPED: u32 = 1;
+    /// netfilter answered with RST.
+    pub const RESET: u32 = 2;
+    /// netfilter answered with ICMP: [`super::Attempt::icmp`].
+    pub const ICMP: u32 = 3;
+    /// The listener's accept queue was full.
+    pub const QUEUE: u32 = 4;
+    /// The listener's accept queue was full, and the host answered with RST (`tcp_abort_on_overflow`).
+    pub const QUEUE_RESET: u32 = 5;
+}
+
+/// Values of [`Attempt::hook`]: where netfilter took them.
+pub mod hook {
+    pub const UNKNOWN: u32 = 0;
+    /// Before routing: prerouting, or a device's ingress.
+    pub const BEFORE_ROUTING: u32 = 1;
+    pub const INPUT: u32 = 2;
+    pub const OUTPUT: u32 = 3;
 }
 
 /// Bits of [`LastSignal::flags`].
@@ -84,7 +145,9 @@ pub mod lost {
     pub const CONNECTIONS: u32 = 1;
     /// The table of owners was full.
     pub const OWNERS: u32 = 2;
-    pub const SLOTS: u32 = 3;
+    /// The table of first bytes was full.
+    pub const HEADS: u32 = 3;
+    pub const SLOTS: u32 = 4;
 }
 
 /// First field of every record.
@@ -148,7 +211,7 @@ pub struct LastSignal {
 
 const _: () = assert!(size_of::<LastSignal>() == 72);
 
-/// The connection as it was when the origin closed it.
+/// The connection as it was when the origin closed it, or when it was last looked at.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",
@@ -172,16 +235,24 @@ pub struct Close {
     pub sent_jiffies_ago: u32,
     /// `sk->sk_err`.
     pub err: u32,
+    /// Turns that the closing process had begun, on all its connections.
+    pub closer_turns: u32,
+    /// Bytes sent that the edge has not acknowledged.
+    pub unacked: u32,
+    /// The receive window last offered to the edge, in bytes.
+    pub window: u32,
     pub old_state: u8,
     pub new_state: u8,
     /// 0: nobody ever accepted the connection.
     pub accepted: u8,
-    pub pad: u8,
+    pub pad: [u8; 5],
 }
 
-const _: () = assert!(size_of::<Close>() == 56);
+const _: () = assert!(size_of::<Close>() == 72);
 
 /// What is known of one edge connection. Lives in the kernel, keyed by `struct sock *`.
+///
+/// The first 64 bytes are what every exchange touches, from two CPUs: one cache line.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",
@@ -189,48 +260,62 @@ const _: () = assert!(size_of::<Close>() == 56);
 )]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conn {
-    pub tuple: Tuple,
-    pub opened_ns: u64,
     pub flags: u32,
     /// Exchanges begun; on an opaque connection: inbound turns.
     pub exchanges: u32,
-    /// `copied_seq` at the last read that made progress, and where the current inbound turn began.
+    /// `copied_seq` at the last read that made progress.
     pub copied: u32,
-    pub turn_copied: u32,
     /// `write_seq` at that read.
     pub written: u32,
     pub turns: u32,
     /// The process that last read from it; 0: nobody yet.
     pub owner: u32,
-    /// First sequence number of the current request and response.
+    /// Its local port's slot in the counters.
+    pub port_slot: u32,
+    /// First sequence number of the current request and of the response that is being sent.
     pub request_seq: u32,
     pub response_seq: u32,
-    /// Bytes of the current request and response seen on the wire.
+    /// Bytes of that request and response seen on the wire.
     pub request_len: u32,
     pub response_len: u32,
     /// Contiguous bytes in [`Heads::request`] and [`Heads::response`].
     pub request_have: u32,
     pub response_have: u32,
+    /// `write_seq` when the current request began: what is written later may be its response.
+    pub request_written: u32,
+    /// Bytes of the response searched for the end of its header section; with that end found: the section's size.
+    pub head_len: u32,
+    /// Where the current inbound turn began.
+    pub turn_copied: u32,
+    /// When the last packet had come as the process last read, `CLOCK_MONOTONIC` nanoseconds.
+    pub read_ns: u64,
+    pub response_tail: [u8; TAIL_LEN],
+    pub tuple: Tuple,
+    pub opened_ns: u64,
+    /// Its own key in the table, as a plain number: the kernel hands no pointer to a function that it checks on its own.
+    pub key: u64,
+    /// Inode of the socket, for seeded connections: leads to the owner.
+    pub inode: u64,
+    /// Size of the header section before the current one.
+    pub head_before: u32,
+    pub pad: u32,
     /// Bytes that came after the origin's FIN.
     pub late_len: u32,
     /// Bytes written between the last two inbound turns.
     pub turn_out: u32,
-    /// Its local port's slot in the counters.
-    pub port_slot: u32,
-    /// Inode of the socket, for seeded connections: leads to the owner.
-    pub inode: u64,
-    pub owner_comm: [u8; COMM_LEN],
     /// Start of the owner, boot-time nanoseconds.
     pub owner_start_ns: u64,
-    pub response_tail: [u8; TAIL_LEN],
+    pub owner_comm: [u8; COMM_LEN],
     pub close: Close,
     pub closer: Task,
 }
 
-const _: () = assert!(size_of::<Conn>() == 248);
+const _: () = assert!(size_of::<Conn>() == 296);
+const _: () = assert!(core::mem::offset_of!(Conn, read_ns) == 64);
 
-/// The first bytes of the current request and response of a connection that speaks HTTP/1 in the clear. A table of its
-/// own: connections whose bytes are not looked at do without.
+/// The first bytes of the current request and response of a connection that speaks HTTP/1 in the clear, or of both sides'
+/// TLS handshake. A table of its own: connections whose bytes are not looked at do without. An entry with the kernel's own
+/// part (56 bytes, and 8 of its allocator) just fits into 4 KiB.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",
@@ -238,11 +323,11 @@ const _: () = assert!(size_of::<Conn>() == 248);
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
-    pub request: [u8; HEAD_LEN],
-    pub response: [u8; HEAD_LEN],
+    pub request: [u8; REQUEST_LEN],
+    pub response: [u8; RESPONSE_LEN],
 }
 
-const _: () = assert!(size_of::<Heads>() == 2 * HEAD_LEN);
+const _: () = assert!(size_of::<Heads>() == 4096 - 64);
 
 /// A connection that may have failed.
 #[repr(C)]
@@ -263,6 +348,80 @@ pub struct ConnRecord {
 }
 
 const _: () = assert!(size_of::<ConnRecord>() == 96 + size_of::<Conn>() + size_of::<Heads>());
+
+/// A [`ConnRecord`] whose heads are short, as most are: spares the ring buffer.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmallConnRecord {
+    pub header: Header,
+    pub trigger: u32,
+    pub rst_reason: u32,
+    pub signal: LastSignal,
+    pub conn: Conn,
+    pub request: [u8; SMALL_REQUEST_LEN],
+    pub response: [u8; SMALL_RESPONSE_LEN],
+}
+
+const _: () = assert!(size_of::<SmallConnRecord>() == 96 + size_of::<Conn>() + SMALL_REQUEST_LEN + SMALL_RESPONSE_LEN);
+
+/// An attempt to connect, or a request on an established connection, that this host's kernel let vanish or refused.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttemptRecord {
+    pub header: Header,
+    pub tuple: Tuple,
+    pub attempt: Attempt,
+    /// The process that listens, where it is known.
+    pub listener: Owner,
+    pub listener_pid: u32,
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<AttemptRecord>() == 56 + 64 + 24 + 8);
+
+/// What is known of such an attempt. Lives in the kernel, keyed by the connection's addresses.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    pub first_ns: u64,
+    pub last_ns: u64,
+    /// Packets taken, retransmissions included.
+    pub packets: u32,
+    /// One of [`attempt`].
+    pub what: u32,
+    /// One of [`taken`].
+    pub why: u32,
+    /// One of [`hook`].
+    pub hook: u32,
+    /// With [`taken::ICMP`]: type in the low byte, code in the next; 1 << 16: ICMPv6.
+    pub icmp: u32,
+    /// 1: a later packet got through; 2: told.
+    pub done: u32,
+    /// With [`taken::QUEUE`]: length of the accept queue, and its limit.
+    pub queue: u32,
+    pub queue_limit: u32,
+    /// Payload of the first packet.
+    pub payload: u32,
+    /// Sequence number after that payload.
+    pub end_seq: u32,
+    /// 1: packets to the edge, not from it.
+    pub outward: u32,
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<Attempt>() == 64);
 
 /// A SYN from the edge that this host answered with RST.
 #[repr(C)]
@@ -289,8 +448,9 @@ const _: () = assert!(size_of::<RefusedRecord>() == 64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessRecord {
     pub header: Header,
-    /// When it last began to read a request (or another process in the same slot did).
-    pub last_turn_ns: u64,
+    /// Turns that it had begun (and other processes in the same slot).
+    pub turns: u32,
+    pub pad: u32,
     pub task: Task,
     pub signal: LastSignal,
 }
@@ -307,10 +467,10 @@ pub struct EarlyData {
     pub seq: u32,
     pub len: u32,
     pub have: u32,
-    pub head: [u8; HEAD_LEN],
+    pub head: [u8; REQUEST_LEN],
 }
 
-const _: () = assert!(size_of::<EarlyData>() == 32 + HEAD_LEN);
+const _: () = assert!(size_of::<EarlyData>() == 32 + REQUEST_LEN);
 
 /// An OOM kill, of any process on the host.
 #[repr(C)]

@@ -13,8 +13,8 @@ mod user;
 
 pub use addr::{Tuple, is_v4_mapped, v4_mapped};
 pub use event::{
-    Close, Conn, ConnRecord, EarlyData, Header, Heads, LastSignal, OomRecord, ProcessRecord, RefusedRecord, Task,
-    conn_flags, kinds, lost, pf, rst, sig_flags, triggers,
+    Attempt, AttemptRecord, Close, Conn, ConnRecord, EarlyData, Header, Heads, LastSignal, OomRecord, ProcessRecord,
+    RefusedRecord, SmallConnRecord, Task, attempt, conn_flags, hook, kinds, lost, pf, rst, sig_flags, taken, triggers,
 };
 
 /// Key of the edge-range trie: 128-bit IPv6 or IPv4-mapped address.
@@ -28,13 +28,66 @@ pub struct PortCounts {
     pub connections_ipv6: u64,
     pub exchanges: u64,
     pub closed: u64,
+    /// Packets of the edge that netfilter took, and connections that a full accept queue turned away.
+    pub firewall_drops: u64,
+    pub queue_overflows: u64,
 }
 
-const _: () = assert!(size_of::<PortCounts>() == 32);
+const _: () = assert!(size_of::<PortCounts>() == 48);
+
+/// Distributions that healthy exchanges feed, per local port and CPU: the observations in each bucket, then those beyond
+/// the last bound; and their sum.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Distributions {
+    pub first_byte: [u64; limits::FIRST_BYTE_BOUNDS_NS.len() + 1],
+    pub first_byte_ns: u64,
+    pub header: [u64; limits::HEADER_BOUNDS.len() + 1],
+    pub header_bytes: u64,
+}
+
+/// What userspace tells the kernel programs while they run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// After so many jiffies without an answer, or with its request unread, an edge that leaves has given up.
+    pub read_jiffies: u32,
+    pub write_jiffies: u32,
+    /// The edge's limit for a response's header section, bytes.
+    pub header_limit: u32,
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<Config>() == 16);
+
+/// Key of a listening port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenerKey {
+    pub netns: u32,
+    pub port: u32,
+}
+
+const _: () = assert!(size_of::<ListenerKey>() == 8);
+
+/// The process behind a listening port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    pub process: Owner,
+    pub pid: u32,
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<Listener>() == 32);
 
 /// A process that has read from an edge connection.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
     pub comm: [u8; limits::COMM_LEN],
     /// Start of the process, so that a reused pid is another process.

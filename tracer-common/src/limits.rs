@@ -4,13 +4,18 @@
 pub const COMM_LEN: usize = 16;
 
 /// Bytes kept of the head of the current request and of the current response, per connection.
-pub const HEAD_LEN: usize = 1024;
+pub const REQUEST_LEN: usize = 1984;
+pub const RESPONSE_LEN: usize = 2048;
+
+/// The same in the small form of a record.
+pub const SMALL_REQUEST_LEN: usize = 960;
+pub const SMALL_RESPONSE_LEN: usize = 512;
 
 /// Last bytes kept of a response, enough to see the last chunk of a chunked body.
 pub const TAIL_LEN: usize = 8;
 
-/// Edge connections watched at once. Each takes about 300 bytes of kernel memory while it is open, and 2 KiB more where it
-/// speaks HTTP in the clear and its bytes are looked at.
+/// Edge connections watched at once. Each takes half a KiB of kernel memory while it is open, and 4 KiB more where it
+/// speaks HTTP in the clear (or shakes hands over TLS) and its bytes are looked at.
 pub const CONNECTIONS: u32 = 65_536;
 
 /// Connections that the origin closed while idle, remembered in case a request was on its way.
@@ -20,9 +25,18 @@ pub const CLOSED_CONNECTIONS: u32 = 4_096;
 pub const RANGES: u32 = 4_096;
 
 /// Local ports that are counted one by one; a power of two.
-pub const PORTS: u32 = 1_024;
+pub const PORTS: u32 = 256;
 
-/// Slots for when a process last began to read a request, shared by processes whose pids are equal modulo this.
+/// Local ports that can be named to be watched, and that were listened on at the start.
+pub const WATCHED_PORTS: u32 = 1_024;
+
+/// Attempts to connect, and requests, that vanished in this host, waiting for the edge's timeout.
+pub const ATTEMPTS: u32 = 4_096;
+
+/// Listening ports whose process is known.
+pub const LISTENERS: u32 = 4_096;
+
+/// Slots that count the turns a process began, shared by processes whose pids are equal modulo this.
 pub const TURNS: u32 = 4_096;
 
 /// Processes that hold edge connections.
@@ -56,3 +70,29 @@ pub const FAULT_NS: u64 = 1_000_000_000;
 
 /// How long an earlier order to stop explains a process's end, in nanoseconds.
 pub const ORDER_NS: u64 = 30_000_000_000;
+
+/// Upper bounds, inclusive, of the buckets for the time from a request's last byte to its response's first, nanoseconds;
+/// one more bucket takes the rest. The last is the edge's read timeout.
+pub const FIRST_BYTE_BOUNDS_NS: [u64; 17] = [
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    30_000_000_000,
+    60_000_000_000,
+    125_000_000_000,
+];
+
+/// Upper bounds, inclusive, of the buckets for the size of a response's header section, bytes; one more bucket takes the
+/// rest. The last is the edge's limit.
+pub const HEADER_BOUNDS: [u32; 10] = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072];

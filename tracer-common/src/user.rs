@@ -1,6 +1,6 @@
 //! Userspace's traits for the shared types.
 
-use crate::{Conn, Owner, PortCounts, Tuple, event::*};
+use crate::{Config, Conn, Distributions, Listener, ListenerKey, Owner, PortCounts, Tuple, event::*};
 
 /// Marks types as readable from bytes and usable as map keys or values.
 macro_rules! plain {
@@ -10,4 +10,4 @@ macro_rules! plain {
     )+ };
 }
 
-plain!(Conn, Owner, PortCounts, Tuple, LastSignal);
+plain!(Attempt, Config, Conn, Distributions, Heads, LastSignal, Listener, ListenerKey, Owner, PortCounts, Tuple);

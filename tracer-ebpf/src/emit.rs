@@ -2,13 +2,17 @@
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
-    Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, ProcessRecord, RefusedRecord, conn_flags, kinds, lost,
+    Attempt, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner, ProcessRecord,
+    RefusedRecord, SmallConnRecord, Tuple, conn_flags, kinds, limits, lost,
 };
 
 use crate::{
-    maps::{HEADS, LOST, RECORDS, count},
+    maps::{EXPLAINS, HEADS, LOST, RECORDS, count},
     process,
 };
+
+const SMALL_REQUEST: u32 = limits::SMALL_REQUEST_LEN as u32;
+const SMALL_RESPONSE: u32 = limits::SMALL_RESPONSE_LEN as u32;
 
 #[inline(always)]
 fn header<T>(kind: u32) -> Header {
@@ -16,42 +20,144 @@ fn header<T>(kind: u32) -> Header {
     Header { kind, size: size_of::<T>() as u32, time_ns: unsafe { bpf_ktime_get_ns() } }
 }
 
-/// Hands over a connection that may have failed, with the heads kept under `key`.
-#[inline(always)]
+/// Hands over a connection that may have failed, with the heads kept under `key`; in the small form where they are short.
+///
+/// In the kernel this and its parts are functions of their own, since they share 512 bytes of stack with the callers.
+#[inline(never)]
 pub fn conn(conn: *mut Conn, key: u64, trigger: u32, rst_reason: u32) {
     // SAFETY: callers pass a live map value.
-    unsafe { (*conn).flags |= conn_flags::REPORTED };
-    let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
+    let state = unsafe { &mut *conn };
+    state.flags |= conn_flags::REPORTED;
+    explain(state);
+    // What follows the header section of a response says little.
+    let response = state.response_have;
+    let needed = if state.flags & conn_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
+    if state.flags & conn_flags::HEADS == 0 || state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE {
+        small(state, key, trigger, rst_reason);
+    } else {
+        large(state, key, trigger, rst_reason);
+    }
+}
+
+/// Finds the signal that explains the close, and leaves it in [`EXPLAINS`]. A record that is made in an interrupt
+/// meanwhile may take its place there: userspace tells it by the process that it was sent to.
+#[inline(never)]
+fn explain(conn: &Conn) {
+    if let Some(signal) = EXPLAINS.get_ptr_mut(0) {
+        // SAFETY: this CPU's slot of a live map value.
+        let signal = unsafe { &mut *signal };
+        *signal = LastSignal::default();
+        process::explaining_signal(&conn.closer, conn.owner, signal);
+    }
+}
+
+#[inline(never)]
+fn small(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
+    let Some(mut entry) = RECORDS.reserve::<SmallConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
     let record = entry.as_mut_ptr();
     // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted; the helper
     // copies from the map value (LLVM would unroll a copy of this size into thousands of instructions).
     unsafe {
+        (*record).header = header::<SmallConnRecord>(kinds::SMALL_CONN);
+        (*record).trigger = trigger;
+        (*record).rst_reason = rst_reason;
+        let heads = copy(state, key, &raw mut (*record).conn, &raw mut (*record).signal);
+        (*record).conn.response_have = (*record).conn.response_have.min(SMALL_RESPONSE);
+        if let Some(heads) = heads {
+            let (from, into) = (&raw const (*heads).request, &raw mut (*record).request);
+            bpf_probe_read_kernel(into.cast(), SMALL_REQUEST, from.cast());
+            let (from, into) = (&raw const (*heads).response, &raw mut (*record).response);
+            bpf_probe_read_kernel(into.cast(), SMALL_RESPONSE, from.cast());
+        }
+    }
+    entry.submit(0);
+}
+
+#[inline(never)]
+fn large(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
+    let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
+        return count(&LOST, lost::RING);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: as in `small`.
+    unsafe {
         (*record).header = header::<ConnRecord>(kinds::CONN);
         (*record).trigger = trigger;
         (*record).rst_reason = rst_reason;
-        (*record).conn = *conn;
-        match HEADS.get_ptr(&key).filter(|_| (*conn).flags & conn_flags::HEADS != 0) {
-            Some(heads) => {
-                let into = &raw mut (*record).heads;
-                bpf_probe_read_kernel(into.cast(), size_of::<Heads>() as u32, heads.cast());
-            }
-            None => {
-                (*record).conn.request_have = 0;
-                (*record).conn.response_have = 0;
-            }
+        let heads = copy(state, key, &raw mut (*record).conn, &raw mut (*record).signal);
+        if let Some(heads) = heads {
+            bpf_probe_read_kernel((&raw mut (*record).heads).cast(), size_of::<Heads>() as u32, heads.cast());
         }
-        let mut signal = LastSignal::default();
-        process::explaining_signal(&(*conn).closer, (*conn).owner, &mut signal);
-        (*record).signal = signal;
+    }
+    entry.submit(0);
+}
+
+/// The connection as a record has it: with the signal that explains its close, and with the process that listens where
+/// nobody has read from it. Gives the heads, if there are any.
+///
+/// # Safety
+/// `into` and `signal` lie in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn copy(conn: &Conn, key: u64, into: *mut Conn, signal: *mut LastSignal) -> Option<*const Heads> {
+    // SAFETY: the caller's promise; a listener's entry that is replaced meanwhile is another one of the same port.
+    unsafe {
+        if let Some(explains) = EXPLAINS.get_ptr(0) {
+            bpf_probe_read_kernel(signal.cast(), size_of::<LastSignal>() as u32, explains.cast());
+        }
+        bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
+        if conn.owner == 0
+            && let Some(listener) = process::listener(conn.tuple.netns, conn.tuple.local_port)
+        {
+            (*into).owner = (*listener).pid;
+            (*into).owner_comm = (*listener).process.comm;
+            (*into).owner_start_ns = (*listener).process.start_ns;
+        }
+        let heads = HEADS.get_ptr(&key).filter(|_| conn.flags & conn_flags::HEADS != 0);
+        if let Some(heads) = heads
+            && conn.response_have == conn.response_len
+            && (8..=limits::RESPONSE_LEN as u32).contains(&conn.response_have)
+        {
+            // Kept whole: its last bytes are there.
+            let last = (&raw const (*heads).response).cast::<u8>().add(conn.response_have as usize - limits::TAIL_LEN);
+            let tail = &raw mut (*into).response_tail;
+            bpf_probe_read_kernel(tail.cast(), limits::TAIL_LEN as u32, last.cast());
+        }
+        if heads.is_none() {
+            (*into).request_have = 0;
+            (*into).response_have = 0;
+        }
+        heads
+    }
+}
+
+/// Hands over an attempt that went missing.
+#[inline(never)]
+pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
+    let Some(mut entry) = RECORDS.reserve::<AttemptRecord>(0) else {
+        return count(&LOST, lost::RING);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted.
+    unsafe {
+        (*record).header = header::<AttemptRecord>(kinds::ATTEMPT);
+        (*record).tuple = *tuple;
+        (*record).attempt = *attempt;
+        (*record).listener = Owner::default();
+        (*record).listener_pid = 0;
+        (*record).pad = 0;
+        if let Some(listener) = process::listener(tuple.netns, tuple.local_port) {
+            (*record).listener = (*listener).process;
+            (*record).listener_pid = (*listener).pid;
+        }
     }
     entry.submit(0);
 }
 
 /// Hands over a refused SYN.
 #[inline(always)]
-pub fn refused(tuple: &tracer_common::Tuple, rst_reason: u32) {
+pub fn refused(tuple: &Tuple, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<RefusedRecord>(0) else {
         return count(&LOST, lost::RING);
     };
@@ -61,13 +167,13 @@ pub fn refused(tuple: &tracer_common::Tuple, rst_reason: u32) {
 
 /// Hands over the end of a process.
 #[inline(always)]
-pub fn process(task: &tracer_common::Task, last_turn_ns: u64) {
+pub fn process(task: &tracer_common::Task, turns: u32) {
     let Some(mut entry) = RECORDS.reserve::<ProcessRecord>(0) else {
         return count(&LOST, lost::RING);
     };
     let mut signal = LastSignal::default();
     process::explaining_signal(task, task.tgid, &mut signal);
-    entry.write(ProcessRecord { header: header::<ProcessRecord>(kinds::PROCESS), last_turn_ns, task: *task, signal });
+    entry.write(ProcessRecord { header: header::<ProcessRecord>(kinds::PROCESS), turns, pad: 0, task: *task, signal });
     entry.submit(0);
 }
 

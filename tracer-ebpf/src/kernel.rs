@@ -9,7 +9,7 @@ use aya_ebpf::{
         generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock},
     },
 };
-use tracer_common::{Task, Tuple, limits::COMM_LEN, v4_mapped};
+use tracer_common::{ListenerKey, Task, Tuple, limits::COMM_LEN, v4_mapped};
 
 /// Declares offsets that the loader fills in. Their defaults are never used: the loader insists on each.
 macro_rules! offsets {
@@ -24,13 +24,18 @@ offsets! {
     OFF_SKC_V6_RCV_SADDR, OFF_SKC_NET, OFF_NET_INUM,
     OFF_SK_ERR, OFF_SKC_FLAGS, OFF_SK_SOCKET, OFF_SK_PROTOCOL,
     OFF_TCP_RCV_NXT, OFF_TCP_COPIED_SEQ, OFF_TCP_WRITE_SEQ, OFF_TCP_BYTES_RECEIVED, OFF_TCP_BYTES_SENT,
-    OFF_TCP_LSNDTIME, OFF_ICSK_LRCVTIME,
+    OFF_TCP_LSNDTIME, OFF_ICSK_LRCVTIME, OFF_TCP_CLOCK, OFF_TCP_SND_UNA, OFF_TCP_RCV_WND, OFF_TCP_RCV_WUP,
+    OFF_TCP_REPAIR, OFF_SK_ACK_BACKLOG, OFF_SK_MAX_ACK_BACKLOG,
     OFF_TASK_FLAGS, OFF_TASK_EXIT_CODE, OFF_TASK_TGID, OFF_TASK_LEADER, OFF_TASK_COMM, OFF_TASK_PARENT,
     OFF_TASK_START, OFF_TASK_SIGNAL, OFF_TASK_MM, OFF_SIGNAL_LIVE, OFF_SIGNAL_PIDS, OFF_MM_EXE, OFF_FILE_INODE,
     OFF_SIGINFO_CODE,
-    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_TRANSPORT, OFF_SKB_DEV, OFF_DEV_NET,
+    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_DEV, OFF_DEV_NET, OFF_SKB_SK, OFF_SKB_LEN, OFF_SKB_DST,
     OFF_SOCKET_INODE, OFF_INODE_INO,
 }
+
+/// The bit of `tcp_sock.repair` in its byte.
+#[unsafe(no_mangle)]
+static REPAIR_BIT: Global<u8> = Global::new(0);
 
 /// Index of the session in `signal_struct.pids`.
 const PIDTYPE_SID: u64 = 3;
@@ -167,6 +172,17 @@ impl Sock {
         }
     }
 
+    /// A listener's key: namespace and port.
+    #[inline(always)]
+    pub fn listener(self) -> ListenerKey {
+        // SAFETY: a BTF pointer to struct sock; skc_net.net is a BTF pointer itself, never null in a live socket.
+        let netns = unsafe {
+            let net: *const c_void = field(self.0, &OFF_SKC_NET);
+            field(net, &OFF_NET_INUM)
+        };
+        ListenerKey { netns, port: self.local_port().into() }
+    }
+
     /// The TCP part; `None` for a time-wait or request socket.
     #[inline(always)]
     pub fn tcp(self) -> Option<TcpSock> {
@@ -234,6 +250,44 @@ impl TcpSock {
         probe(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load())).unwrap_or(0)
     }
 
+    /// When the last packet came or the last data went, `CLOCK_MONOTONIC` nanoseconds: the kernel's own reading, for free.
+    #[inline(always)]
+    pub fn clock(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_TCP_CLOCK) }
+    }
+
+    /// Connections in a listener's accept queue.
+    #[inline(always)]
+    pub fn ack_backlog(self) -> u32 {
+        // SAFETY: as above; tcp_sock begins with sock.
+        unsafe { field(self.0, &OFF_SK_ACK_BACKLOG) }
+    }
+
+    /// The limit of that queue: above it, the kernel turns connections away.
+    #[inline(always)]
+    pub fn max_ack_backlog(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { field(self.0, &OFF_SK_MAX_ACK_BACKLOG) }
+    }
+
+    /// In `TCP_REPAIR` mode a socket is closed without a packet.
+    #[inline(always)]
+    pub fn in_repair(self) -> bool {
+        // SAFETY: as above.
+        unsafe { field::<u8>(self.0, &OFF_TCP_REPAIR) & REPAIR_BIT.load() != 0 }
+    }
+
+    /// Inode number of its network namespace.
+    #[inline(always)]
+    pub fn netns(self) -> u32 {
+        // SAFETY: as above; skc_net.net is a BTF pointer, never null in a live socket.
+        unsafe {
+            let net: *const c_void = field(self.0, &OFF_SKC_NET);
+            field(net, &OFF_NET_INUM)
+        }
+    }
+
     /// Jiffies at which data last went out.
     #[inline(always)]
     pub fn lsndtime(self) -> u32 {
@@ -246,6 +300,215 @@ impl TcpSock {
     pub fn lrcvtime(self) -> u32 {
         // SAFETY: as above; tcp_sock begins with inet_connection_sock.
         unsafe { field(self.0, &OFF_ICSK_LRCVTIME) }
+    }
+}
+
+/// What a look at a connection reads, however its socket is reached.
+pub trait Look {
+    fn write_seq(&self) -> u32;
+    fn snd_una(&self) -> u32;
+    fn rcv_nxt(&self) -> u32;
+    fn copied_seq(&self) -> u32;
+    /// The receive window as the edge knows it, in bytes.
+    fn window(&self) -> u32;
+    fn bytes_received(&self) -> u64;
+    fn bytes_sent(&self) -> u64;
+    fn lrcvtime(&self) -> u32;
+    fn lsndtime(&self) -> u32;
+    fn err(&self) -> u32;
+    /// Whether a process holds the socket.
+    fn accepted(&self) -> bool;
+    fn peer_is_done(&self) -> bool;
+}
+
+/// `tcp_receive_window()` of the kernel.
+#[inline(always)]
+fn window(wup: u32, wnd: u32, rcv_nxt: u32) -> u32 {
+    let left = wup.wrapping_add(wnd).wrapping_sub(rcv_nxt);
+    if left > 1 << 30 { 0 } else { left }
+}
+
+/// A socket whose type the verifier knows, with its TCP part.
+pub struct TypedSock {
+    pub sk: Sock,
+    pub tcp: TcpSock,
+}
+
+impl Look for TypedSock {
+    #[inline(always)]
+    fn write_seq(&self) -> u32 {
+        self.tcp.write_seq()
+    }
+
+    #[inline(always)]
+    fn snd_una(&self) -> u32 {
+        // SAFETY: a BTF pointer to struct tcp_sock.
+        unsafe { field(self.tcp.0, &OFF_TCP_SND_UNA) }
+    }
+
+    #[inline(always)]
+    fn rcv_nxt(&self) -> u32 {
+        self.tcp.rcv_nxt()
+    }
+
+    #[inline(always)]
+    fn copied_seq(&self) -> u32 {
+        self.tcp.copied_seq()
+    }
+
+    #[inline(always)]
+    fn window(&self) -> u32 {
+        // SAFETY: as above.
+        let (wup, wnd) = unsafe { (field(self.tcp.0, &OFF_TCP_RCV_WUP), field(self.tcp.0, &OFF_TCP_RCV_WND)) };
+        window(wup, wnd, self.rcv_nxt())
+    }
+
+    #[inline(always)]
+    fn bytes_received(&self) -> u64 {
+        self.tcp.bytes_received()
+    }
+
+    #[inline(always)]
+    fn bytes_sent(&self) -> u64 {
+        self.tcp.bytes_sent()
+    }
+
+    #[inline(always)]
+    fn lrcvtime(&self) -> u32 {
+        self.tcp.lrcvtime()
+    }
+
+    #[inline(always)]
+    fn lsndtime(&self) -> u32 {
+        self.tcp.lsndtime()
+    }
+
+    #[inline(always)]
+    fn err(&self) -> u32 {
+        self.sk.err()
+    }
+
+    #[inline(always)]
+    fn accepted(&self) -> bool {
+        self.sk.socket() != 0
+    }
+
+    #[inline(always)]
+    fn peer_is_done(&self) -> bool {
+        self.sk.peer_is_done()
+    }
+}
+
+/// A socket known by its address alone: read with checked copies, zero where it is gone.
+#[derive(Clone, Copy)]
+pub struct RawSock(pub u64);
+
+impl RawSock {
+    #[inline(always)]
+    pub fn state(self) -> Option<u8> {
+        probe_field(self.0, &OFF_SKC_STATE)
+    }
+
+    #[inline(always)]
+    fn word(self, offset: &Global<u64>) -> u32 {
+        probe_field(self.0, offset).unwrap_or(0)
+    }
+}
+
+impl Look for RawSock {
+    #[inline(always)]
+    fn write_seq(&self) -> u32 {
+        self.word(&OFF_TCP_WRITE_SEQ)
+    }
+
+    #[inline(always)]
+    fn snd_una(&self) -> u32 {
+        self.word(&OFF_TCP_SND_UNA)
+    }
+
+    #[inline(always)]
+    fn rcv_nxt(&self) -> u32 {
+        self.word(&OFF_TCP_RCV_NXT)
+    }
+
+    #[inline(always)]
+    fn copied_seq(&self) -> u32 {
+        self.word(&OFF_TCP_COPIED_SEQ)
+    }
+
+    #[inline(always)]
+    fn window(&self) -> u32 {
+        window(self.word(&OFF_TCP_RCV_WUP), self.word(&OFF_TCP_RCV_WND), self.rcv_nxt())
+    }
+
+    #[inline(always)]
+    fn bytes_received(&self) -> u64 {
+        probe_field(self.0, &OFF_TCP_BYTES_RECEIVED).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn bytes_sent(&self) -> u64 {
+        probe_field(self.0, &OFF_TCP_BYTES_SENT).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn lrcvtime(&self) -> u32 {
+        self.word(&OFF_ICSK_LRCVTIME)
+    }
+
+    #[inline(always)]
+    fn lsndtime(&self) -> u32 {
+        self.word(&OFF_TCP_LSNDTIME)
+    }
+
+    #[inline(always)]
+    fn err(&self) -> u32 {
+        self.word(&OFF_SK_ERR)
+    }
+
+    #[inline(always)]
+    fn accepted(&self) -> bool {
+        probe_field::<u64>(self.0, &OFF_SK_SOCKET).unwrap_or(0) != 0
+    }
+
+    #[inline(always)]
+    fn peer_is_done(&self) -> bool {
+        probe_field::<u64>(self.0, &OFF_SKC_FLAGS).unwrap_or(0) & 1 << SOCK_DONE != 0
+    }
+}
+
+/// A `struct sk_buff *` argument of a BTF tracepoint, not null.
+#[derive(Clone, Copy)]
+pub struct Skb(*const c_void);
+
+impl Skb {
+    #[inline(always)]
+    pub fn new(pointer: *const c_void) -> Option<Self> {
+        if pointer.is_null() { None } else { Some(Self(pointer)) }
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    pub fn len(self) -> u32 {
+        // SAFETY: a BTF pointer to struct sk_buff.
+        unsafe { field(self.0, &OFF_SKB_LEN) }
+    }
+
+    #[inline(always)]
+    pub fn has_socket(self) -> bool {
+        // SAFETY: as above.
+        unsafe { field::<u64>(self.0, &OFF_SKB_SK) != 0 }
+    }
+
+    /// Whether a route was chosen for it: after prerouting.
+    #[inline(always)]
+    pub fn is_routed(self) -> bool {
+        // SAFETY: as above.
+        unsafe { field::<u64>(self.0, &OFF_SKB_DST) != 0 }
     }
 }
 
@@ -335,47 +598,67 @@ pub fn siginfo_code(info: u64) -> Option<i32> {
     if info <= 1 { None } else { probe_field(info, &OFF_SIGINFO_CODE) }
 }
 
-/// A TCP segment that this host received, read from its headers.
+/// A TCP segment, read from its headers; "peer" is where it comes from.
 pub struct Segment {
     pub tuple: Tuple,
+    pub seq: u32,
     pub syn: bool,
     pub ack: bool,
+    pub fin_or_rst: bool,
     pub payload: u32,
 }
 
 impl Segment {
-    /// Reads the headers of a `struct sk_buff`. `None` where they make no sense.
+    /// Reads the headers of a `struct sk_buff`. `None` where they are not those of plain TCP.
     #[inline(always)]
     pub fn of(skb: u64) -> Option<Self> {
         let head: u64 = probe_field(skb, &OFF_SKB_HEAD)?;
         let network: u16 = probe_field(skb, &OFF_SKB_NETWORK)?;
-        let transport: u16 = probe_field(skb, &OFF_SKB_TRANSPORT)?;
-        let device: u64 = probe_field(skb, &OFF_SKB_DEV)?;
-        let net: u64 = probe_field(device, &OFF_DEV_NET).unwrap_or(0);
         let at = head.wrapping_add(u64::from(network));
-        let tcp: [u8; 20] = probe(head.wrapping_add(u64::from(transport)))?;
         let first: u8 = probe(at)?;
-        let (peer_addr, local_addr, length) = if first >> 4 == 4 {
+        let (peer_addr, local_addr, transport, length) = if first >> 4 == 4 {
             let ip: [u8; 20] = probe(at)?;
-            let length = u32::from(u16::from_be_bytes([ip[2], ip[3]])).wrapping_sub(u32::from(first & 0xf) * 4);
-            (v4_mapped([ip[12], ip[13], ip[14], ip[15]]), v4_mapped([ip[16], ip[17], ip[18], ip[19]]), length)
+            if u16::from(ip[9]) != IPPROTO_TCP {
+                return None;
+            }
+            let header = u32::from(first & 0xf) * 4;
+            let length = u32::from(u16::from_be_bytes([ip[2], ip[3]])).wrapping_sub(header);
+            (v4_mapped([ip[12], ip[13], ip[14], ip[15]]), v4_mapped([ip[16], ip[17], ip[18], ip[19]]), header, length)
         } else {
-            let length = u16::from_be_bytes(probe(at.wrapping_add(4))?);
-            // Extension headers count as payload in the IPv6 length.
-            let extensions = u32::from(transport.wrapping_sub(network).wrapping_sub(40));
-            (probe(at.wrapping_add(8))?, probe(at.wrapping_add(24))?, u32::from(length).wrapping_sub(extensions))
+            let fixed: [u8; 8] = probe(at)?;
+            // Extension headers: not ours.
+            if first >> 4 != 6 || u16::from(fixed[6]) != IPPROTO_TCP {
+                return None;
+            }
+            let length = u32::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+            (probe(at.wrapping_add(8))?, probe(at.wrapping_add(24))?, 40, length)
         };
+        let tcp: [u8; 20] = probe(at.wrapping_add(u64::from(transport)))?;
         Some(Self {
             tuple: Tuple {
                 peer_addr,
                 local_addr,
                 peer_port: u16::from_be_bytes([tcp[0], tcp[1]]),
                 local_port: u16::from_be_bytes([tcp[2], tcp[3]]),
-                netns: probe_field(net, &OFF_NET_INUM).unwrap_or(0),
+                netns: netns(skb),
             },
+            seq: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
             syn: tcp[13] & 0x02 != 0,
             ack: tcp[13] & 0x10 != 0,
+            fin_or_rst: tcp[13] & 0x05 != 0,
             payload: length.saturating_sub(u32::from(tcp[12] >> 4) * 4),
         })
     }
+}
+
+/// The network namespace of a packet: its device's, or its socket's before it has a device. 0: unknown.
+#[inline(always)]
+fn netns(skb: u64) -> u32 {
+    let device: u64 = probe_field(skb, &OFF_SKB_DEV).unwrap_or(0);
+    let net: u64 = if device != 0 {
+        probe_field(device, &OFF_DEV_NET).unwrap_or(0)
+    } else {
+        probe_field(probe_field(skb, &OFF_SKB_SK).unwrap_or(0), &OFF_SKC_NET).unwrap_or(0)
+    };
+    probe_field(net, &OFF_NET_INUM).unwrap_or(0)
 }

@@ -14,8 +14,8 @@ mod maps;
 mod process;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_skb},
-    programs::{BtfTracePointContext, SkBuffContext},
+    macros::{btf_tracepoint, cgroup_skb, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext},
 };
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -58,6 +58,30 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
 pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
     hooks::process::mark_victim(&ctx);
     0
+}
+
+#[btf_tracepoint(function = "kfree_skb")]
+pub fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
+    hooks::drop::kfree_skb(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "net_dev_queue")]
+pub fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
+    hooks::drop::net_dev_queue(&ctx);
+    0
+}
+
+/// Attached nowhere: the agent runs it on a connection that may be overdue.
+#[raw_tracepoint]
+pub fn inspect_connection(ctx: RawTracePointContext) -> i32 {
+    hooks::inspect::connection(&ctx)
+}
+
+/// Attached nowhere: the agent runs it on an attempt whose time is up.
+#[raw_tracepoint]
+pub fn inspect_attempt(ctx: RawTracePointContext) -> i32 {
+    hooks::inspect::attempt(&ctx)
 }
 
 /// Runs once at start, in each network namespace: finds connections that were open before the tracer.

@@ -4,7 +4,15 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
-use tracer_common::{Conn, EarlyData, Heads, LastSignal, Owner, PortCounts, RangeKey, Tuple, limits, lost};
+use tracer_common::{
+    Attempt, Config, Conn, Distributions, EarlyData, Heads, LastSignal, Listener, ListenerKey, Owner, PortCounts,
+    RangeKey, Tuple, limits, lost,
+};
+
+use crate::hooks::{
+    drop::Answer,
+    head::{SCRATCH_LEN, WALKS, Walk},
+};
 
 /// Memory is taken per open connection, not for the whole table.
 const NO_PREALLOC: u32 = 1;
@@ -15,11 +23,63 @@ pub static RANGES: LpmTrie<RangeKey, u8> = LpmTrie::with_max_entries(limits::RAN
 
 /// Local ports to watch; 0 is every port. Userspace writes; the kernel reads.
 #[map]
-pub static WATCHED_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(limits::PORTS, NO_PREALLOC);
+pub static WATCHED_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(limits::WATCHED_PORTS, NO_PREALLOC);
 
 /// Ports that were listened on at the start, for `iter/tcp`. Userspace writes, once.
 #[map]
-pub static LISTENING: HashMap<u16, u8> = HashMap::with_max_entries(limits::PORTS, NO_PREALLOC);
+pub static LISTENING: HashMap<u16, u8> = HashMap::with_max_entries(limits::WATCHED_PORTS, NO_PREALLOC);
+
+/// The edge's timeouts and limits. Userspace writes; the kernel reads.
+#[map]
+pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+
+/// Processes that listen, by port. The kernel writes; userspace adds those that were there before. Full: the process of a
+/// connection that nobody accepted stays unknown.
+#[map]
+pub static LISTENERS: HashMap<ListenerKey, Listener> = HashMap::with_max_entries(limits::LISTENERS, NO_PREALLOC);
+
+/// Listeners that were there at the start: inode of the socket by port. The kernel writes; userspace reads, once.
+#[map]
+pub static FOUND: HashMap<ListenerKey, u64> = HashMap::with_max_entries(limits::LISTENERS, NO_PREALLOC);
+
+/// Packets of the edge that went missing, by connection. The kernel writes; userspace reads, to know which have waited for
+/// the edge's timeout. Full: the oldest goes, untold.
+#[map]
+pub static ATTEMPTS: LruHashMap<Tuple, Attempt> = LruHashMap::with_max_entries(limits::ATTEMPTS, 0);
+
+/// A packet that has just gone missing, on this CPU: too much for the stack.
+#[map]
+pub static NOTED: PerCpuArray<(Tuple, Attempt)> = PerCpuArray::with_max_entries(1, 0);
+
+/// When the last such attempt began, nanoseconds; 0: never.
+#[map]
+pub static ATTEMPT_TIME: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Part of a large header section that is being searched, on this CPU.
+#[map]
+pub static SCRATCH: PerCpuArray<[u8; SCRATCH_LEN]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Walks through header sections that are under way on this CPU, and how many.
+#[map]
+pub static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKS, 0);
+#[map]
+pub static DEPTH: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+
+/// Always 0, which the kernel's verifier does not know.
+#[map]
+pub static ZERO: Array<u64> = Array::with_max_entries(1, 0);
+
+/// How netfilter answered the last packet, on this CPU.
+#[map]
+pub static LAST_ANSWER: PerCpuArray<Answer> = PerCpuArray::with_max_entries(1, 0);
+
+/// The signal that explains a record that is being made, on this CPU.
+#[map]
+pub static EXPLAINS: PerCpuArray<LastSignal> = PerCpuArray::with_max_entries(1, 0);
+
+/// Copy of a connection that is being looked at.
+#[map]
+pub static INSPECTED: PerCpuArray<Conn> = PerCpuArray::with_max_entries(1, 0);
 
 /// Open edge connections by `struct sock *`. The kernel writes; userspace reads after seeding.
 /// Full: the connection stays unknown and is counted as lost.
@@ -30,7 +90,8 @@ pub static CONNS: HashMap<u64, Conn> = HashMap::with_max_entries(limits::CONNECT
 #[map]
 pub static CLOSED: LruHashMap<Tuple, Conn> = LruHashMap::with_max_entries(limits::CLOSED_CONNECTIONS, 0);
 
-/// First bytes of the current exchange, by `struct sock *`. The kernel writes and reads. Full: its connection does without.
+/// First bytes of the current exchange, by `struct sock *`. The kernel writes and reads. Full: its connection does without,
+/// which is counted as lost.
 #[map]
 pub static HEADS: HashMap<u64, Heads> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
 
@@ -59,9 +120,13 @@ pub static PORT_COUNTS: PerCpuArray<PortCounts> = PerCpuArray::with_max_entries(
 #[map]
 pub static PORT_OF: Array<u32> = Array::with_max_entries(limits::PORTS, 0);
 
-/// When a process last began to read a request, by `tgid % TURNS`. The kernel writes and reads.
+/// What healthy exchanges show, by the same slots.
 #[map]
-pub static TURNS: Array<u64> = Array::with_max_entries(limits::TURNS, 0);
+pub static DISTRIBUTIONS: PerCpuArray<Distributions> = PerCpuArray::with_max_entries(limits::PORTS + 1, 0);
+
+/// Turns begun by a process, by `tgid % TURNS`. The kernel writes and reads.
+#[map]
+pub static TURNS: Array<u32> = Array::with_max_entries(limits::TURNS, 0);
 
 /// RSTs sent on edge connections by reason; the last slot: no reason given.
 #[map]
@@ -97,13 +162,14 @@ pub fn count(array: &PerCpuArray<u64>, index: u32) {
     }
 }
 
-/// The counters' slot of a local port: its own, found in two places, or the last one. Two CPUs that take a free slot at once
-/// for two ports count both under the later one: as rare as a listener's very first connections, and only a label.
+/// The counters' slot of a local port: its own, found in one of a few places, or the last one. Two CPUs that take a free
+/// slot at once for two ports count both under the later one: as rare as a listener's very first connections, and only a
+/// label.
 #[inline(always)]
 pub fn port_slot(port: u16) -> u32 {
     let wanted = u32::from(port);
-    let mask = limits::PORTS - 1;
-    for slot in [wanted & mask, (wanted >> 6 ^ wanted.wrapping_mul(31)) & mask] {
+    for place in 0..8 {
+        let slot = (wanted + place) & (limits::PORTS - 1);
         if let Some(owner) = PORT_OF.get_ptr_mut(slot) {
             // SAFETY: a live map value.
             unsafe {

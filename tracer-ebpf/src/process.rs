@@ -1,11 +1,11 @@
 //! Why did a process end? What the kernel knows by the time its sockets close.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use tracer_common::{Conn, LastSignal, Task, limits, pf, sig_flags};
+use tracer_common::{Conn, LastSignal, Listener, ListenerKey, Owner, Task, limits, pf, sig_flags};
 
 use crate::{
     kernel::TaskRef,
-    maps::{OOM_VICTIMS, SIGNALS},
+    maps::{FOUND, LISTENERS, OOM_VICTIMS, SIGNALS},
 };
 
 pub const SIGINT: u32 = 2;
@@ -45,6 +45,28 @@ pub fn closer(conn: &Conn) -> Task {
     let mut task = current.describe();
     mark_oom(&mut task);
     task
+}
+
+/// The current process begins to listen.
+#[inline(always)]
+pub fn listens(key: ListenerKey) {
+    let leader = TaskRef::current().leader();
+    let process = Owner { comm: leader.comm(), start_ns: leader.start_ns() };
+    let listener = Listener { process, pid: leader.tgid(), pad: 0 };
+    // Full: a connection that nobody accepts is told without its process.
+    let _full = LISTENERS.insert(&key, &listener, 0);
+}
+
+/// A listener was there before the tracer: userspace finds its process by the inode of its socket.
+#[inline(always)]
+pub fn listener_found(key: ListenerKey, inode: u64) {
+    let _full = FOUND.insert(&key, &inode, 0);
+}
+
+/// The process that listens on this port.
+#[inline(always)]
+pub fn listener(netns: u32, port: u16) -> Option<*const Listener> {
+    LISTENERS.get_ptr(&ListenerKey { netns, port: port.into() })
 }
 
 /// Sets `oom` where the OOM killer had chosen this very process.

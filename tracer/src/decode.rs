@@ -1,6 +1,8 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
-use tracer_common::{ConnRecord, Header, OomRecord, ProcessRecord, RefusedRecord, kinds};
+use tracer_common::{
+    AttemptRecord, ConnRecord, Header, Heads, OomRecord, ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
+};
 use zerocopy::FromBytes;
 
 /// One record of the kernel programs.
@@ -14,6 +16,8 @@ pub enum Event {
     Process(ProcessRecord),
     /// An OOM kill.
     Oom(OomRecord),
+    /// Packets of the edge that went missing in this host.
+    Attempt(AttemptRecord),
 }
 
 /// A record that is not one of ours.
@@ -37,6 +41,8 @@ impl Event {
             kinds::REFUSED => Ok(Self::Refused(whole(bytes)?)),
             kinds::PROCESS => Ok(Self::Process(whole(bytes)?)),
             kinds::OOM => Ok(Self::Oom(whole(bytes)?)),
+            kinds::SMALL_CONN => Ok(Self::Conn(Box::new(grown(&whole::<SmallConnRecord>(bytes)?)))),
+            kinds::ATTEMPT => Ok(Self::Attempt(whole(bytes)?)),
             kind => Err(Malformed::Kind(kind)),
         }
     }
@@ -49,12 +55,29 @@ impl Event {
             Self::Refused(record) => record.header.time_ns,
             Self::Process(record) => record.header.time_ns,
             Self::Oom(record) => record.header.time_ns,
+            Self::Attempt(record) => record.header.time_ns,
         }
     }
 }
 
 fn whole<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {
     T::read_from_prefix(bytes).map(|(record, _)| record).map_err(|_| Malformed::Short)
+}
+
+/// The full form of a record that came in the small one.
+fn grown(small: &SmallConnRecord) -> ConnRecord {
+    let size = u32::try_from(size_of::<ConnRecord>()).unwrap_or(u32::MAX);
+    let mut heads = Heads { request: [0; limits::REQUEST_LEN], response: [0; limits::RESPONSE_LEN] };
+    heads.request[..small.request.len()].copy_from_slice(&small.request);
+    heads.response[..small.response.len()].copy_from_slice(&small.response);
+    ConnRecord {
+        header: Header { kind: kinds::CONN, size, ..small.header },
+        trigger: small.trigger,
+        rst_reason: small.rst_reason,
+        signal: small.signal,
+        conn: small.conn,
+        heads,
+    }
 }
 
 #[cfg(test)]
@@ -71,9 +94,13 @@ mod tests {
         refused.header.kind = kinds::REFUSED;
         let mut process = ProcessRecord::default();
         process.header.kind = kinds::PROCESS;
+        let mut attempt = AttemptRecord::default();
+        attempt.header.kind = kinds::ATTEMPT;
         let mut conn = vec![0; size_of::<ConnRecord>()];
         conn[0] = u8::try_from(kinds::CONN).unwrap();
-        for bytes in [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), &conn] {
+        let mut small = vec![0; size_of::<SmallConnRecord>()];
+        small[0] = u8::try_from(kinds::SMALL_CONN).unwrap();
+        for bytes in [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), &conn, &small] {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
             }

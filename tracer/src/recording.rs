@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 
-use tracer_common::ConnRecord;
+use tracer_common::{ConnRecord, conn_flags};
 use zerocopy::IntoBytes as _;
 
 use crate::{decode::Event, http::Request};
@@ -45,6 +45,7 @@ impl<W: Write> Recorder<W> {
             Event::Refused(record) => self.put(record.as_bytes()),
             Event::Process(record) => self.put(record.as_bytes()),
             Event::Oom(record) => self.put(record.as_bytes()),
+            Event::Attempt(record) => self.put(record.as_bytes()),
         }
     }
 
@@ -87,6 +88,10 @@ pub fn read(mut from: impl Read) -> io::Result<Vec<Event>> {
 /// Takes out of a record's heads all that no verdict needs.
 fn scrub(record: &mut ConnRecord) {
     let (conn, heads) = (&record.conn, &mut record.heads);
+    // A handshake says nothing of a request, and what follows it is encrypted.
+    if conn.flags & conn_flags::TLS != 0 {
+        return;
+    }
     let kept = |have: u32, len: usize| (have as usize).min(len);
     let have = kept(conn.request_have, heads.request.len());
     let request = Request::read(&heads.request[..have]).map(|request| request.head()).unwrap_or_default();
@@ -166,7 +171,9 @@ mod tests {
         assert_eq!(head.path.as_deref(), Some("/a"));
         assert_eq!(head.ray.as_deref(), Some("7d1234567890abcd-LAX"));
         let kept = &read.heads.response[..response.len()];
-        let parsed = crate::http::Response::read(Some("GET"), kept, b"", response.len() as u64, response.len() as u64);
+        let len = response.len() as u64;
+        let seen = crate::http::Seen { head: kept, section: None, tail: b"", len, sent: len };
+        let parsed = crate::http::Response::read(Some("GET"), &seen);
         assert_eq!(parsed.progress, crate::http::Progress::Whole);
         assert_eq!(parsed.header_bytes, Some(response.len() as u64 - 6));
     }

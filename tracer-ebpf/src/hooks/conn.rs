@@ -8,27 +8,41 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::debug;
-use tracer_common::{Close, Conn, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers};
+use tracer_common::{Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers};
 
 use crate::{
     edge, emit,
-    hooks::payload,
-    kernel::{Sock, TcpSock},
-    maps::{BLANK, CLOSED, CONNS, HEADS, LOST, PORT_COUNTS, count, port_slot},
+    hooks::{
+        attempts,
+        head::{self, Verdict},
+        payload, read,
+    },
+    kernel::{Look, RawSock, Sock, TcpSock, TypedSock},
+    maps::{BLANK, CLOSED, CONFIG, CONNS, HEADS, LOST, PORT_COUNTS, count, port_slot},
     process,
 };
 
-const ESTABLISHED: u8 = 1;
+pub const ESTABLISHED: u8 = 1;
 const SYN_RECV: u8 = 3;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
+const LISTEN: u8 = 10;
 const CLOSING: u8 = 11;
 
 /// `sk_err` of a connection that a tool destroyed (`ss -K`).
 const ECONNABORTED: u32 = 103;
+
+/// What a change of state comes to: a record to make (0: none), and whether the connection leaves the table.
+struct Outcome {
+    trigger: u32,
+    gone: bool,
+}
+
+const STAYS: Outcome = Outcome { trigger: 0, gone: false };
+const GOES: Outcome = Outcome { trigger: 0, gone: true };
 
 #[inline(always)]
 pub fn set_state(ctx: &BtfTracePointContext) {
@@ -36,33 +50,36 @@ pub fn set_state(ctx: &BtfTracePointContext) {
     let new = ctx.arg::<i32>(2) as u8;
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     match (old, new) {
-        (SYN_RECV, ESTABLISHED) => open(ctx, sk),
-        (ESTABLISHED, CLOSE_WAIT) => mark(sk, flag::PEER_FIN),
-        (ESTABLISHED, FIN_WAIT1) => {
-            if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-                finish(sk, conn, old, new);
+        (SYN_RECV, ESTABLISHED) => return open(ctx, sk),
+        (CLOSE, LISTEN) => return process::listens(sk.listener()),
+        (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
+        (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
+        _ => return,
+    }
+    let Some(conn) = CONNS.get_ptr_mut(&sk.key()) else { return };
+    // SAFETY: a live map value; the socket is locked, so that nobody else changes its state.
+    let state = unsafe { &mut *conn };
+    let outcome = match (old, new) {
+        (ESTABLISHED, CLOSE_WAIT) => Outcome { trigger: edge_leaves(sk, state, triggers::EDGE_FIN), gone: false },
+        (ESTABLISHED, FIN_WAIT1) => Outcome { trigger: finish(sk, state, old, new), gone: false },
+        (ESTABLISHED, _) => abort(sk, state, old, new),
+        (FIN_WAIT1 | FIN_WAIT2 | CLOSING, _) => {
+            // After the peer's FIN no request can be on its way.
+            if !sk.peer_is_done() {
+                retire(state);
             }
+            GOES
         }
-        (ESTABLISHED, CLOSE) => {
-            if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-                abort(sk, conn, old, new);
-            }
-        }
-        (FIN_WAIT1 | FIN_WAIT2 | CLOSING, CLOSE) => {
-            if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-                // After the peer's FIN no request can be on its way.
-                if !sk.peer_is_done() {
-                    retire(conn);
-                }
-                forget(sk.key(), conn);
-            }
-        }
-        (CLOSE_WAIT | LAST_ACK, CLOSE) => {
-            if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-                forget(sk.key(), conn);
-            }
-        }
-        _ => {}
+        _ => GOES,
+    };
+    if outcome.trigger != 0 {
+        emit::conn(conn, sk.key(), outcome.trigger, rst::UNKNOWN);
+    }
+    if new == CLOSE_WAIT {
+        state.flags |= flag::PEER_FIN;
+    }
+    if outcome.gone {
+        forget(sk.key(), conn);
     }
 }
 
@@ -80,7 +97,10 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     conn.tuple = sk.tuple(peer);
     // SAFETY: the helper has no preconditions.
     conn.opened_ns = unsafe { bpf_ktime_get_ns() };
+    conn.key = sk.key();
     conn.flags = 0;
+    conn.head_before = 0;
+    conn.read_ns = 0;
     conn.copied = tcp.copied_seq();
     conn.turn_copied = conn.copied;
     conn.written = tcp.write_seq();
@@ -88,6 +108,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     conn.port_slot = port_slot(conn.tuple.local_port);
     if insert(sk.key(), conn) {
         payload::early(&tcp);
+        attempts::passed(&conn.tuple, conn.opened_ns);
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
     } else {
         debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);
@@ -114,14 +135,6 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
     true
 }
 
-#[inline(always)]
-fn mark(sk: Sock, flags: u32) {
-    if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
-        // SAFETY: a live map value.
-        unsafe { (*conn).flags |= flags }
-    }
-}
-
 /// Drops the connection from the table.
 #[inline(always)]
 pub fn forget(key: u64, conn: *mut Conn) {
@@ -138,30 +151,60 @@ pub fn forget(key: u64, conn: *mut Conn) {
     let _gone = CONNS.remove(&key);
 }
 
-/// Writes down how the connection stands and which task closes it. Must run before the kernel resets the counters.
+/// Writes down how the connection stands. At a close it must run before the kernel resets the counters.
 #[inline(always)]
-fn stand(sk: Sock, tcp: TcpSock, conn: &mut Conn, old: u8, new: u8) {
-    let write_seq = tcp.write_seq();
-    // SAFETY: the helpers have no preconditions.
-    let (now, jiffies) = unsafe { (bpf_ktime_get_ns(), bpf_jiffies64() as u32) };
-    let unread = tcp.rcv_nxt().wrapping_sub(tcp.copied_seq());
+fn stand(sock: &impl Look, conn: &mut Conn, now: u64) {
+    let write_seq = sock.write_seq();
+    // SAFETY: the helper has no preconditions.
+    let jiffies = unsafe { bpf_jiffies64() as u32 };
+    let mut unread = sock.rcv_nxt().wrapping_sub(sock.copied_seq());
+    // The peer's FIN takes a number, too.
+    if unread > 0 && sock.peer_is_done() {
+        unread -= 1;
+    }
+    let response_seq = if conn.flags & flag::AWAITED != 0 { conn.request_written } else { conn.response_seq };
     conn.close = Close {
         time_ns: now,
-        bytes_received: tcp.bytes_received(),
-        bytes_sent: tcp.bytes_sent(),
+        bytes_received: sock.bytes_received(),
+        bytes_sent: sock.bytes_sent(),
         unread,
         since_read: write_seq.wrapping_sub(conn.written),
         turn_in: conn.copied.wrapping_sub(conn.turn_copied).wrapping_add(unread),
-        response_bytes: write_seq.wrapping_sub(conn.response_seq),
-        received_jiffies_ago: jiffies.wrapping_sub(tcp.lrcvtime()),
-        sent_jiffies_ago: jiffies.wrapping_sub(tcp.lsndtime()),
-        err: sk.err(),
-        old_state: old,
-        new_state: new,
-        accepted: u8::from(sk.socket() != 0),
-        pad: 0,
+        response_bytes: write_seq.wrapping_sub(response_seq),
+        received_jiffies_ago: jiffies.wrapping_sub(sock.lrcvtime()),
+        sent_jiffies_ago: jiffies.wrapping_sub(sock.lsndtime()),
+        err: sock.err(),
+        closer_turns: 0,
+        unacked: write_seq.wrapping_sub(sock.snd_una()),
+        window: sock.window(),
+        old_state: 0,
+        new_state: 0,
+        accepted: u8::from(sock.accepted()),
+        pad: [0; 5],
     };
+}
+
+/// The same, with the task that closes it: the current one.
+#[inline(always)]
+fn stand_closed(sk: Sock, tcp: TcpSock, conn: &mut Conn, old: u8, new: u8) {
+    // SAFETY: the helper has no preconditions.
+    stand(&TypedSock { sk, tcp }, conn, unsafe { bpf_ktime_get_ns() });
+    conn.close.old_state = old;
+    conn.close.new_state = new;
     conn.closer = process::closer(conn);
+    conn.close.closer_turns = read::turns(conn.closer.tgid);
+}
+
+/// Looks at an open connection whose socket is known by address. `None`: it can't be read.
+#[inline(always)]
+pub fn look(sock: RawSock, conn: &mut Conn) -> Option<u8> {
+    let state = sock.state()?;
+    // SAFETY: the helper has no preconditions.
+    stand(&sock, conn, unsafe { bpf_ktime_get_ns() });
+    conn.close.old_state = state;
+    conn.close.new_state = state;
+    conn.closer = Task::default();
+    Some(state)
 }
 
 /// Whether a request is in hand that no response byte answers.
@@ -172,47 +215,178 @@ fn unanswered(conn: &Conn) -> bool {
         return false;
     }
     if conn.flags & flag::HTTP != 0 {
-        return close.response_bytes == 0;
+        return close.response_bytes == 0 && conn.flags & flag::INTERIM == 0;
     }
     close.unread > 0
         || (close.since_read == 0 && close.turn_in >= limits::MIN_OPAQUE_REQUEST)
         || (close.since_read == 0 && conn.flags & flag::SEEDED != 0)
+        || conn.flags & flag::TLS != 0
+            && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= limits::MAX_TLS_ALERT)
 }
 
-/// Whether the closing process is ending with an exchange that may not have been whole.
+/// Whether the closing process is ending with an exchange in hand.
 #[inline(always)]
 fn process_ends(conn: &Conn) -> bool {
     conn.closer.flags & pf::EXITING != 0 && conn.exchanges > 0
 }
 
-/// ESTABLISHED → FIN_WAIT1, in the closing task: the origin sends FIN first.
+/// What is to be thought of the response that has begun, on a connection that speaks HTTP.
 #[inline(always)]
-fn finish(sk: Sock, conn: *mut Conn, old: u8, new: u8) {
-    let Some(tcp) = sk.tcp() else { return };
-    // SAFETY: a live map value; the socket is locked, so nobody else closes it.
-    let state = unsafe { &mut *conn };
-    stand(sk, tcp, state, old, new);
-    state.flags |= flag::ORIGIN_FIN;
-    if unanswered(state) || process_ends(state) {
-        emit::conn(conn, sk.key(), triggers::FIN, rst::UNKNOWN);
+fn response(conn: &Conn, header_limit: u32) -> Verdict {
+    // Written, and not on its way yet; or the rest of an earlier one.
+    if conn.flags & flag::AWAITED != 0 {
+        return Verdict::Unknown;
     }
+    if conn.head_len > header_limit {
+        return Verdict::Odd;
+    }
+    if conn.flags & flag::HEADS == 0 {
+        return Verdict::Unknown;
+    }
+    head::judge(conn, conn.close.response_bytes)
+}
+
+/// Whether a request follows the first one of those that came together: the response to it has not begun.
+#[inline(always)]
+fn more_requests(conn: &Conn) -> bool {
+    if conn.flags & flag::PIPELINED != 0 {
+        return true;
+    }
+    if conn.flags & (flag::BODYLESS | flag::HEADS) != flag::BODYLESS | flag::HEADS {
+        return false;
+    }
+    let end = head::first_request_end(conn.key, conn.request_have.min(limits::REQUEST_LEN as u32));
+    end != 0 && conn.request_len > end
+}
+
+#[inline(always)]
+fn header_limit() -> u32 {
+    CONFIG.get(0).map_or(u32::MAX, |config| config.header_limit)
+}
+
+/// ESTABLISHED → FIN_WAIT1, in the closing task: the origin sends FIN first. Gives the trigger of a record, or 0.
+#[inline(always)]
+fn finish(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> u32 {
+    let Some(tcp) = sk.tcp() else { return 0 };
+    stand_closed(sk, tcp, conn, old, new);
+    conn.flags |= flag::ORIGIN_FIN;
+    attempts::passed(&conn.tuple, conn.close.time_ns);
+    let tell = if unanswered(conn) {
+        true
+    } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
+        match response(conn, header_limit()) {
+            Verdict::Cut | Verdict::Odd => true,
+            Verdict::Whole => more_requests(conn),
+            Verdict::UntilClose | Verdict::Unknown => process_ends(conn),
+        }
+    } else {
+        process_ends(conn)
+    };
+    if tell { triggers::FIN } else { 0 }
+}
+
+/// What the edge still waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Owed {
+    Nothing,
+    /// Something, for less than its timeout.
+    Something,
+    /// Something, for too long; or it leaves because of what it got.
+    Late,
+}
+
+/// What an edge waits for that is `leaving`, or that is still there. [`Conn::close`] is fresh.
+#[inline(always)]
+pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
+    let close = &conn.close;
+    let after = |waited: u32, limit: u32| if waited >= limit { Owed::Late } else { Owed::Something };
+    if close.bytes_received == 0 {
+        return Owed::Nothing;
+    }
+    if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= config.write_jiffies {
+        return Owed::Late;
+    }
+    if conn.flags & flag::HTTP != 0 {
+        if unanswered(conn) {
+            return after(close.received_jiffies_ago, config.read_jiffies);
+        }
+        return match response(conn, config.header_limit) {
+            Verdict::Odd if leaving => Owed::Late,
+            Verdict::Cut => after(close.sent_jiffies_ago.min(close.received_jiffies_ago), config.read_jiffies),
+            Verdict::Odd => Owed::Something,
+            Verdict::Whole | Verdict::UntilClose | Verdict::Unknown => Owed::Nothing,
+        };
+    }
+    if conn.flags & flag::TLS != 0 && conn.exchanges == 0 {
+        return if leaving { Owed::Late } else { after(close.received_jiffies_ago, config.read_jiffies) };
+    }
+    if conn.exchanges == 0 || close.since_read > 0 || close.turn_in < limits::MIN_OPAQUE_REQUEST {
+        return Owed::Nothing;
+    }
+    // After the first exchange the last bytes need not be a request: only an edge that leaves just then says so.
+    let just_then = close.received_jiffies_ago <= config.read_jiffies + config.read_jiffies / 8;
+    if conn.exchanges == 1 || leaving && just_then {
+        return after(close.received_jiffies_ago, config.read_jiffies);
+    }
+    Owed::Nothing
+}
+
+/// The edge leaves first, by FIN or RST, in a softirq: told if it has waited too long, or if it can't have liked what it
+/// got. Gives the trigger of a record, or 0.
+#[inline(always)]
+pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
+    if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN) != 0 {
+        return 0;
+    }
+    let Some(tcp) = sk.tcp() else { return 0 };
+    stand(&TypedSock { sk, tcp }, conn, tcp.clock());
+    conn.closer = Task::default();
+    attempts::passed(&conn.tuple, conn.close.time_ns);
+    let Some(config) = CONFIG.get(0) else { return 0 };
+    if owed(conn, config, true) == Owed::Late { trigger } else { 0 }
 }
 
 /// ESTABLISHED → CLOSE: reset by the peer, given up, destroyed, or about to be reset by the origin.
 #[inline(always)]
-fn abort(sk: Sock, conn: *mut Conn, old: u8, new: u8) {
+fn abort(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> Outcome {
     let err = sk.err();
     if err != 0 && err != ECONNABORTED {
-        return forget(sk.key(), conn);
+        return GOES;
     }
-    let Some(tcp) = sk.tcp() else { return };
-    // SAFETY: as in `finish`.
-    let state = unsafe { &mut *conn };
-    stand(sk, tcp, state, old, new);
-    state.flags |= flag::ABORTED;
-    // Destroyed by a tool: the RST went out before the state changed.
-    if err == ECONNABORTED {
-        reset_by_origin(sk.key(), conn, rst::UNKNOWN);
+    let Some(tcp) = sk.tcp() else { return STAYS };
+    stand_closed(sk, tcp, conn, old, new);
+    conn.flags |= flag::ABORTED;
+    attempts::passed(&conn.tuple, conn.close.time_ns);
+    let silent = tcp.in_repair();
+    if err != ECONNABORTED && !silent {
+        return STAYS;
+    }
+    if is_loss(conn) {
+        // Destroyed by a tool: the RST went out before the state changed. In repair mode no packet tells the edge: it
+        // finds out with its next one, or waits.
+        return Outcome { trigger: if silent { triggers::SILENT } else { triggers::RST }, gone: true };
+    }
+    if silent {
+        conn.flags |= flag::ORIGIN_FIN;
+        retire(conn);
+    }
+    GOES
+}
+
+/// Whether an end without FIN loses a request or cuts its response short.
+#[inline(always)]
+fn is_loss(conn: &Conn) -> bool {
+    let fresh = conn.exchanges == 0 && conn.close.time_ns.wrapping_sub(conn.opened_ns) < limits::FRESH_NS;
+    if fresh || conn.close.accepted == 0 || unanswered(conn) {
+        return true;
+    }
+    if conn.flags & flag::HTTP == 0 || conn.exchanges == 0 {
+        return process_ends(conn);
+    }
+    match response(conn, header_limit()) {
+        Verdict::Whole => more_requests(conn),
+        Verdict::Unknown => process_ends(conn),
+        Verdict::UntilClose | Verdict::Cut | Verdict::Odd => true,
     }
 }
 
@@ -220,10 +394,7 @@ fn abort(sk: Sock, conn: *mut Conn, old: u8, new: u8) {
 #[inline(always)]
 pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
     // SAFETY: a live map value.
-    let state = unsafe { &*conn };
-    let fresh = state.exchanges == 0 && state.close.time_ns.wrapping_sub(state.opened_ns) < limits::FRESH_NS;
-    let answered = state.flags & flag::HTTP != 0 && state.exchanges > 0;
-    if fresh || answered || state.close.accepted == 0 || unanswered(state) || process_ends(state) {
+    if is_loss(unsafe { &*conn }) {
         emit::conn(conn, key, triggers::RST, reason);
     }
     forget(key, conn);
@@ -231,12 +402,8 @@ pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
 
 /// A connection that the origin closed leaves the table: remembered for a while, should a request have been on its way.
 #[inline(always)]
-fn retire(conn: *mut Conn) {
-    // SAFETY: a live map value.
-    unsafe {
-        if (*conn).flags & (flag::REPORTED | flag::ORIGIN_FIN) != flag::ORIGIN_FIN {
-            return;
-        }
-        let _full_is_lru = CLOSED.insert(&(*conn).tuple, &*conn, 0);
+fn retire(conn: &Conn) {
+    if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN) == flag::ORIGIN_FIN {
+        let _full_is_lru = CLOSED.insert(&conn.tuple, conn, 0);
     }
 }

@@ -1,6 +1,10 @@
 //! One file per kernel subsystem.
 
+pub mod attempts;
 pub mod conn;
+pub mod drop;
+pub mod head;
+pub mod inspect;
 pub mod packet;
 pub mod payload;
 pub mod process;

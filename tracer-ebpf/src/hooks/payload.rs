@@ -9,20 +9,24 @@ use aya_ebpf::{
     helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
     programs::SkBuffContext,
 };
-use tracer_common::{Conn, Heads, conn_flags as flag, limits, rst, triggers, v4_mapped};
+use tracer_common::{Conn, Heads, conn_flags as flag, limits, lost, rst, triggers};
 
 use crate::{
     emit,
     hooks::{
-        packet::{HEAD, Payload, copy, opaque, payload},
+        attempts, drop,
+        head::{self, Verdict},
+        packet::{Payload, UNUSED, copy, ends, load, opaque, payload},
         read,
     },
     kernel::TcpSock,
-    maps::{BLANK_HEADS, CONNS, EARLY, HEADS},
+    maps::{BLANK_HEADS, CONNS, DISTRIBUTIONS, EARLY, HEADS, LOST, SCRATCH, ZERO, count},
 };
 
 const LISTEN: u32 = 10;
 const TAIL: u32 = limits::TAIL_LEN as u32;
+const REQUEST: u32 = limits::REQUEST_LEN as u32;
+const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
 
 /// The socket that the packet belongs to.
 #[inline(always)]
@@ -58,6 +62,11 @@ fn looks_like_request(word: u32) -> bool {
     )
 }
 
+/// How a status line begins, and a PROXY protocol header, version 1 and 2.
+const HTTP: u32 = u32::from_ne_bytes(*b"HTTP");
+const PROXY_V1: u32 = u32::from_ne_bytes(*b"PROX");
+const PROXY_V2: u32 = u32::from_ne_bytes(*b"\r\n\r\n");
+
 const GET: u32 = u32::from_ne_bytes(*b"GET ");
 const HEAD_: u32 = u32::from_ne_bytes(*b"HEAD");
 const POST: u32 = u32::from_ne_bytes(*b"POST");
@@ -86,6 +95,7 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else {
         // SAFETY: a field that the verifier lets every program of this type read.
         if unsafe { (*sk).state } == LISTEN {
+            attempts::at_listener(ctx, &tcp);
             with_handshake(ctx);
         }
         return;
@@ -93,74 +103,148 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(payload) = payload(ctx) else { return };
     // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
     let conn = unsafe { &mut *conn };
-    if conn.flags & (flag::TLS | flag::TLS_DATA) == flag::TLS | flag::TLS_DATA && conn.flags & flag::ORIGIN_FIN == 0 {
-        return;
+    // Past its first exchange TLS shows nothing.
+    if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
+        return release(conn, tcp.key());
     }
-    let mut word = 0_u32;
-    // SAFETY: four bytes into a local; the helper checks the packet's side and leaves zero on a shorter payload.
-    let _short_is_zero = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, (&raw mut word).cast(), 4) };
+    let mut first = [0_u8; 4];
+    // Zero where the payload is shorter.
+    let _short = load(ctx, payload.offset, &mut first);
+    let word = u32::from_ne_bytes(first);
     // A retransmission of what was received already begins nothing.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
     if conn.flags & flag::ORIGIN_FIN != 0 {
-        if !is_new {
-            return;
+        if is_new {
+            late(ctx, conn, tcp.key(), &payload, word);
         }
-        return late(ctx, conn, tcp.key(), &payload, word);
-    }
-    if conn.flags & flag::SNIFFED == 0 {
-        sniff(conn, word);
-        begin(conn, payload.seq, &tcp, word);
-    } else if is_new && conn.flags & flag::HTTP != 0 && conn.response_len > 0 && looks_like_request(word) {
-        begin(conn, payload.seq, &tcp, word);
-    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] == 0x17 {
-        conn.flags |= flag::TLS_DATA;
         return;
     }
+    if conn.flags & flag::SNIFFED == 0 {
+        if conn.request_len == 0 {
+            begin(conn, payload.seq, &tcp);
+        }
+    } else if is_new && looks_like_request(word) && conn.flags & flag::TLS == 0 {
+        next(conn, &payload, &tcp, word);
+    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && payload.len >= TLS_REQUEST {
+        // Application data, or a ChangeCipherSpec with the Finished and a request behind it.
+        conn.flags |= flag::TLS_DATA;
+    }
+    keep_request(ctx, conn, tcp.key(), &payload, word);
+}
+
+/// Fewest bytes of a segment that carries a request over TLS: more than ChangeCipherSpec and Finished together.
+const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
+
+/// Keeps the request's first bytes, counts the rest, and finds out what the connection speaks.
+#[inline(always)]
+fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word: u32) {
     let at = payload.seq.wrapping_sub(conn.request_seq);
-    if at == conn.request_have
-        && at < HEAD
-        && let Some(heads) = heads(conn, tcp.key())
-    {
-        // SAFETY: a live map value.
-        conn.request_have += copy(ctx, &payload, unsafe { (*heads).request.as_mut_ptr() }, at);
+    let mut kept = None;
+    if at == conn.request_have && at < REQUEST {
+        kept = heads(conn, key);
+        if let Some(heads) = kept {
+            // SAFETY: a live map value.
+            let request = unsafe { (*heads).request.as_mut_ptr() };
+            conn.request_have += copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, at);
+        }
     }
     let seen = at.wrapping_add(payload.len);
     if seen < 1 << 31 && seen > conn.request_len {
         conn.request_len = seen;
     }
+    if conn.flags & flag::SNIFFED != 0 {
+        return;
+    }
+    if at == 0 && payload.len >= 4 && word != PROXY_V1 && word != PROXY_V2 {
+        sniff(conn, word);
+    } else if let Some(heads) = kept {
+        sniff_kept(conn, heads);
+    } else {
+        conn.flags |= flag::SNIFFED;
+    }
+}
+
+/// The first bytes came in pieces, or behind a PROXY protocol header.
+#[inline(always)]
+fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
+    // SAFETY: a live map value.
+    let request = unsafe { &(*heads).request };
+    let word = |at: usize| u32::from_ne_bytes([request[at], request[at + 1], request[at + 2], request[at + 3]]);
+    let have = conn.request_have;
+    if have < 4 {
+        return;
+    }
+    let mut behind = 0_u32;
+    if word(0) == PROXY_V1 {
+        for (at, byte) in (0..have).zip(&request[..108]) {
+            if *byte == b'\n' {
+                behind = at + 1;
+                break;
+            }
+        }
+        if behind == 0 {
+            conn.flags |= if have >= 108 { flag::SNIFFED } else { 0 };
+            return;
+        }
+    } else if word(0) == PROXY_V2 {
+        if have < 16 {
+            return;
+        }
+        behind = 16 + u32::from(u16::from_be_bytes([request[14], request[15]]));
+    }
+    if behind + 4 > REQUEST {
+        conn.flags |= flag::SNIFFED;
+        return;
+    }
+    if have < behind + 4 {
+        return;
+    }
+    let at = opaque(behind.into());
+    if at > u64::from(REQUEST - 4) {
+        return;
+    }
+    sniff(conn, word(at as usize));
+}
+
+/// A segment that begins like a request on a connection whose first bytes are known.
+#[inline(always)]
+fn next(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
+    if conn.flags & flag::HTTP == 0 {
+        // Open before the tracer started, in the middle of something: this is its first exchange seen.
+        if conn.flags & flag::SEEDED != 0 {
+            begin(conn, payload.seq, tcp);
+            sniff(conn, word);
+        }
+        return;
+    }
+    if conn.flags & flag::AWAITED != 0 && tcp.write_seq() == conn.request_written {
+        // Nothing was answered yet: another request behind the first one, unless it is part of that one's body.
+        if conn.flags & flag::BODYLESS != 0 {
+            conn.flags |= flag::PIPELINED;
+            read::count_exchange(conn);
+        }
+        return;
+    }
+    begin(conn, payload.seq, tcp);
+    describe(conn, word);
+    read::count_exchange(conn);
 }
 
 /// Data came with the packet that completes a handshake (TCP_DEFER_ACCEPT, a lost ACK): the filter still sees the
 /// listener. Kept until the new socket is there.
-#[inline(always)]
+#[inline(never)]
 fn with_handshake(ctx: &SkBuffContext) {
     let Some(payload) = payload(ctx) else { return };
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot; a softirq is not interrupted by another.
     let early = unsafe { &mut *early };
-    let mut ip = [0_u8; 40];
-    // SAFETY: 40 bytes into a buffer of that size; the helper checks the packet's side.
-    if unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, ip.as_mut_ptr().cast(), 40) } != 0 {
-        return;
-    }
-    let (peer, ports) = if ip[0] >> 4 == 4 {
-        (v4_mapped([ip[12], ip[13], ip[14], ip[15]]), u32::from(ip[0] & 0xf) * 4)
-    } else {
-        let mut peer = [0; 16];
-        peer.copy_from_slice(&ip[8..24]);
-        (peer, 40)
-    };
-    let mut pair = [0_u8; 4];
-    // SAFETY: as above, 4 bytes.
-    if unsafe { bpf_skb_load_bytes(ctx.as_ptr(), ports, pair.as_mut_ptr().cast(), 4) } != 0 {
-        return;
-    }
-    early.peer_addr = peer;
-    early.peer_port = u16::from_be_bytes([pair[0], pair[1]]);
-    early.local_port = u16::from_be_bytes([pair[2], pair[3]]);
+    let Some(packet) = ends(ctx, 0, 6) else { return };
+    early.peer_addr = packet.source;
+    early.peer_port = packet.source_port;
+    early.local_port = packet.destination_port;
     early.seq = payload.seq;
     early.len = payload.len;
-    early.have = copy(ctx, &payload, early.head.as_mut_ptr(), 0);
+    early.have = copy::<{ limits::REQUEST_LEN }>(ctx, &payload, early.head.as_mut_ptr(), 0);
 }
 
 /// A connection has opened: what came with its handshake is its first data.
@@ -182,29 +266,44 @@ pub fn early(tcp: &TcpSock) {
         return;
     }
     let word = u32::from_ne_bytes([early.head[0], early.head[1], early.head[2], early.head[3]]);
-    sniff(state, word);
-    begin(state, early.seq, tcp, word);
+    begin(state, early.seq, tcp);
     state.request_len = early.len;
     early.len = 0;
     let Some(heads) = heads(state, tcp.key()) else { return };
     state.request_have = early.have;
-    // SAFETY: a live map value; both sides have HEAD bytes.
-    unsafe { bpf_probe_read_kernel((&raw mut (*heads).request).cast(), HEAD, early.head.as_ptr().cast()) };
+    // SAFETY: a live map value; both sides have REQUEST bytes.
+    unsafe { bpf_probe_read_kernel((&raw mut (*heads).request).cast(), REQUEST, early.head.as_ptr().cast()) };
+    if early.have >= 4 && word != PROXY_V1 && word != PROXY_V2 {
+        sniff(state, word);
+    } else {
+        sniff_kept(state, heads);
+    }
 }
 
-/// Where the connection's first bytes are kept; made at its first ones. TLS has nothing to keep.
+/// Where the connection's first bytes are kept; made at its first ones.
 #[inline(always)]
 fn heads(conn: &mut Conn, key: u64) -> Option<*mut Heads> {
-    if conn.flags & flag::TLS != 0 {
-        return None;
-    }
     if conn.flags & flag::HEADS == 0 {
         let blank = BLANK_HEADS.get_ptr(0)?;
         // SAFETY: a live map value that nobody writes.
-        HEADS.insert(&key, unsafe { &*blank }, 0).ok()?;
+        if HEADS.insert(&key, unsafe { &*blank }, 0).is_err() {
+            count(&LOST, lost::HEADS);
+            return None;
+        }
         conn.flags |= flag::HEADS;
     }
     HEADS.get_ptr_mut(&key)
+}
+
+/// The first bytes are of no more use.
+#[inline(always)]
+fn release(conn: &mut Conn, key: u64) {
+    if conn.flags & flag::HEADS != 0 {
+        conn.flags &= !flag::HEADS;
+        conn.request_have = 0;
+        conn.response_have = 0;
+        let _gone = HEADS.remove(&key);
+    }
 }
 
 /// What does the connection speak?
@@ -212,29 +311,42 @@ fn heads(conn: &mut Conn, key: u64) -> Option<*mut Heads> {
 fn sniff(conn: &mut Conn, word: u32) {
     conn.flags |= flag::SNIFFED;
     let bytes = word.to_ne_bytes();
-    if bytes[0] == 0x16 && bytes[1] == 3 {
+    if bytes[1] == 3 && (bytes[0] == 0x16 || bytes[0] == 0x17 && conn.flags & flag::SEEDED != 0) {
         conn.flags |= flag::TLS;
+        // In the middle of its data.
+        if bytes[0] == 0x17 {
+            conn.flags |= flag::TLS_DATA;
+        }
     } else if looks_like_request(word) {
         conn.flags |= flag::HTTP;
+        describe(conn, word);
+        read::count_exchange(conn);
     }
 }
 
-/// A new exchange begins with this packet.
+/// A new request begins with this packet.
 #[inline(always)]
-fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock, word: u32) {
+fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.request_seq = seq;
     conn.request_len = 0;
     conn.request_have = 0;
-    conn.response_seq = tcp.write_seq();
-    conn.response_len = 0;
-    conn.response_have = 0;
-    if word == GET || word == HEAD_ {
-        conn.flags |= flag::BODYLESS;
-    } else {
-        conn.flags &= !flag::BODYLESS;
+    conn.flags &= !(flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD);
+    // What the origin said of its own accord is what the edge reads as the answer.
+    if conn.flags & flag::SPOKE_FIRST != 0 && conn.exchanges == 0 {
+        conn.request_written = conn.response_seq;
+        return;
     }
-    if conn.flags & flag::HTTP != 0 {
-        read::count_exchange(conn);
+    conn.request_written = tcp.write_seq();
+    conn.flags = conn.flags & !flag::INTERIM | flag::AWAITED;
+}
+
+/// Notes which kind of request it is.
+#[inline(always)]
+fn describe(conn: &mut Conn, word: u32) {
+    if word == GET {
+        conn.flags |= flag::BODYLESS;
+    } else if word == HEAD_ {
+        conn.flags |= flag::BODYLESS | flag::HEAD;
     }
 }
 
@@ -258,7 +370,8 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word:
         && let Some(heads) = heads(conn, key)
     {
         // SAFETY: a live map value.
-        conn.request_have = copy(ctx, payload, unsafe { (*heads).request.as_mut_ptr() }, 0);
+        let request = unsafe { (*heads).request.as_mut_ptr() };
+        conn.request_have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
     }
     emit::conn(conn, key, triggers::LATE, rst::UNKNOWN);
 }
@@ -267,14 +380,26 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word:
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
-    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+    let Some(tcp) = TcpSock::of(sk.cast()) else {
+        return drop::icmp(ctx);
+    };
     let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
-    if conn.flags & flag::HTTP == 0 {
+    let watched = conn.flags & flag::HTTP != 0
+        || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
+        || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
+    if !watched {
         return;
     }
     let Some(payload) = payload(ctx) else { return };
+    if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
+        conn.flags |= flag::SPOKE_FIRST | flag::AWAITED;
+        conn.request_written = payload.seq;
+    }
+    if conn.flags & flag::AWAITED != 0 && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 {
+        answer(ctx, conn, &tcp, &payload);
+    }
     // A retransmission of an earlier response is far "ahead".
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
@@ -282,16 +407,212 @@ pub fn egress(ctx: &SkBuffContext) {
         return;
     }
     if at == conn.response_have
-        && at < HEAD
-        && let Some(heads) = HEADS.get_ptr_mut(&tcp.key())
+        && at < RESPONSE
+        && let Some(heads) = heads(conn, tcp.key())
     {
         // SAFETY: a live map value.
-        conn.response_have += copy(ctx, &payload, unsafe { (*heads).response.as_mut_ptr() }, at);
+        let heads = unsafe { &mut *heads };
+        conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, &payload, heads.response.as_mut_ptr(), at);
+        if at == 0 && conn.flags & flag::IN_HEAD != 0 && conn.head_before != 0 && ends_as_before(conn, heads) {
+            conn.head_len = conn.head_before;
+            conn.flags &= !flag::IN_HEAD;
+            observe_header(conn);
+        }
     }
     if seen > conn.response_len {
         conn.response_len = seen;
-        tail(ctx, conn, &payload);
+        if conn.flags & flag::IN_HEAD != 0 {
+            section(ctx, conn, &tcp, &payload, at);
+        }
+        // The last bytes are among those that were kept.
+        if seen > KEPT_WHOLE {
+            tail(ctx, conn, &payload);
+        }
     }
+}
+
+/// A response up to this length is kept whole, in whatever pieces it comes.
+const KEPT_WHOLE: u32 = RESPONSE / 2;
+
+/// Whether the header section ends just where the one before on this connection ended: most responses of a kind are alike,
+/// and this spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
+/// mistaken here; the agent's parser is not.)
+#[inline(always)]
+fn ends_as_before(conn: &Conn, heads: &Heads) -> bool {
+    let end = opaque(conn.head_before.into());
+    if end < 16 || end > u64::from(RESPONSE) || end > u64::from(conn.response_have) {
+        return false;
+    }
+    let at = end as usize - 4;
+    let four = &heads.response;
+    let last = [four[at & 0x7ff], four[(at + 1) & 0x7ff], four[(at + 2) & 0x7ff], four[(at + 3) & 0x7ff]];
+    last == *b"\r\n\r\n" && four[9] != b'1'
+}
+
+/// The first packet after a request: its response begins, unless the one before goes on.
+#[inline(always)]
+fn answer(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload) {
+    let mut first = [0_u8; 4];
+    let long = load(ctx, payload.offset, &mut first);
+    let http = u32::from_ne_bytes(first) == HTTP;
+    if conn.flags & flag::HTTP != 0 {
+        if long && !http && conn.exchanges > 1 && !is_over(conn) {
+            conn.flags |= flag::PIPELINED;
+            return;
+        }
+        observe_first_byte(conn, tcp);
+    }
+    conn.response_seq = payload.seq;
+    conn.response_len = 0;
+    conn.response_have = 0;
+    conn.head_len = 0;
+    conn.flags &= !(flag::AWAITED | flag::NOT_HTTP | flag::IN_HEAD);
+    if conn.flags & flag::TLS == 0 {
+        conn.flags |= if long && !http { flag::NOT_HTTP } else { flag::IN_HEAD };
+    }
+}
+
+/// Whether the response before was whole; asked only where what follows it does not look like one.
+#[inline(always)]
+fn is_over(conn: &Conn) -> bool {
+    conn.flags & flag::HEADS != 0 && head::judge(conn, conn.response_len) == Verdict::Whole
+}
+
+/// Looks for the end of the header section in what has just gone out, `at` bytes into the response.
+#[inline(always)]
+fn section(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload, at: u32) {
+    let have = conn.response_have.min(RESPONSE);
+    let mut end = head::response_head_end(conn.key, conn.head_len, have);
+    // At the end of what is kept no whole word is left to look at.
+    let full = have > RESPONSE - UNUSED;
+    conn.head_len = conn.head_len.max(if full { have - TAIL } else { have });
+    if end == 0 && full && conn.response_len > have {
+        end = far_end(ctx, conn, payload, at);
+    }
+    if end == 0 {
+        return;
+    }
+    let Some(heads) = HEADS.get_ptr(&tcp.key()) else { return };
+    // SAFETY: a live map value.
+    let status = unsafe { [(*heads).response[9], (*heads).response[10], (*heads).response[11]] };
+    if status[0] == b'1' && status != *b"101" && end <= RESPONSE {
+        return interim(ctx, conn, tcp, payload, at, end);
+    }
+    conn.head_len = end;
+    conn.head_before = end;
+    conn.flags &= !flag::IN_HEAD;
+    observe_header(conn);
+}
+
+/// An interim response ended: the response begins after it, perhaps in the same packet.
+#[inline(always)]
+fn interim(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload, at: u32, end: u32) {
+    let skipped = end.wrapping_sub(at);
+    conn.flags |= flag::INTERIM;
+    conn.response_seq = conn.response_seq.wrapping_add(end);
+    conn.response_len = 0;
+    conn.response_have = 0;
+    conn.head_len = 0;
+    if skipped >= payload.len {
+        return;
+    }
+    let rest = payload.after(skipped);
+    conn.response_len = rest.len;
+    let Some(heads) = HEADS.get_ptr_mut(&tcp.key()) else { return };
+    // SAFETY: a live map value.
+    let response = unsafe { (*heads).response.as_mut_ptr() };
+    conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
+    let have = conn.response_have.min(RESPONSE);
+    let end = head::response_head_end(conn.key, 0, have);
+    conn.head_len = if end == 0 { have } else { end };
+    if end != 0 {
+        conn.flags &= !flag::IN_HEAD;
+        observe_header(conn);
+    }
+}
+
+/// So many chunks make up the largest packet, 64 KiB.
+const CHUNKS: u32 = 17;
+
+/// The end of a header section that is larger than what is kept: searched packet by packet, `head_len` bytes being done.
+#[inline(always)]
+fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> u32 {
+    let (Some(scratch), Some(zero)) = (SCRATCH.get_ptr_mut(0), ZERO.get(0).copied()) else { return 0 };
+    // SAFETY: this CPU's slot of a live map value.
+    let scratch = unsafe { (*scratch).as_mut_ptr() };
+    let stop = at.wrapping_add(payload.len);
+    let mut from = conn.head_len.max(at);
+    for _ in 0..CHUNKS {
+        // As in `head::search`: nothing for the verifier to follow.
+        from = (opaque(from.into()) ^ zero) as u32;
+        let left = stop.wrapping_sub(from);
+        if left == 0 || left > 1 << 20 {
+            break;
+        }
+        // Eight bytes before, in case the end lies across: of this packet, or of the one before.
+        let done = from.wrapping_sub(at);
+        let chunk = if done >= TAIL {
+            let chunk = payload.after(done - TAIL);
+            // SAFETY: TAIL bytes at the start of the buffer; the helper checks the packet's side.
+            let _zero_on_fault = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), chunk.offset, scratch.cast(), TAIL) };
+            chunk.after(TAIL)
+        } else {
+            // SAFETY: as above.
+            unsafe { scratch.cast::<[u8; limits::TAIL_LEN]>().write(conn.response_tail) };
+            payload.after(done)
+        };
+        // SAFETY: the buffer is that much longer.
+        let len = copy::<{ head::CHUNK - limits::TAIL_LEN }>(ctx, &chunk, unsafe { scratch.add(TAIL as usize) }, 0);
+        if len == 0 {
+            break;
+        }
+        let end = head::chunk_head_end(len + TAIL);
+        if end != 0 {
+            return from.wrapping_add(end).wrapping_sub(TAIL);
+        }
+        from = from.wrapping_add(len);
+        conn.head_len = from;
+    }
+    0
+}
+
+/// Adds the time from the request's last byte to now.
+#[inline(always)]
+fn observe_first_byte(conn: &Conn, tcp: &TcpSock) {
+    let now = tcp.clock();
+    if conn.read_ns == 0 || now < conn.read_ns {
+        return;
+    }
+    let took = now - conn.read_ns;
+    let Some(seen) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) else { return };
+    // SAFETY: this CPU's slot of a live map value.
+    let seen = unsafe { &mut *seen };
+    seen.first_byte_ns += took;
+    let mut bucket = 0;
+    while bucket < limits::FIRST_BYTE_BOUNDS_NS.len() {
+        if took <= limits::FIRST_BYTE_BOUNDS_NS[bucket] {
+            break;
+        }
+        bucket += 1;
+    }
+    seen.first_byte[bucket] += 1;
+}
+
+/// Adds the size of the header section.
+#[inline(always)]
+fn observe_header(conn: &Conn) {
+    let Some(seen) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) else { return };
+    // SAFETY: this CPU's slot of a live map value.
+    let seen = unsafe { &mut *seen };
+    seen.header_bytes += u64::from(conn.head_len);
+    let mut bucket = 0;
+    while bucket < limits::HEADER_BOUNDS.len() {
+        if conn.head_len <= limits::HEADER_BOUNDS[bucket] {
+            break;
+        }
+        bucket += 1;
+    }
+    seen.header[bucket] += 1;
 }
 
 /// Keeps the last bytes of the response.

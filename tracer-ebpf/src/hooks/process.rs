@@ -10,8 +10,9 @@ use tracer_common::{LastSignal, limits, pf, sig_flags};
 
 use crate::{
     emit,
+    hooks::read,
     kernel::{TaskRef, siginfo_code},
-    maps::{OOM_VICTIMS, OWNERS, SIGNALS, TURNS},
+    maps::{OOM_VICTIMS, OWNERS, SIGNALS},
     process::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
 };
 
@@ -151,12 +152,12 @@ pub fn process_exit(ctx: &BtfTracePointContext) {
     if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
         return;
     }
-    let last_turn_ns = TURNS.get(tgid % limits::TURNS).copied().unwrap_or(u64::MAX);
+    let turns = read::turns(tgid);
     // Two threads may both see that none is left: the one that removes the entry reports.
     if OWNERS.remove(&tgid).is_err() {
         return;
     }
     let mut end = task.describe();
     process::mark_oom(&mut end);
-    emit::process(&end, last_turn_ns);
+    emit::process(&end, turns);
 }

@@ -3,10 +3,7 @@
 //! `tcp_rcv_space_adjust(struct sock *sk)`, 5.10 to 7.2; runs in the reader's context on every path that takes data
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
-use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
 use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost};
 
 use crate::{
@@ -33,25 +30,34 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
         conn.turn_copied = conn.copied;
         conn.turn_out = written.wrapping_sub(conn.written);
         conn.written = written;
-        if conn.flags & flag::HTTP == 0 {
-            begin_opaque(conn);
-        }
+        conn.flags &= !flag::COUNTED;
+    }
+    if conn.flags & (flag::HTTP | flag::COUNTED) == 0 {
+        begin_opaque(conn);
     }
     conn.copied = copied;
+    conn.read_ns = tcp.clock();
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if tgid != conn.owner {
         own(conn, tgid);
     }
-    if turn && let Some(last) = TURNS.get_ptr_mut(tgid % limits::TURNS) {
-        // SAFETY: a live map value; the helper has no preconditions.
-        unsafe { *last = bpf_ktime_get_ns() }
+    if turn && let Some(count) = TURNS.get_ptr_mut(tgid % limits::TURNS) {
+        // SAFETY: a live map value; two threads may count as one, which is a change all the same.
+        unsafe { *count += 1 }
     }
+}
+
+/// Turns that a process has begun, and those that share its slot.
+#[inline(always)]
+pub fn turns(tgid: u32) -> u32 {
+    TURNS.get(tgid % limits::TURNS).copied().unwrap_or(0)
 }
 
 /// A new inbound turn on a connection whose bytes can't be read counts as an exchange; a TLS handshake does not.
 #[inline(always)]
 fn begin_opaque(conn: &mut Conn) {
     if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {
+        conn.flags |= flag::COUNTED;
         count_exchange(conn);
     }
 }

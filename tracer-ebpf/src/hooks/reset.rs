@@ -11,7 +11,7 @@ use tracer_common::{conn_flags as flag, limits, rst, triggers};
 
 use crate::{
     edge, emit,
-    hooks::conn,
+    hooks::{attempts, conn},
     kernel::{Segment, Sock},
     maps::{CLOSED, CONNS, RESETS_RECEIVED, RESETS_SENT, count},
 };
@@ -48,7 +48,7 @@ fn answer(skb: u64, reason: u32) {
         return emit::refused(&segment.tuple, reason);
     }
     if segment.payload == 0 {
-        return;
+        return attempts::reset_at_listener(&segment.tuple);
     }
     if let Some(closed) = CLOSED.get_ptr_mut(&segment.tuple) {
         // SAFETY: a live map value.
@@ -72,7 +72,12 @@ fn count_reset(reason: u32) {
 #[inline(always)]
 pub fn receive_reset(ctx: &BtfTracePointContext) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    if CONNS.get_ptr(&sk.key()).is_some() {
+    if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
         count(&RESETS_RECEIVED, 0);
+        // SAFETY: a live map value; the socket is locked.
+        let state = unsafe { &mut *conn };
+        if sk.state() == conn::ESTABLISHED && conn::edge_leaves(sk, state, triggers::EDGE_RST) != 0 {
+            emit::conn(conn, sk.key(), triggers::EDGE_RST, rst::UNKNOWN);
+        }
     }
 }

@@ -12,16 +12,20 @@ use crate::{
     hooks::{conn, read},
     kernel::Sock,
     maps::{BLANK, CONNS, LISTENING, port_slot},
+    process,
 };
 
-const ESTABLISHED: u8 = 1;
+const LISTEN: u8 = 10;
 
 #[inline(always)]
 pub fn tcp(ctx: *const u64) {
     // SAFETY: the second word of the iterator's context is the socket, null at the end.
     let Some(sk) = Sock::new(unsafe { *ctx.add(1) } as *const c_void) else { return };
     let Some(tcp) = sk.tcp() else { return };
-    if sk.state() != ESTABLISHED {
+    if sk.state() == LISTEN {
+        return process::listener_found(sk.listener(), tcp.inode());
+    }
+    if sk.state() != conn::ESTABLISHED {
         return;
     }
     let peer = sk.peer_addr();
@@ -38,6 +42,8 @@ pub fn tcp(ctx: *const u64) {
     let seeded: &mut Conn = unsafe { &mut *blank };
     seeded.tuple = sk.tuple(peer);
     seeded.opened_ns = 0;
+    seeded.key = sk.key();
+    seeded.read_ns = 0;
     seeded.flags = flag::SEEDED;
     seeded.copied = tcp.copied_seq();
     seeded.turn_copied = seeded.copied;

@@ -17,7 +17,7 @@ use crate::{
     decode::Event,
     diagnose::Diagnosis,
     edge::EdgeRanges,
-    probes::{Kernel, Records, Sight, State as ProbeState, host},
+    probes::{Kernel, Records, Sight, State as ProbeState, Sweep, host},
     recording::Recorder,
     state::{Output, State},
 };
@@ -56,6 +56,7 @@ pub struct Agent {
     records: Records,
     state: State,
     shared: Arc<Shared>,
+    sweep: Sweep,
     kernel_log: Option<host::KernelLog>,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
@@ -80,12 +81,17 @@ impl Agent {
         if seeded.connections > 0 {
             info!("{} edge connections were open already", seeded.connections);
         }
+        let mut sweep = kernel.sweep()?;
+        sweep.set_limits(settings.limits())?;
         let counters = kernel.counters()?;
         let shared = Shared::new(counters, &ranges);
         let reasons = kernel.layout.rst_reasons.clone();
+        let mut state = State::new(ranges, reasons, seeded.owners);
+        state.set_limits(settings.limits());
         Ok(Self {
             records,
-            state: State::new(ranges, reasons, seeded.owners),
+            state,
+            sweep,
             shared: Arc::new(shared),
             kernel_log: host::KernelLog::open(),
             recorder: None,
@@ -139,6 +145,7 @@ impl Agent {
         let mut signals = Signals::new()?;
         let mut look = interval(LOOK_AROUND);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweep_at = Instant::now() + self.sweep.pause();
         loop {
             let deadline = self.deadline();
             tokio::select! {
@@ -148,6 +155,10 @@ impl Agent {
                 }
                 () = wait(deadline) => give(sink, self.state.expire(host::clock().monotonic_ns)),
                 _ = look.tick() => self.look_around(),
+                () = sleep_until(sweep_at) => {
+                    self.kernel.look(&mut self.sweep, host::clock().monotonic_ns);
+                    sweep_at = Instant::now() + self.sweep.pause();
+                }
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
                     Asked::Reload => self.reload(reload, sink),
@@ -210,6 +221,8 @@ impl Agent {
             let ranges = settings.edge_ranges()?;
             self.kernel.set_ranges(&ranges)?;
             self.kernel.set_ports(&settings.ports)?;
+            self.sweep.set_limits(settings.limits())?;
+            self.state.set_limits(settings.limits());
             self.shared.set_ranges(&ranges);
             self.state.set_ranges(ranges);
             Ok(())
@@ -242,14 +255,17 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
 fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {
+    if matches!(event, Event::Attempt(_))
+        && let Some(log) = kernel_log
+    {
+        read_log(log, state);
+    }
     let Event::Conn(record) = event else { return };
     let closer = &record.conn.closer;
     if closer.oom != 0
         && let Some(log) = kernel_log
     {
-        for (pid, scope) in log.oom_kills() {
-            state.oom_scope(pid, scope);
-        }
+        read_log(log, state);
     }
     let process = (closer.tgid, closer.start_ns);
     if closer.tgid != 0
@@ -257,6 +273,15 @@ fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::Kerne
         && let Some(facts) = host::facts(closer.tgid)
     {
         state.learn(process, facts);
+    }
+}
+
+fn read_log(log: &mut host::KernelLog, state: &mut State) {
+    for entry in log.news() {
+        match entry {
+            host::News::OomKill(pid, scope) => state.oom_scope(pid, scope),
+            host::News::TableFull(time_ns) => state.table_full(time_ns),
+        }
     }
 }
 

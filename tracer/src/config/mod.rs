@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tracer_common::limits;
 
 use crate::cli::{DoctorArgs, RangesAction, RangesArgs, RunArgs, SharedArgs, SourceArgs, WatchArgs};
+use crate::diagnose::Limits;
 use crate::edge::EdgeRanges;
 use crate::sinks::stream::Target;
 use layers::{Environment, Layers};
@@ -101,6 +102,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The edge's timeouts and limits, as verdicts take them.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let Timeouts { connect, ack, read, write } = self.timeouts;
+        Limits { connect, ack, read, write, header: self.header_limit }
+    }
+
     /// The ranges in force; reads the range file anew.
     ///
     /// # Errors
@@ -241,8 +249,9 @@ fn sources(layers: &Layers<'_>, args: &SourceArgs) -> Result<(RangeSource, Vec<I
 fn ports(mut ports: Vec<u16>) -> Result<Vec<u16>, Invalid> {
     ports.sort_unstable();
     ports.dedup();
-    if ports.len() > limits::PORTS as usize {
-        return Err(Invalid(format!("{} ports are more than the {} that can be watched", ports.len(), limits::PORTS)));
+    if ports.len() > limits::WATCHED_PORTS as usize {
+        let limit = limits::WATCHED_PORTS;
+        return Err(Invalid(format!("{} ports are more than the {limit} that can be watched", ports.len())));
     }
     Ok(ports)
 }

@@ -1,7 +1,7 @@
 //! What to look at or change first: one or two sentences, with the measured value where there is one.
 
 use super::{
-    Cause, End, Evidence, OomScope, Process, Sender,
+    Cause, End, Evidence, OomScope, Process, Sender, Trigger,
     signal::{self, SIGTERM},
     words::span,
 };
@@ -60,10 +60,69 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         Cause::EmptyReply => format!(
             "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler that closes the connection; its own log may not show the request."
         ),
+        Cause::TruncatedHeaders | Cause::TruncatedBody => format!(
+            "{who} closed before its response was whole: look for a handler that gives up, an upstream that was cut (the proxy's error log), or a Content-Length that is too large."
+        ),
+        Cause::ResetMidResponse => format!(
+            "{who} reset the connection within its response: look for an abort in the handler, a send timeout (nginx reset_timedout_connection), or unread request bytes at its close."
+        ),
+        Cause::MalformedResponse => format!(
+            "{who} sent what is no HTTP response: look for output before the header section (PHP warnings, a debug print), an upstream that speaks another protocol, or a field without a colon."
+        ),
+        Cause::HeadersTooLarge => format!(
+            "{who} sent {} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug header, or a long Content-Security-Policy.",
+            e.response.header_bytes.unwrap_or(0),
+            e.limits.header
+        ),
+        Cause::ResponseTimeout => format!(
+            "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, or move long work into the background.",
+            span(e.waited)
+        ),
+        Cause::ResponseStalled => format!(
+            "{who} stopped sending {} ago: find what the handler or its upstream waits for; send something at least every {}.",
+            span(e.quiet),
+            span(e.limits.read)
+        ),
+        Cause::RequestStalled => format!(
+            "{who} stopped reading the request with {} bytes waiting: read uploads as they come, or refuse them with a status (413, 429, 503).",
+            e.unread
+        ),
+        Cause::SilentDrop => format!(
+            "{who} let the connection vanish (haproxy `silent-drop`): use a deny that answers for requests that come through Cloudflare."
+        ),
+        Cause::ListenOverflow => format!(
+            "{who} accepts too slowly, or its queue is too short: raise the backlog of listen() and net.core.somaxconn, and look for what keeps it from accepting."
+        ),
+        Cause::FirewallDrop | Cause::FirewallReject => firewall(e),
+        Cause::TlsToPlainPort => format!(
+            "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to what this origin offers.",
+            e.local.1
+        ),
+        Cause::TlsClientCertRequired => format!(
+            "{who} demands a client certificate: turn on Authenticated Origin Pulls in Cloudflare, or make the certificate optional here."
+        ),
+        Cause::CertInvalid => format!(
+            "the edge does not accept the certificate of {who}: renew it, or install one that covers the name and that Cloudflare trusts (an Origin CA certificate will do)."
+        ),
+        Cause::TlsHandshakeFailed => format!(
+            "{who} does not complete the TLS handshake: compare its versions, ciphers and server names with what the edge offers; Cloudflare needs TLS 1.2 or later for most settings."
+        ),
         Cause::Unexplained => {
             "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned()
         }
     }
+}
+
+fn firewall(e: &Evidence) -> String {
+    let Trigger::Attempt(attempt) = e.trigger else { return String::new() };
+    if attempt.table_full {
+        return "the table of tracked connections is full: raise net.netfilter.nf_conntrack_max, or find who fills it."
+            .to_owned();
+    }
+    format!(
+        "a rule of this host's firewall takes packets of {}: look for it with `nft list ruleset` or `iptables-save` (fail2ban, CSF, a rate limit), and let Cloudflare's ranges pass.",
+        e.peer.0
+    )
 }
 
 fn oom(e: &Evidence, who: &str) -> String {

@@ -61,6 +61,38 @@ spelled! {
         AppReset = "app_reset",
         /// The request was read, and the connection closed with no response byte.
         EmptyReply = "empty_reply",
+        /// FIN inside the response's header section.
+        TruncatedHeaders = "truncated_headers",
+        /// FIN before the response's body was whole.
+        TruncatedBody = "truncated_body",
+        /// RST after part of the response.
+        ResetMidResponse = "reset_mid_response",
+        /// Bytes that no recipient takes for an HTTP response.
+        MalformedResponse = "malformed_response",
+        /// A header section above the edge's limit.
+        HeadersTooLarge = "headers_too_large",
+        /// No response byte before the edge's read timeout.
+        ResponseTimeout = "response_timeout",
+        /// The response began, and then stopped until the edge's read timeout.
+        ResponseStalled = "response_stalled",
+        /// The origin stopped reading the request until the edge's write timeout.
+        RequestStalled = "request_stalled",
+        /// The connection vanished with neither FIN nor RST.
+        SilentDrop = "silent_drop",
+        /// The accept queue was full.
+        ListenOverflow = "listen_overflow",
+        /// A local firewall dropped the edge's packets, or the answers to them.
+        FirewallDrop = "firewall_drop",
+        /// A local firewall answered with RST or ICMP.
+        FirewallReject = "firewall_reject",
+        /// The edge spoke TLS to a port that speaks plain HTTP.
+        TlsToPlainPort = "tls_to_plain_port",
+        /// The origin demands a client certificate that the edge did not send.
+        TlsClientCertRequired = "tls_client_cert_required",
+        /// The edge does not accept the certificate.
+        CertInvalid = "cert_invalid",
+        /// The origin refused or dropped the TLS handshake.
+        TlsHandshakeFailed = "tls_handshake_failed",
         /// The edge was left without an answer and the evidence does not say why.
         Unexplained = "unexplained",
     }
@@ -72,11 +104,22 @@ impl Cause {
     pub const fn edge_statuses(self) -> &'static [Option<u16>] {
         match self {
             Self::PortClosed => &[Some(521)],
+            Self::FirewallReject => &[Some(521), Some(520), Some(523)],
+            Self::FirewallDrop => &[Some(522)],
+            Self::ListenOverflow => &[Some(522), Some(520)],
+            Self::ResponseTimeout | Self::RequestStalled => &[Some(524)],
+            Self::ResponseStalled | Self::SilentDrop => &[Some(524), None],
+            Self::TlsToPlainPort | Self::TlsHandshakeFailed => &[Some(525)],
+            Self::TlsClientCertRequired => &[Some(520), Some(525)],
+            Self::CertInvalid => &[Some(526)],
             Self::OomKill
             | Self::Crash
             | Self::SupervisorKill
             | Self::ProcessKilled
             | Self::ProcessExit
+            | Self::TruncatedBody
+            | Self::ResetMidResponse
+            | Self::MalformedResponse
             | Self::Unexplained => &[Some(520), None],
             _ => &[Some(520)],
         }
@@ -105,5 +148,20 @@ spelled! {
         FinInResponse = "fin_in_response",
         RstInResponse = "rst_in_response",
         Refused = "refused",
+        IcmpUnreachable = "icmp_unreachable",
+        NoSynack = "no_synack",
+        NoAck = "no_ack",
+        BadResponse = "bad_response",
+        HeadersTooLarge = "headers_too_large",
+        NoResponse = "no_response",
+        StalledResponse = "stalled_response",
+        ZeroWindow = "zero_window",
+        TlsAlert = "tls_alert",
+        TlsRst = "tls_rst",
+        TlsFin = "tls_fin",
+        TlsGarbage = "tls_garbage",
+        TlsNoAnswer = "tls_no_answer",
+        TlsAlertLate = "tls_alert_late",
+        TlsEdgeAlert = "tls_edge_alert",
     }
 }

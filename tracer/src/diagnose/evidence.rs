@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::http::{Request, Response};
+use crate::{
+    http::{Request, Response},
+    tls::Handshake,
+};
 
 /// What made the kernel report the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,108 @@ pub enum Trigger {
     },
     /// A SYN was answered with RST.
     Refused,
+    /// The edge sent FIN first.
+    EdgeFin,
+    /// The edge sent RST.
+    EdgeRst,
+    /// A timeout of the edge has passed, and it has not left, or can't.
+    Overdue,
+    /// The socket vanished without a packet.
+    Silent,
+    /// The edge's packets went missing before a process could see them.
+    Attempt(Attempt),
+}
+
+/// Which packets of a connection went missing in this host, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub missing: Missing,
+    pub taken: Taken,
+    /// Retransmissions included.
+    pub packets: u32,
+    /// From the first one to the verdict.
+    pub for_: Duration,
+    pub hook: Option<Hook>,
+    /// The table of tracked connections (conntrack) was full about then.
+    pub table_full: bool,
+}
+
+/// Which packets went missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Syn,
+    SynAck,
+    /// Of an established connection, from the edge.
+    Data,
+    /// Of an established connection, to the edge.
+    Answer,
+}
+
+/// What took them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Dropped,
+    /// A firewall answered with RST.
+    Reset,
+    /// A firewall answered with ICMP.
+    Icmp {
+        v6: bool,
+        kind: u8,
+        code: u8,
+    },
+    /// The listener's accept queue was full.
+    Queue {
+        length: u32,
+        limit: u32,
+    },
+    /// The same, and the host answered with RST.
+    QueueReset,
+}
+
+/// Where netfilter took them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    BeforeRouting,
+    Input,
+    Output,
+}
+
+impl Hook {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeRouting => "prerouting",
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
+}
+
+/// The edge's timeouts and limits, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub connect: Duration,
+    pub ack: Duration,
+    pub read: Duration,
+    pub write: Duration,
+    /// Of a response's header section, in bytes.
+    pub header: u64,
+}
+
+impl Default for Limits {
+    /// Cloudflare's own.
+    fn default() -> Self {
+        let [connect, ack, read, write] = [19, 90, 125, 30].map(Duration::from_secs);
+        Self { connect, ack, read, write, header: 131_072 }
+    }
+}
+
+impl Limits {
+    /// An edge that leaves a little early, by this host's clock, has given up all the same.
+    #[must_use]
+    pub fn nearly(timeout: Duration) -> Duration {
+        timeout - timeout / 32
+    }
 }
 
 /// What the connection speaks, by its first bytes.
@@ -124,6 +229,11 @@ pub struct Evidence {
     pub bytes_sent: u64,
     /// Bytes received that nobody had read.
     pub unread: u32,
+    /// The receive window that the edge was left with, in bytes.
+    pub window: u32,
+    /// Since the last byte from the edge, and since the last one to it.
+    pub waited: Duration,
+    pub quiet: Duration,
     /// Bytes written since request bytes were last read.
     pub since_read: u32,
     /// Bytes written before the last inbound turn, after the turn before that.
@@ -132,6 +242,9 @@ pub struct Evidence {
     pub bodyless: bool,
     pub request: Request,
     pub response: Response,
+    /// On TLS: what the handshake shows from outside.
+    pub handshake: Option<Handshake>,
+    pub limits: Limits,
     /// The owner of the socket.
     pub process: Option<Process>,
     pub end: End,

@@ -3,12 +3,15 @@
 mod advice;
 mod cause;
 mod evidence;
+mod handshake;
 mod rules;
 mod signal;
 mod words;
 
 pub use cause::{Cause, Certainty, Symptom};
-pub use evidence::{End, Evidence, OomScope, Process, Protocol, Sender, Signal, Trigger};
+pub use evidence::{
+    Attempt, End, Evidence, Hook, Limits, Missing, OomScope, Process, Protocol, Sender, Signal, Taken, Trigger,
+};
 pub use rules::{classify_end, diagnose};
 
 use std::net::IpAddr;
@@ -43,6 +46,12 @@ pub struct Diagnosis {
     pub path: Option<String>,
     pub response_status: Option<u16>,
     pub response_header_bytes: Option<u64>,
+    /// What the edge asked for in its ClientHello.
+    pub tls_sni: Option<String>,
+    /// The TLS alert that ended the handshake, where it was in the clear.
+    pub tls_alert: Option<String>,
+    /// netfilter's hook, where a firewall was the cause.
+    pub firewall_hook: Option<&'static str>,
     pub process: Option<String>,
     pub pid: Option<u32>,
     pub exe: Option<String>,

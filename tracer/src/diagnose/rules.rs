@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Certainty, Diagnosis, End, Evidence, Protocol, Sender, Symptom, Trigger, advice,
+    Attempt, Cause, Certainty, Diagnosis, End, Evidence, Limits, Missing, Protocol, Sender, Symptom, Taken, Trigger,
+    advice,
+    handshake::{self, Broken},
     signal::{self, is_fault},
     words,
 };
 use tracer_common::limits::MAX_TLS_ALERT;
 
-use crate::http::Progress;
+use crate::http::{Fault, Progress};
 
 /// Data that follows an origin's close within this time may still belong to the request before.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
@@ -32,13 +34,31 @@ pub(super) enum Loss {
     Head,
     /// The whole header section and part of the body.
     Body,
+    /// What it got is no response.
+    Malformed,
+    /// A header section above its limit.
+    TooLarge,
+    /// No byte of a response in time.
+    Waited,
+    /// A response that stopped: in its header section, in its body.
+    StalledHead,
+    StalledBody,
+    /// Its request could not be written.
+    NotRead,
+    /// The connection, without a packet: with no response, or within it.
+    Vanished,
+    VanishedInBody,
+    /// The TLS handshake.
+    Handshake(Broken),
+    /// Its packets.
+    Attempt(Attempt),
 }
 
 /// The verdict on one connection; `None`: nothing failed, or only unseen bytes could tell.
 #[must_use]
 pub fn diagnose(e: &Evidence) -> Option<Diagnosis> {
     let loss = loss(e)?;
-    let (cause, certainty) = root(e, loss).or_else(|| mechanism(e, loss))?;
+    let (cause, certainty) = root(e, loss).unwrap_or_else(|| mechanism(e, loss));
     let certainty = certainty.max(floor(e, loss));
     Some(words::record(e, loss, cause, certainty, advice::advice(cause, e)))
 }
@@ -47,19 +67,59 @@ pub fn diagnose(e: &Evidence) -> Option<Diagnosis> {
 fn loss(e: &Evidence) -> Option<Loss> {
     match e.trigger {
         Trigger::Refused => Some(Loss::Refused),
-        _ if !e.accepted => Some(Loss::Unaccepted),
+        Trigger::Attempt(attempt) => Some(Loss::Attempt(attempt)),
+        Trigger::Fin | Trigger::Rst | Trigger::Late { .. } if !e.accepted => Some(Loss::Unaccepted),
         Trigger::Late { .. } => late(e).then_some(Loss::Late),
-        Trigger::Fin | Trigger::Rst => match e.protocol {
-            Protocol::Http => match e.response.progress {
-                Progress::Nothing => Some(Loss::Unanswered),
-                Progress::InHead => Some(Loss::Head),
-                Progress::InBody => Some(Loss::Body),
-                // Only the end of the connection ends such a body: cut if the process died, whole if it closed.
-                Progress::UntilClose => dies(e).then_some(Loss::Body),
-                Progress::Whole | Progress::Upgraded | Progress::Unknown => None,
+        Trigger::Silent => vanished(e),
+        _ if not_read(e) => Some(Loss::NotRead),
+        _ => match e.protocol {
+            Protocol::Http => response(e),
+            Protocol::Tls => match handshake::broken(e) {
+                // That the process died says more than where in the handshake it did.
+                Some(_) if dies(e) => Some(Loss::Unanswered),
+                Some(broken) => Some(Loss::Handshake(broken)),
+                None => opaque(e),
             },
-            Protocol::Tls | Protocol::Other | Protocol::Opaque => opaque(e),
+            Protocol::Other | Protocol::Opaque => opaque(e),
         },
+    }
+}
+
+/// The edge could not write its request: bytes lie unread, and the window is shut.
+fn not_read(e: &Evidence) -> bool {
+    let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst | Trigger::Overdue);
+    left && e.unread > 0 && e.window == 0 && e.waited >= Limits::nearly(e.limits.write)
+}
+
+/// What the bytes of the response say, together with who ended the connection.
+fn response(e: &Evidence) -> Option<Loss> {
+    let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
+    let waited = |since: Duration| !origin_left && since >= Limits::nearly(e.limits.read);
+    if e.response.header_bytes.is_some_and(|bytes| bytes > e.limits.header) {
+        return Some(Loss::TooLarge);
+    }
+    match e.response.progress {
+        // An edge that stays has not minded yet.
+        Progress::Malformed => (e.trigger != Trigger::Overdue).then_some(Loss::Malformed),
+        Progress::Nothing if origin_left => Some(Loss::Unanswered),
+        Progress::Nothing => waited(e.waited).then_some(Loss::Waited),
+        Progress::InHead if origin_left => Some(Loss::Head),
+        Progress::InHead => waited(e.quiet.min(e.waited)).then_some(Loss::StalledHead),
+        Progress::InBody if origin_left => Some(Loss::Body),
+        Progress::InBody => waited(e.quiet.min(e.waited)).then_some(Loss::StalledBody),
+        // Only the end of the connection ends such a body: cut if it was reset or the process died, whole if it closed.
+        Progress::UntilClose => (e.trigger == Trigger::Rst || origin_left && dies(e)).then_some(Loss::Body),
+        Progress::Whole | Progress::Upgraded | Progress::Unknown => None,
+    }
+}
+
+/// The socket was closed without a packet: what was owed on it?
+fn vanished(e: &Evidence) -> Option<Loss> {
+    match (e.protocol, e.response.progress) {
+        (Protocol::Http, Progress::InBody) => Some(Loss::VanishedInBody),
+        (Protocol::Http, Progress::Nothing | Progress::InHead) => Some(Loss::Vanished),
+        (Protocol::Http, _) => None,
+        _ => (e.since_read == 0).then_some(Loss::Vanished),
     }
 }
 
@@ -74,6 +134,7 @@ fn late(e: &Evidence) -> bool {
 
 /// A connection whose bytes can't be read: the direction of the last data decides.
 fn opaque(e: &Evidence) -> Option<Loss> {
+    let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
     if e.bytes_received == 0 && !e.seeded {
         return (e.trigger == Trigger::Rst).then_some(Loss::Fresh);
     }
@@ -81,17 +142,27 @@ fn opaque(e: &Evidence) -> Option<Loss> {
     if e.protocol == Protocol::Other && e.request.method.is_none() {
         return None;
     }
-    // Still shaking hands, or refused at its end (a client certificate that was not there): no request was in hand, unless
-    // the process died of something that has nothing to do with the handshake.
-    let handshake = if dies(e) { 1 } else { 2 };
-    if e.protocol == Protocol::Tls && (e.turns <= handshake || e.turn_out <= MAX_TLS_ALERT) {
+    // Still shaking hands: no request was in hand, unless the process died of something that has nothing to do with it.
+    if e.protocol == Protocol::Tls && e.exchanges == 0 && !(dies(e) && e.turns > 1) && !e.seeded {
         return None;
+    }
+    // The origin had said goodbye (an alert), and only read what still came.
+    if e.protocol == Protocol::Tls && (1..=MAX_TLS_ALERT).contains(&e.turn_out) {
+        return None;
+    }
+    // An alert is no answer. Later on it may follow one.
+    let first = e.exchanges <= 1;
+    let nothing = if e.protocol == Protocol::Tls && first { MAX_TLS_ALERT } else { 0 };
+    if e.since_read > nothing {
+        return None;
+    }
+    if !origin_left {
+        return (e.since_read == 0 && e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited);
     }
     // After an answer, bytes that came in may be a new request or the rest of an upload that was answered early: only the
     // end of its process tells that something was lost.
-    let first = e.turns <= if e.protocol == Protocol::Tls { 3 } else { 1 };
     let ending = e.oom || e.end != End::Running;
-    (e.since_read == 0 && (first || ending)).then_some(Loss::Unanswered)
+    (first || ending).then_some(Loss::Unanswered)
 }
 
 /// Whether the process was ending by a signal or with an error.
@@ -101,7 +172,7 @@ fn dies(e: &Evidence) -> bool {
 
 /// The end of a process, where that is why the connection closed.
 fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
-    if loss == Loss::Refused {
+    if matches!(loss, Loss::Refused | Loss::Attempt(_)) {
         return None;
     }
     let verdict = match e.end {
@@ -120,6 +191,8 @@ fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
         Loss::Unaccepted => !matches!(verdict.0, Cause::OomKill | Cause::Crash),
         // An idle connection of a process that retired in good order.
         Loss::Late => e.end == End::Exited(0) && verdict.0 == Cause::ProcessExit,
+        // It had said enough before it ended.
+        Loss::Malformed | Loss::TooLarge | Loss::Handshake(_) => !dies(e),
         _ => false,
     };
     (!mechanism_says_more).then_some(verdict)
@@ -152,8 +225,8 @@ fn exited(e: &Evidence, status: u8) -> (Cause, Certainty) {
     }
 }
 
-/// How the connection closed, where no process ended. A response that was cut short is not judged by this alone.
-fn mechanism(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
+/// How the connection failed, where no process ended.
+fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
     let cause = match loss {
         Loss::Refused => Cause::PortClosed,
         Loss::Unaccepted => Cause::ListenerClosed,
@@ -163,19 +236,37 @@ fn mechanism(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
         Loss::Unanswered if e.trigger == Trigger::Fin => Cause::EmptyReply,
         Loss::Unanswered if e.unread > 0 => Cause::ClosedUnread,
         Loss::Unanswered => Cause::AppReset,
-        Loss::Head | Loss::Body => return None,
+        Loss::Head if e.trigger == Trigger::Fin => Cause::TruncatedHeaders,
+        Loss::Body if e.trigger == Trigger::Fin => Cause::TruncatedBody,
+        Loss::Head | Loss::Body => Cause::ResetMidResponse,
+        Loss::Malformed => Cause::MalformedResponse,
+        Loss::TooLarge => Cause::HeadersTooLarge,
+        Loss::Waited => Cause::ResponseTimeout,
+        Loss::StalledHead | Loss::StalledBody => Cause::ResponseStalled,
+        Loss::NotRead => Cause::RequestStalled,
+        Loss::Vanished | Loss::VanishedInBody => Cause::SilentDrop,
+        Loss::Handshake(broken) => return (broken.cause, broken.certainty),
+        Loss::Attempt(attempt) => match attempt.taken {
+            Taken::Queue { .. } | Taken::QueueReset => Cause::ListenOverflow,
+            Taken::Reset => Cause::FirewallReject,
+            // An established connection goes on in spite of an ICMP error, in vain.
+            Taken::Icmp { .. } if matches!(attempt.missing, Missing::Syn | Missing::SynAck) => Cause::FirewallReject,
+            Taken::Icmp { .. } | Taken::Dropped => Cause::FirewallDrop,
+        },
     };
-    Some((cause, Certainty::Certain))
+    (cause, Certainty::Certain)
 }
 
 /// No verdict is surer than what was seen of the connection.
 fn floor(e: &Evidence, loss: Loss) -> Certainty {
     let seen = match loss {
-        Loss::Refused | Loss::Unaccepted => true,
+        Loss::Refused | Loss::Unaccepted | Loss::Handshake(_) | Loss::NotRead | Loss::Attempt(_) => true,
         Loss::Late | Loss::Fresh => e.request.method.is_some(),
-        Loss::Unanswered => e.protocol == Protocol::Http,
-        Loss::Head => true,
-        Loss::Body => e.response.progress == Progress::InBody,
+        Loss::Unanswered | Loss::Waited | Loss::Vanished | Loss::VanishedInBody => e.protocol == Protocol::Http,
+        Loss::Head | Loss::StalledHead | Loss::TooLarge => true,
+        // What only the edge's leaving reveals might have another reason.
+        Loss::Malformed => e.trigger == Trigger::Fin || e.response.fault == Some(Fault::StatusLine),
+        Loss::Body | Loss::StalledBody => e.response.progress == Progress::InBody,
     };
     if seen && !e.seeded { Certainty::Certain } else { Certainty::Likely }
 }
@@ -193,14 +284,40 @@ pub(super) fn symptom(e: &Evidence, loss: Loss) -> Symptom {
         Loss::Unanswered => Symptom::FinNoResponse,
         Loss::Head | Loss::Body if reset => Symptom::RstInResponse,
         Loss::Head | Loss::Body => Symptom::FinInResponse,
+        Loss::Malformed => Symptom::BadResponse,
+        Loss::TooLarge => Symptom::HeadersTooLarge,
+        Loss::Waited | Loss::Vanished => Symptom::NoResponse,
+        Loss::StalledHead | Loss::StalledBody | Loss::VanishedInBody => Symptom::StalledResponse,
+        Loss::NotRead => Symptom::ZeroWindow,
+        Loss::Handshake(broken) => broken.symptom,
+        Loss::Attempt(attempt) => match (attempt.missing, attempt.taken) {
+            (Missing::Data | Missing::Answer, Taken::Reset | Taken::QueueReset) => Symptom::RstNoResponse,
+            (_, Taken::QueueReset) => Symptom::RstBeforeRequest,
+            (_, Taken::Reset) => Symptom::Refused,
+            (Missing::Syn | Missing::SynAck, Taken::Icmp { .. }) => Symptom::IcmpUnreachable,
+            (Missing::Syn | Missing::SynAck, _) => Symptom::NoSynack,
+            (Missing::Data | Missing::Answer, _) => Symptom::NoAck,
+        },
     }
 }
 
 /// The 52x that the visitor most likely saw; a body cut after its head reaches him as the origin's own status.
-pub(super) fn edge_status(loss: Loss) -> Option<u16> {
+pub(super) fn edge_status(e: &Evidence, loss: Loss) -> Option<u16> {
     match loss {
         Loss::Refused => Some(521),
-        Loss::Body => None,
+        Loss::Body | Loss::StalledBody | Loss::VanishedInBody => None,
+        Loss::Malformed if e.response.fault.is_some_and(Fault::is_in_body) => None,
+        Loss::Waited | Loss::StalledHead | Loss::NotRead | Loss::Vanished => Some(524),
+        Loss::Handshake(broken) => Some(broken.edge_status),
+        Loss::Attempt(attempt) => Some(match (attempt.missing, attempt.taken) {
+            (Missing::Data | Missing::Answer, Taken::Reset) | (_, Taken::QueueReset) => 520,
+            (_, Taken::Reset) => 521,
+            (Missing::Syn | Missing::SynAck, Taken::Icmp { v6, code, .. }) => {
+                // Port unreachable reads as a refused connection, all others as no way to the host.
+                if code == if v6 { 4 } else { 3 } { 521 } else { 523 }
+            }
+            _ => 522,
+        }),
         _ => Some(520),
     }
 }

@@ -15,11 +15,16 @@ impl Request {
     /// Reads the head of a request, or as much of it as was kept. `None`: not an HTTP/1 request.
     #[must_use]
     pub fn read(head: &[u8]) -> Option<Self> {
-        let head = without_proxy_header(head)?;
+        Self::read_sized(without_proxy_header(head)?).map(|(request, _)| request)
+    }
+
+    /// The same without a PROXY header, and the size of the whole request where its head is there whole and tells it.
+    pub(super) fn read_sized(head: &[u8]) -> Option<(Self, Option<u64>)> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
-        if matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
-            return Some(Self::of(&parsed));
+        if let Ok(httparse::Status::Complete(size)) = parsed.parse(head) {
+            let body = body(parsed.headers);
+            return Some((Self::of(&parsed), body.and_then(|body| body.checked_add(size as u64))));
         }
         // Cut short: every line that is there whole still counts.
         let end = head.windows(2).rposition(|pair| pair == b"\r\n")?;
@@ -27,7 +32,7 @@ impl Request {
         lines.extend(b"\r\n");
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
-        matches!(parsed.parse(&lines), Ok(httparse::Status::Complete(_))).then(|| Self::of(&parsed))
+        matches!(parsed.parse(&lines), Ok(httparse::Status::Complete(_))).then(|| (Self::of(&parsed), None))
     }
 
     /// A head that reads back as this request, and says nothing more.
@@ -58,11 +63,21 @@ impl Request {
     }
 }
 
+/// Length of a request's body; `None`: chunked, or not a number.
+fn body(fields: &[httparse::Header<'_>]) -> Option<u64> {
+    let value = |name: &str| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value);
+    if value("transfer-encoding").is_some() {
+        return None;
+    }
+    value("content-length").map_or(Some(0), |length| std::str::from_utf8(length).ok()?.trim().parse().ok())
+}
+
 /// First bytes of a PROXY protocol header, version 2.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What follows a load balancer's PROXY protocol header (version 1 or 2), where there is one.
-fn without_proxy_header(head: &[u8]) -> Option<&[u8]> {
+#[must_use]
+pub fn without_proxy_header(head: &[u8]) -> Option<&[u8]> {
     if head.starts_with(PROXY_V2) {
         let len = u16::from_be_bytes([*head.get(14)?, *head.get(15)?]);
         head.get(16 + usize::from(len)..)

@@ -7,9 +7,11 @@ use super::MAX_FIELDS;
 pub struct Response {
     /// Status of the final response, once its status line was there.
     pub status: Option<u16>,
-    /// Size of the header section, interim responses not counted.
+    /// Size of the header section, interim responses not counted; of an unfinished one what there was.
     pub header_bytes: Option<u64>,
     pub progress: Progress,
+    /// With [`Progress::Malformed`]: what is wrong.
+    pub fault: Option<Fault>,
 }
 
 /// How far the response got.
@@ -30,46 +32,156 @@ pub enum Progress {
     Whole,
     /// 101: the connection speaks another protocol now.
     Upgraded,
+    /// No recipient takes it for a response.
+    Malformed,
+}
+
+/// What is wrong with a malformed response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not begin with a status line.
+    StatusLine,
+    /// A line of the header section is no field: no colon, a bad name, a forbidden byte.
+    Field,
+    /// Content-Length is no number, or two of them differ.
+    ContentLength,
+    /// A chunked body does not begin with a chunk size.
+    ChunkSize,
+}
+
+impl Fault {
+    /// Whether the edge has passed on the header section by the time it finds out.
+    #[must_use]
+    pub const fn is_in_body(self) -> bool {
+        matches!(self, Self::ChunkSize)
+    }
+}
+
+/// What was seen of a response.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its first bytes, as many as were kept.
+    pub head: &'a [u8],
+    /// Size of the header section, where its end was found, perhaps beyond what was kept.
+    pub section: Option<u64>,
+    /// Its last bytes on the wire.
+    pub tail: &'a [u8],
+    /// Length in all, bytes not yet on the wire included; and on the wire.
+    pub len: u64,
+    pub sent: u64,
+}
+
+impl Seen<'_> {
+    /// What follows after `bytes`.
+    pub(super) fn after(&self, bytes: u64) -> Self {
+        let from = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.head.len());
+        let (len, sent) = (self.len.saturating_sub(bytes), self.sent.saturating_sub(bytes));
+        Self { head: &self.head[from..], section: None, tail: self.tail, len, sent }
+    }
 }
 
 impl Response {
-    /// Reads the response to `method` of which `head` are the first bytes, `tail` the last ones on the wire and `len` the
-    /// length in all, bytes not yet on the wire included; `sent`: those on the wire.
+    /// Reads the response to `method`.
     #[must_use]
-    pub fn read(method: Option<&str>, head: &[u8], tail: &[u8], len: u64, sent: u64) -> Self {
-        if len == 0 {
-            return Self { progress: Progress::Nothing, ..Self::default() };
+    pub fn read(method: Option<&str>, seen: &Seen<'_>) -> Self {
+        Self::read_sized(method, seen).0
+    }
+
+    /// The same, and where a whole response ends.
+    pub(super) fn read_sized(method: Option<&str>, seen: &Seen<'_>) -> (Self, Option<u64>) {
+        if seen.len == 0 {
+            return (Self { progress: Progress::Nothing, ..Self::default() }, None);
         }
         let mut at = 0;
         loop {
+            let head = &seen.head[at..];
+            // The parser passes over empty lines in front, which an edge does not.
+            if head.first().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+                return (Self::malformed(None, Fault::StatusLine), None);
+            }
             let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut parsed = httparse::Response::new(&mut fields);
-            let status = parsed.parse(&head[at..]);
-            match status {
+            match tolerant().parse_response(&mut parsed, head) {
                 Ok(httparse::Status::Complete(size)) => {
                     let code = parsed.code.unwrap_or(0);
                     if (100..200).contains(&code) && code != 101 {
                         at += size;
                         continue;
                     }
-                    let body = len.saturating_sub((at + size) as u64);
+                    let end = at + size;
+                    let body = Body { bytes: &seen.head[end..], len: seen.len.saturating_sub(end as u64) };
                     let framing = Framing::of(method, code, parsed.headers);
-                    return Self {
-                        status: Some(code),
-                        header_bytes: Some(size as u64),
-                        progress: framing.progress(body, tail, sent >= len),
+                    let response = Self { status: Some(code), header_bytes: Some(size as u64), ..Self::default() };
+                    let whole = framing.length().map(|length| length.saturating_add(end as u64));
+                    return (response.framed(&framing, &body, seen), whole);
+                }
+                Ok(httparse::Status::Partial) => return (Self::cut(method, head, parsed.code, at, seen), None),
+                Err(httparse::Error::TooManyHeaders) => return (Self::default(), None),
+                Err(error) => {
+                    let fault = match error {
+                        httparse::Error::HeaderName | httparse::Error::HeaderValue => Fault::Field,
+                        _ if parsed.code.is_some() => Fault::Field,
+                        _ => Fault::StatusLine,
                     };
+                    return (Self::malformed(parsed.code, fault), None);
                 }
-                // The end of the head is not among the bytes that were kept.
-                Ok(httparse::Status::Partial) if (head.len() as u64) < len => return Self::default(),
-                Ok(httparse::Status::Partial) => {
-                    let status = parsed.code;
-                    return Self { status, header_bytes: None, progress: Progress::InHead };
-                }
-                Err(_) => return Self::default(),
             }
         }
     }
+
+    fn malformed(status: Option<u16>, fault: Fault) -> Self {
+        Self { status, progress: Progress::Malformed, fault: Some(fault), ..Self::default() }
+    }
+
+    fn framed(mut self, framing: &Framing, body: &Body<'_>, seen: &Seen<'_>) -> Self {
+        self.progress = framing.progress(body, seen.tail, seen.sent >= seen.len);
+        self.fault = match (self.progress, framing) {
+            (Progress::Malformed, Framing::Chunked) => Some(Fault::ChunkSize),
+            (Progress::Malformed, _) => Some(Fault::ContentLength),
+            _ => None,
+        };
+        self
+    }
+
+    /// The end of the header section is not among the bytes that were kept.
+    fn cut(method: Option<&str>, head: &[u8], status: Option<u16>, at: usize, seen: &Seen<'_>) -> Self {
+        let Some(section) = seen.section else {
+            let so_far = seen.len.saturating_sub(at as u64);
+            return Self { status, header_bytes: Some(so_far), progress: Progress::InHead, fault: None };
+        };
+        let response = Self { status, header_bytes: Some(section), ..Self::default() };
+        // The lines that are there may tell the framing all the same.
+        let Some(end) = head.windows(2).rposition(|pair| pair == b"\r\n") else { return response };
+        let mut lines = head[..end + 2].to_vec();
+        lines.extend(b"\r\n");
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut parsed = httparse::Response::new(&mut fields);
+        let Ok(httparse::Status::Complete(_)) = tolerant().parse_response(&mut parsed, &lines) else { return response };
+        let code = parsed.code.unwrap_or(0);
+        let framing = Framing::of(method, code, parsed.headers);
+        let response = Self { status: Some(code), ..response };
+        let body = Body { bytes: &[], len: seen.len.saturating_sub(section) };
+        match framing {
+            Framing::UntilClose | Framing::Broken => response,
+            _ => response.framed(&framing, &body, seen),
+        }
+    }
+}
+
+/// What recipients put up with (RFC 9112 §2.2, §5.1, §5.2), and Cloudflare's proxy library does.
+fn tolerant() -> httparse::ParserConfig {
+    let mut config = httparse::ParserConfig::default();
+    config
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_multiple_spaces_in_response_status_delimiters(true);
+    config
+}
+
+/// A response's body, as far as it was kept, and its length.
+struct Body<'a> {
+    bytes: &'a [u8],
+    len: u64,
 }
 
 /// How the end of a body is told.
@@ -110,19 +222,29 @@ impl Framing {
         length.map_or(Self::UntilClose, Self::Length)
     }
 
-    fn progress(&self, body: u64, tail: &[u8], all_sent: bool) -> Progress {
+    /// Length of the body, where it is told in advance.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::Length(length) => Some(*length),
+            _ => None,
+        }
+    }
+
+    fn progress(&self, body: &Body<'_>, tail: &[u8], all_sent: bool) -> Progress {
         match self {
             Self::None => Progress::Whole,
             Self::Upgrade => Progress::Upgraded,
-            Self::Length(length) if body >= *length => Progress::Whole,
+            Self::Length(length) if body.len >= *length => Progress::Whole,
             Self::Length(_) => Progress::InBody,
+            Self::Chunked if body.bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => Progress::Malformed,
             // The last chunk, without trailers or after some.
             Self::Chunked if !all_sent => Progress::Unknown,
-            Self::Chunked if body >= 5 && tail.ends_with(b"0\r\n\r\n") => Progress::Whole,
-            Self::Chunked if tail.ends_with(b"\r\n\r\n") => Progress::Unknown,
+            Self::Chunked if body.len >= 5 && tail.ends_with(b"0\r\n\r\n") => Progress::Whole,
+            Self::Chunked if tail.ends_with(b"\r\n\r\n") && body.len > 0 => Progress::Unknown,
             Self::Chunked => Progress::InBody,
             Self::UntilClose => Progress::UntilClose,
-            Self::Broken => Progress::Unknown,
+            Self::Broken => Progress::Malformed,
         }
     }
 }
@@ -134,7 +256,10 @@ mod tests {
     fn read(method: &str, bytes: &[u8]) -> Response {
         let tail = &bytes[bytes.len().saturating_sub(8)..];
         let len = bytes.len() as u64;
-        Response::read(Some(method), &bytes[..bytes.len().min(1024)], tail, len, len)
+        // The kernel keeps so much, and finds the end of the section wherever it is.
+        let section = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end as u64 + 4);
+        let section = section.filter(|_| !bytes.starts_with(b"HTTP/1.1 1"));
+        Response::read(Some(method), &Seen { head: &bytes[..bytes.len().min(1024)], section, tail, len, sent: len })
     }
 
     #[test]
@@ -157,7 +282,8 @@ mod tests {
         assert_eq!(with(b"5\r\nhello\r\n0\r\n\r\n"), Progress::Whole);
         assert_eq!(with(b"5\r\nhello\r\n"), Progress::InBody);
         assert_eq!(with(b"5\r\nhel"), Progress::InBody);
-        assert_eq!(with(b""), Progress::Unknown);
+        assert_eq!(with(b""), Progress::InBody);
+        assert_eq!(with(b"hello"), Progress::Malformed);
         assert_eq!(with(b"5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n"), Progress::Unknown);
     }
 
@@ -179,16 +305,57 @@ mod tests {
     }
 
     #[test]
-    fn a_head_longer_than_what_was_kept_is_unknown() {
-        let long = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 5000]].concat();
-        assert_eq!(read("GET", &long).progress, Progress::Unknown);
+    fn a_section_longer_than_what_was_kept_is_judged_by_the_lines_that_are_there() {
+        let long = vec![b'x'; 5000];
+        let early = [&b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: "[..], &long, b"\r\n\r\nok"].concat();
+        assert_eq!(read("GET", &early).progress, Progress::Whole);
+        assert_eq!(read("GET", &early[..early.len() - 1]).progress, Progress::InBody);
+        assert_eq!(read("GET", &early).header_bytes, Some(early.len() as u64 - 2));
+        let late = [&b"HTTP/1.1 200 OK\r\nX: "[..], &long, b"\r\nContent-Length: 2\r\n\r\no"].concat();
+        assert_eq!(read("GET", &late).progress, Progress::Unknown);
+        assert_eq!(read("GET", &early[..3000]).progress, Progress::InHead);
     }
 
     #[test]
-    fn contradicting_lengths_and_rubbish_are_unknown() {
-        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
-        assert_eq!(read("GET", head).progress, Progress::Unknown);
-        assert_eq!(read("GET", b"\0\0\0\0").progress, Progress::Unknown);
-        assert_eq!(read("GET", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n").progress, Progress::Unknown);
+    fn what_no_recipient_takes_is_malformed_and_says_why() {
+        let fault = |bytes: &[u8]| {
+            let response = read("GET", bytes);
+            assert_eq!(response.progress, Progress::Malformed, "{bytes:?}");
+            response.fault
+        };
+        for bytes in [
+            &b"<html>\n"[..],
+            b"Content-Type: text/html\r\n\r\nok",
+            b"\r\n",
+            b"HTTP/1.1 OK\r\n\r\n",
+            b"HTTP/1.1 20 OK\r\n\r\n",
+            b"ICY 200 OK\r\n\r\n",
+            b"HTTP/2 200\r\n\r\n",
+            b"\0\0\0\0",
+            b"SSH-2.0-OpenSSH\r\n",
+        ] {
+            assert_eq!(fault(bytes), Some(Fault::StatusLine), "{bytes:?}");
+        }
+        for line in ["Content-Type text/html", "Warning in line 3: x", "<br />", "A\0: b", "A: \0"] {
+            let bytes = format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\nok");
+            assert_eq!(fault(bytes.as_bytes()), Some(Fault::Field), "{line}");
+        }
+        for line in ["Content-Length: -1", "Content-Length: 5\r\nContent-Length: 6"] {
+            let bytes = format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\nhello");
+            assert_eq!(fault(bytes.as_bytes()), Some(Fault::ContentLength), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_recipients_put_up_with_is_no_fault() {
+        for bytes in [
+            &b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"[..],
+            b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+            b"HTTP/1.1  200  OK\r\nContent-Length: 2\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length : 2\r\n\r\nok",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(read("GET", bytes).progress, Progress::Whole, "{:?}", String::from_utf8_lossy(bytes));
+        }
     }
 }

@@ -90,6 +90,14 @@ impl Btf {
         (bits % 8 == 0).then_some(bits / 8)
     }
 
+    /// A member of one bit: offset of its byte, and the bit in that (the kernel's bit order on little-endian machines).
+    #[must_use]
+    pub fn bit(&self, name: &str, member: &str) -> Option<(u64, u8)> {
+        let id = self.of_kind(name, &[KIND_STRUCT])?;
+        let (bits, _) = self.find(id, member.as_bytes(), 0)?;
+        Some((u64::from(bits / 8), 1 << (bits % 8)))
+    }
+
     /// Name and value of each entry of an enum.
     #[must_use]
     pub fn enum_values(&self, name: &str) -> Option<BTreeMap<u32, String>> {

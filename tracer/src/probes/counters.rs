@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::fd::{AsFd as _, AsRawFd as _},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -11,14 +12,15 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray},
     programs::ProgramFd,
 };
-use tracer_common::{Owner, PortCounts, limits, lost};
+use tracer_common::{Distributions, Owner, PortCounts, limits, lost};
 
 use super::{Layout, Probe, load::take};
-use crate::sinks::metrics::{PortCounters, ProbeCounters, Snapshot, TableUse};
+use crate::sinks::metrics::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
 
 /// Handles on the kernel's counters.
 pub struct Counters {
     ports: PerCpuArray<MapData, PortCounts>,
+    distributions: PerCpuArray<MapData, Distributions>,
     port_of: Array<MapData, u32>,
     resets_sent: PerCpuArray<MapData, u64>,
     resets_received: PerCpuArray<MapData, u64>,
@@ -42,6 +44,7 @@ impl Counters {
             .collect();
         Ok(Self {
             ports: PerCpuArray::try_from(take(ebpf, "PORT_COUNTS")?)?,
+            distributions: PerCpuArray::try_from(take(ebpf, "DISTRIBUTIONS")?)?,
             port_of: Array::try_from(take(ebpf, "PORT_OF")?)?,
             resets_sent: PerCpuArray::try_from(take(ebpf, "RESETS_SENT")?)?,
             resets_received: PerCpuArray::try_from(take(ebpf, "RESETS_RECEIVED")?)?,
@@ -63,6 +66,7 @@ impl Counters {
                 ("ring_buffer", sum(&self.lost, lost::RING)?),
                 ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
                 ("owner_table", sum(&self.lost, lost::OWNERS)?),
+                ("head_table", sum(&self.lost, lost::HEADS)?),
                 ("recursion", self.missed()),
             ],
             probes: self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref())).collect(),
@@ -110,17 +114,45 @@ impl Counters {
             let cpus = self.ports.get(&slot, 0).context("reading the port counters")?;
             let total = |of: fn(&PortCounts) -> u64| cpus.iter().map(of).sum::<u64>();
             let (ipv4, ipv6) = (total(|cpu| cpu.connections_ipv4), total(|cpu| cpu.connections_ipv6));
-            if port.is_some() || ipv4 + ipv6 > 0 {
+            let (overflows, drops) = (total(|cpu| cpu.queue_overflows), total(|cpu| cpu.firewall_drops));
+            if port.is_some() || ipv4 + ipv6 + overflows + drops > 0 {
+                let (first_byte, header_bytes) = self.distributions(slot)?;
                 ports.push(PortCounters {
                     port,
                     connections_ipv4: ipv4,
                     connections_ipv6: ipv6,
                     exchanges: total(|cpu| cpu.exchanges),
                     open: (ipv4 + ipv6).saturating_sub(total(|cpu| cpu.closed)),
+                    first_byte,
+                    header_bytes,
+                    accept_queue_overflows: overflows,
+                    firewall_drops: drops,
                 });
             }
         }
         Ok(ports)
+    }
+
+    /// Time to the first byte, in seconds, and size of the header section, in bytes.
+    fn distributions(&self, slot: u32) -> Result<(Distribution, Distribution)> {
+        let cpus = self.distributions.get(&slot, 0).context("reading the distributions")?;
+        let mut first_byte = Distribution { counts: vec![0; limits::FIRST_BYTE_BOUNDS_NS.len() + 1], sum: 0.0 };
+        let mut header = Distribution { counts: vec![0; limits::HEADER_BOUNDS.len() + 1], sum: 0.0 };
+        let add = |into: &mut Distribution, counts: &[u64]| {
+            for (sum, count) in into.counts.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        };
+        let (mut nanos, mut bytes) = (0_u64, 0_u64);
+        for cpu in cpus.iter() {
+            add(&mut first_byte, &cpu.first_byte);
+            add(&mut header, &cpu.header);
+            nanos = nanos.saturating_add(cpu.first_byte_ns);
+            bytes = bytes.saturating_add(cpu.header_bytes);
+        }
+        first_byte.sum = Duration::from_nanos(nanos).as_secs_f64();
+        header.sum = bytes as f64;
+        Ok((first_byte, header))
     }
 
     fn resets_sent(&self) -> Result<Vec<(String, u64)>> {

@@ -58,8 +58,17 @@ fn container(cgroup: &str) -> Option<String> {
         .map(|id| id[..12].to_owned())
 }
 
-/// The kernel's log, read for one thing: which memory had run out when a process was chosen.
+/// The kernel's log, read for what no hook shows.
 pub struct KernelLog(File);
+
+/// What the log is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Which memory had run out when this process was chosen.
+    OomKill(u32, OomScope),
+    /// The table of tracked connections was full, at this time: `CLOCK_MONOTONIC` nanoseconds.
+    TableFull(u64),
+}
 
 impl KernelLog {
     /// Opens the log at its end. `None` where it may not be read: the scope of OOM kills then stays unknown.
@@ -74,14 +83,14 @@ impl KernelLog {
         Some(Self(file))
     }
 
-    /// OOM kills logged since the last call: pid and scope.
-    pub fn oom_kills(&mut self) -> Vec<(u32, OomScope)> {
+    /// What was logged since the last call.
+    pub fn news(&mut self) -> Vec<News> {
         let mut found = Vec::new();
         let mut buffer = [0; 8192];
         // One record a read; an overwritten record is an error once, the end is WouldBlock.
         for _ in 0..10_000 {
             match self.0.read(&mut buffer) {
-                Ok(len) if len > 0 => found.extend(oom_kill(&String::from_utf8_lossy(&buffer[..len]))),
+                Ok(len) if len > 0 => found.extend(news(&String::from_utf8_lossy(&buffer[..len]))),
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
                 _ => break,
             }
@@ -90,12 +99,17 @@ impl KernelLog {
     }
 }
 
-/// Reads `Memory cgroup out of memory: Killed process 123 (comm) …` and `Out of memory: Killed process 123 (comm) …`.
-fn oom_kill(line: &str) -> Option<(u32, OomScope)> {
+/// Reads `Memory cgroup out of memory: Killed process 123 (comm) …`, `Out of memory: Killed process 123 (comm) …` and
+/// `nf_conntrack: nf_conntrack: table full, dropping packet`. A line begins with `priority,number,microseconds,flags;`.
+fn news(line: &str) -> Option<News> {
+    if line.contains("nf_conntrack: table full") {
+        let micros: u64 = line.split(',').nth(2)?.parse().ok()?;
+        return Some(News::TableFull(micros.saturating_mul(1_000)));
+    }
     let (before, after) = line.split_once(": Killed process ")?;
     let pid = after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
     let scope = if before.ends_with("Memory cgroup out of memory") { OomScope::Memcg } else { OomScope::Global };
-    Some((pid, scope))
+    Some(News::OomKill(pid, scope))
 }
 
 #[cfg(test)]
@@ -117,9 +131,11 @@ mod tests {
     #[test]
     fn the_kernel_log_tells_a_groups_limit_from_the_hosts() {
         let memcg = "3,100,5,-;Memory cgroup out of memory: Killed process 123 (nginx) total-vm:1kB";
-        assert_eq!(oom_kill(memcg), Some((123, OomScope::Memcg)));
-        assert_eq!(oom_kill("3,1,5,-;Out of memory: Killed process 7 (x)"), Some((7, OomScope::Global)));
-        assert_eq!(oom_kill("6,1,5,-;usb 1-1: new device"), None);
+        assert_eq!(news(memcg), Some(News::OomKill(123, OomScope::Memcg)));
+        assert_eq!(news("3,1,5,-;Out of memory: Killed process 7 (x)"), Some(News::OomKill(7, OomScope::Global)));
+        assert_eq!(news("6,1,5,-;usb 1-1: new device"), None);
+        let full = "4,1,5,-;nf_conntrack: nf_conntrack: table full, dropping packet";
+        assert_eq!(news(full), Some(News::TableFull(5_000)));
     }
 
     #[test]

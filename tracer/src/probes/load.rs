@@ -14,7 +14,9 @@ use log::debug;
 use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
 
-use super::{Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Probe, Records, Seeded, State, btf::Btf, seed};
+use super::{
+    Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Probe, Records, Seeded, State, Sweep, btf::Btf, host, seed,
+};
 use crate::edge::EdgeRanges;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -61,6 +63,8 @@ impl Kernel {
         let mut loader = EbpfLoader::new();
         let has_rst_reason = u8::from(layout.has_rst_reason);
         let victim_is_task = u8::from(layout.victim_is_task);
+        let (repair, repair_bit) = layout.repair.unwrap_or((0, 0));
+        let netfilter_drop = layout.netfilter_drop.unwrap_or(0);
         for (name, offset) in &layout.offsets {
             loader.override_global(name, offset, true);
         }
@@ -68,6 +72,9 @@ impl Kernel {
         loader
             .override_global("HAS_RST_REASON", &has_rst_reason, true)
             .override_global("VICTIM_IS_TASK", &victim_is_task, true)
+            .override_global("OFF_TCP_REPAIR", &repair, true)
+            .override_global("REPAIR_BIT", &repair_bit, true)
+            .override_global("NETFILTER_DROP", &netfilter_drop, true)
             .override_global(aya_log::LEVEL, &log_level, false);
         let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
         let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
@@ -135,6 +142,9 @@ impl Kernel {
         let program = self.ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name}"))?;
         match hook.attachment {
             Attachment::Tracepoint => {
+                if name == "kfree_skb" && self.layout.netfilter_drop.is_none() {
+                    return Err(anyhow!("this kernel's kfree_skb gives no reason"));
+                }
                 let program: &mut BtfTracePoint = program.try_into()?;
                 program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
                 program.attach().with_context(|| format!("attaching tracepoint {name}"))?;
@@ -174,6 +184,16 @@ impl Kernel {
     /// The kernel's counters and tables. Taken once.
     pub fn counters(&mut self) -> Result<Counters> {
         Counters::new(&mut self.ebpf, &self.layout, &self.probes)
+    }
+
+    /// What looks for timeouts. Taken once, after [`Kernel::seed`].
+    pub fn sweep(&mut self) -> Result<Sweep> {
+        Sweep::new(&mut self.ebpf, host::clock().tick_ns)
+    }
+
+    /// Looks for timeouts once.
+    pub fn look(&mut self, sweep: &mut Sweep, now_ns: u64) {
+        sweep.look(&mut self.ebpf, now_ns);
     }
 
     /// Hands the kernel programs' debug lines to the log.

@@ -8,12 +8,14 @@ mod offsets;
 mod poll;
 mod records;
 mod seed;
+mod sweep;
 
 pub use counters::Counters;
 pub use load::{Kernel, LoadError, Sight};
 pub use offsets::Layout;
 pub use records::Records;
 pub use seed::Seeded;
+pub use sweep::Sweep;
 
 /// Where the kernel shows its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -49,19 +51,21 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("mark_victim", false, "oom_kill reads as process_killed"),
     tracepoint("signal_generate", false, "supervisor_kill reads as process_killed, and nobody knows the sender"),
     tracepoint("sched_process_exit", false, "ends of processes are not counted"),
-    tracepoint("tcp_receive_reset", false, "resets from the edge are not counted"),
+    tracepoint("net_dev_queue", false, "firewall_reject by RST reads as firewall_drop"),
+    tracepoint("kfree_skb", false, "firewall_drop and firewall_reject are not told"),
+    tracepoint("tcp_receive_reset", false, "resets from the edge are not counted, nor what it gave up on by one"),
     tracepoint("tcp_send_reset", false, "app_reset, closed_unread, listener_closed and port_closed are not seen"),
     Hook {
         name: "payload_in",
         attachment: Attachment::CgroupIngress,
         essential: false,
-        blurs: "no ray, method, host or path; requests on TLS and plain ports look alike",
+        blurs: "no ray, method, host or path; requests on TLS and plain ports look alike; listen_overflow is not told",
     },
     Hook {
         name: "payload_out",
         attachment: Attachment::CgroupEgress,
         essential: false,
-        blurs: "whether a response was whole when its process ended",
+        blurs: "how far a response got: truncated, reset, malformed and too large ones are not told",
     },
     tracepoint("tcp_rcv_space_adjust", true, "which process owns a connection, and whether it answered"),
     tracepoint("inet_sock_set_state", true, "connections"),

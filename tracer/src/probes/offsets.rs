@@ -27,6 +27,12 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_TCP_BYTES_SENT", "tcp_sock", "bytes_sent"),
     ("OFF_TCP_LSNDTIME", "tcp_sock", "lsndtime"),
     ("OFF_ICSK_LRCVTIME", "inet_connection_sock", "icsk_ack.lrcvtime"),
+    ("OFF_TCP_CLOCK", "tcp_sock", "tcp_clock_cache"),
+    ("OFF_TCP_SND_UNA", "tcp_sock", "snd_una"),
+    ("OFF_TCP_RCV_WND", "tcp_sock", "rcv_wnd"),
+    ("OFF_TCP_RCV_WUP", "tcp_sock", "rcv_wup"),
+    ("OFF_SK_ACK_BACKLOG", "sock", "sk_ack_backlog"),
+    ("OFF_SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
     ("OFF_TASK_FLAGS", "task_struct", "flags"),
     ("OFF_TASK_EXIT_CODE", "task_struct", "exit_code"),
     ("OFF_TASK_TGID", "task_struct", "tgid"),
@@ -43,19 +49,23 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_SIGINFO_CODE", "kernel_siginfo", "si_code"),
     ("OFF_SKB_HEAD", "sk_buff", "head"),
     ("OFF_SKB_NETWORK", "sk_buff", "network_header"),
-    ("OFF_SKB_TRANSPORT", "sk_buff", "transport_header"),
     ("OFF_SKB_DEV", "sk_buff", "dev"),
+    ("OFF_SKB_SK", "sk_buff", "sk"),
+    ("OFF_SKB_LEN", "sk_buff", "len"),
+    ("OFF_SKB_DST", "sk_buff", "_skb_refdst"),
     ("OFF_DEV_NET", "net_device", "nd_net"),
     ("OFF_SOCKET_INODE", "socket_alloc", "vfs_inode"),
     ("OFF_INODE_INO", "inode", "i_ino"),
 ];
 
-const ENUMS: &[&str] = &["sk_rst_reason"];
+const ENUMS: &[&str] = &["sk_rst_reason", "skb_drop_reason"];
 /// Beside the members: what is attached to.
 const ATTACHED: &[&str] = &[
     "bpf_iter_tcp",
     "btf_trace_inet_sock_set_state",
+    "btf_trace_kfree_skb",
     "btf_trace_mark_victim",
+    "btf_trace_net_dev_queue",
     "btf_trace_sched_process_exit",
     "btf_trace_signal_generate",
     "btf_trace_tcp_rcv_space_adjust",
@@ -72,6 +82,10 @@ pub struct Layout {
     pub has_rst_reason: bool,
     /// `mark_victim` gives the task, not only its pid.
     pub victim_is_task: bool,
+    /// `tcp_sock.repair`: offset of its byte, and its bit in that.
+    pub repair: Option<(u64, u8)>,
+    /// The number of `SKB_DROP_REASON_NETFILTER_DROP`, where `kfree_skb` has a reason.
+    pub netfilter_drop: Option<u32>,
     /// The kernel's own names of reset reasons, `SK_RST_REASON_` cut off.
     pub rst_reasons: BTreeMap<u32, String>,
 }
@@ -109,6 +123,13 @@ impl Layout {
         Ok(Self {
             offsets,
             has_rst_reason: btf.tracepoint_args("tcp_send_reset").is_some_and(|args| args >= 3),
+            repair: btf.bit("tcp_sock", "repair"),
+            netfilter_drop: btf.enum_values("skb_drop_reason").unwrap_or_default().into_iter().find_map(
+                |(value, name)| {
+                    let has_reason = btf.tracepoint_args("kfree_skb").is_some_and(|args| args >= 3);
+                    (has_reason && name == "SKB_DROP_REASON_NETFILTER_DROP").then_some(value)
+                },
+            ),
             victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
             rst_reasons,
         })
@@ -136,6 +157,7 @@ mod tests {
         if layout.has_rst_reason {
             assert!(layout.rst_reasons.values().any(|name| name == "NO_SOCKET"), "{:?}", layout.rst_reasons);
         }
+        assert!(layout.repair.is_some_and(|(_, bit)| bit.is_power_of_two()), "{:?}", layout.repair);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use aya::{
 };
 use procfs::process::{FDTarget, Process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tracer_common::{Conn, conn_flags};
+use tracer_common::{Conn, Listener, ListenerKey, conn_flags};
 
 /// What was open before the tracer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,32 @@ pub(super) fn run(ebpf: &mut Ebpf, btf: &Btf) -> Result<Seeded> {
         });
         read.join().map_err(|_| anyhow!("the seeding thread panicked"))??;
     }
+    name_listeners(ebpf)?;
     own(ebpf)
+}
+
+/// Finds the processes that listened before the tracer came: whose a connection is that nobody accepts.
+fn name_listeners(ebpf: &mut Ebpf) -> Result<()> {
+    let found = ebpf.map_mut("FOUND").ok_or_else(|| anyhow!("no map FOUND"))?;
+    let found: HashMap<&mut MapData, ListenerKey, u64> = HashMap::try_from(found)?;
+    let found: Vec<_> = found.iter().filter_map(Result::ok).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let owners = owners_of(&found.iter().map(|(_, inode)| *inode).collect());
+    let listeners = ebpf.map_mut("LISTENERS").ok_or_else(|| anyhow!("no map LISTENERS"))?;
+    let mut listeners: HashMap<&mut MapData, ListenerKey, Listener> = HashMap::try_from(listeners)?;
+    for (key, inode) in &found {
+        let Some((pid, name)) = owners.get(inode) else { continue };
+        let mut listener = Listener { pid: *pid, ..Listener::default() };
+        let len = name.len().min(listener.process.comm.len() - 1);
+        listener.process.comm[..len].copy_from_slice(&name.as_bytes()[..len]);
+        // Full: the rest stay without a name.
+        if listeners.insert(key, &listener, 0).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// One process per network namespace: its inode → a pid in it.

@@ -10,7 +10,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::openmetrics;
-pub use super::snapshot::{PortCounters, ProbeCounters, Snapshot, Source, TableUse};
+pub use super::snapshot::{Distribution, PortCounters, ProbeCounters, Snapshot, Source, TableUse};
 use crate::diagnose::{Cause, Diagnosis};
 
 /// Label value of everything beyond the first names.

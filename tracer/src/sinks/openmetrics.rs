@@ -63,7 +63,7 @@ fn histogram(out: &mut String, name: &str, metric: &Metric) -> Result<()> {
     let finite = histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
     let buckets = finite.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count() as f64));
     for (bound, below) in buckets.chain([(f64::INFINITY, count)]) {
-        sample(out, &format!("{name}_bucket"), metric, Some(&number(bound)), below)?;
+        sample(out, &format!("{name}_bucket"), metric, Some(&le(bound)), below)?;
         out.push('\n');
     }
     for (suffix, value) in [("count", count), ("sum", histogram.get_sample_sum())] {
@@ -98,6 +98,12 @@ fn exemplar(out: &mut String, exemplar: Option<(&'static str, String)>) -> Resul
 
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
+}
+
+/// A bucket's bound, with a point even where it is whole: one spelling of the label across exposers. It is Go's `%g` for
+/// bounds from 0.0001 to below a million.
+fn le(bound: f64) -> String {
+    if bound.is_finite() { format!("{bound:?}") } else { number(bound) }
 }
 
 fn number(value: f64) -> String {
@@ -157,23 +163,25 @@ a_seconds_total{x="q\"\\\n"} 3 # {ray="7d-LAX"} 1
     }
 
     #[test]
-    fn histogram_ends_in_an_infinite_bucket() {
+    fn histogram_has_bounds_with_a_point_and_ends_in_an_infinite_bucket() {
         let histogram =
-            Histogram::with_opts(HistogramOpts::new("wait_seconds", "Wait.").buckets(vec![0.5, 125.0])).unwrap();
+            Histogram::with_opts(HistogramOpts::new("wait_seconds", "Wait.").buckets(vec![0.0005, 0.5, 125.0]))
+                .unwrap();
         histogram.observe(0.25);
         histogram.observe(200.0);
         let text = encode(&histogram.collect(), &none).unwrap();
-        let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(
-            samples,
-            [
-                "wait_seconds_bucket{le=\"0.5\"} 1",
-                "wait_seconds_bucket{le=\"125\"} 1",
-                "wait_seconds_bucket{le=\"+Inf\"} 2",
-                "wait_seconds_count 2",
-                "wait_seconds_sum 200.25",
-            ]
-        );
+        let expected = r##"# TYPE wait_seconds histogram
+# UNIT wait_seconds seconds
+# HELP wait_seconds Wait.
+wait_seconds_bucket{le="0.0005"} 0
+wait_seconds_bucket{le="0.5"} 1
+wait_seconds_bucket{le="125.0"} 1
+wait_seconds_bucket{le="+Inf"} 2
+wait_seconds_count 2
+wait_seconds_sum 200.25
+# EOF
+"##;
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use tracer_common::limits;
 
 /// The kernel-held numbers, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,24 @@ pub struct PortCounters {
     pub exchanges: u64,
     /// Connections open now.
     pub open: u64,
+    /// Last byte of the request to first byte of the response, over [`limits::FIRST_BYTE_BOUNDS_NS`]; its sum is in
+    /// seconds.
+    pub first_byte: Distribution,
+    /// Size of the response's header section, over [`limits::HEADER_BOUNDS`]; its sum is in bytes.
+    pub header_bytes: Distribution,
+    /// Connections that a full accept queue turned away.
+    pub accept_queue_overflows: u64,
+    /// Packets from the edge that netfilter dropped or rejected.
+    pub firewall_drops: u64,
+}
+
+/// Observations by bucket.
+#[derive(Clone, Debug, Default)]
+pub struct Distribution {
+    /// Observations in each bucket (not cumulative), the last being what is above every bound. Empty: none yet.
+    pub counts: Vec<u64>,
+    /// Sum of all observations, in the metric's unit.
+    pub sum: f64,
 }
 
 /// One BPF program.
@@ -61,6 +80,9 @@ pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 /// Label values and number of one series.
 type Sample = (Vec<String>, f64);
 
+/// Labels of what is counted for one local port.
+const BY_PORT: &[&str] = &["port"];
+
 /// One metric: how a snapshot becomes its samples.
 struct Family {
     name: &'static str,
@@ -76,7 +98,7 @@ const FAMILIES: &[Family] = &[
         help: "Exchanges (a request and its response) seen on connections from the edge, by local port: the \
             denominator of tracer_failures_total.",
         kind: MetricType::COUNTER,
-        labels: &["port"],
+        labels: BY_PORT,
         samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.exchanges))).collect(),
     },
     Family {
@@ -95,8 +117,22 @@ const FAMILIES: &[Family] = &[
         name: "tracer_open_connections",
         help: "Connections from the edge that are open now, by local port.",
         kind: MetricType::GAUGE,
-        labels: &["port"],
+        labels: BY_PORT,
         samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.open))).collect(),
+    },
+    Family {
+        name: "tracer_accept_queue_overflows_total",
+        help: "Connections that a full accept queue turned away, by local port.",
+        kind: MetricType::COUNTER,
+        labels: BY_PORT,
+        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.accept_queue_overflows))).collect(),
+    },
+    Family {
+        name: "tracer_firewall_drops_total",
+        help: "Packets from the edge that netfilter dropped or rejected, by local port.",
+        kind: MetricType::COUNTER,
+        labels: BY_PORT,
+        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.firewall_drops))).collect(),
     },
     Family {
         name: "tracer_resets_sent_total",
@@ -169,6 +205,30 @@ const FAMILIES: &[Family] = &[
     },
 ];
 
+/// One histogram by local port.
+struct HistogramFamily {
+    name: &'static str,
+    help: &'static str,
+    /// Upper bounds of the buckets, in the metric's unit.
+    bounds: fn() -> Vec<f64>,
+    of: fn(&PortCounters) -> &Distribution,
+}
+
+const HISTOGRAMS: &[HistogramFamily] = &[
+    HistogramFamily {
+        name: "tracer_first_byte_seconds",
+        help: "Time from the last byte of the request to the first byte of the response, by local port.",
+        bounds: || limits::FIRST_BYTE_BOUNDS_NS.map(|nanos| float(nanos) / 1e9).to_vec(),
+        of: |port| &port.first_byte,
+    },
+    HistogramFamily {
+        name: "tracer_response_header_bytes",
+        help: "Size of the response's header section, by local port.",
+        bounds: || limits::HEADER_BOUNDS.map(f64::from).to_vec(),
+        of: |port| &port.header_bytes,
+    },
+];
+
 impl PortCounters {
     fn label(&self) -> String {
         self.port.map_or_else(|| super::metrics::OTHER.to_owned(), |port| port.to_string())
@@ -183,11 +243,13 @@ pub(super) struct SnapshotCollector {
 
 impl SnapshotCollector {
     pub(super) fn new(source: Source) -> prometheus::Result<Self> {
-        let desc = |family: &Family| {
-            let labels = family.labels.iter().map(|&label| label.to_owned()).collect();
-            Desc::new(family.name.to_owned(), family.help.to_owned(), labels, HashMap::new())
+        let numbers = FAMILIES.iter().map(|family| (family.name, family.help, family.labels));
+        let histograms = HISTOGRAMS.iter().map(|family| (family.name, family.help, BY_PORT));
+        let desc = |(name, help, labels): (&str, &str, &[&str])| {
+            let labels = labels.iter().map(|&label| label.to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
         };
-        Ok(Self { source, descs: FAMILIES.iter().map(desc).collect::<Result<_, _>>()? })
+        Ok(Self { source, descs: numbers.chain(histograms).map(desc).collect::<Result<_, _>>()? })
     }
 }
 
@@ -198,7 +260,9 @@ impl Collector for SnapshotCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let now = (self.source)();
-        FAMILIES.iter().map(|family| family.collect(&now)).filter(|family| !family.get_metric().is_empty()).collect()
+        let numbers = FAMILIES.iter().map(|family| family.collect(&now));
+        let histograms = HISTOGRAMS.iter().map(|family| family.collect(&now));
+        numbers.chain(histograms).filter(|family| !family.get_metric().is_empty()).collect()
     }
 }
 
@@ -209,22 +273,12 @@ impl Family {
         for (values, number) in (self.samples)(now) {
             *series.entry(values).or_default() += number;
         }
-        let mut family = MetricFamily::default();
-        family.set_name(self.name.to_owned());
-        family.set_help(self.help.to_owned());
-        family.set_field_type(self.kind);
-        family.set_metric(series.into_iter().map(|(values, number)| self.metric(values, number)).collect());
-        family
+        let metrics = series.into_iter().map(|(values, number)| self.metric(values, number)).collect();
+        family(self.name, self.help, self.kind, metrics)
     }
 
     fn metric(&self, values: Vec<String>, number: f64) -> Metric {
-        let label = |(&name, value): (&&str, String)| {
-            let mut label = LabelPair::default();
-            label.set_name(name.to_owned());
-            label.set_value(value);
-            label
-        };
-        let mut metric = Metric::from_label(self.labels.iter().zip(values).map(label).collect());
+        let mut metric = labelled(self.labels, values);
         if self.kind == MetricType::COUNTER {
             let mut counter = Counter::default();
             counter.set_value(number);
@@ -236,6 +290,70 @@ impl Family {
         }
         metric
     }
+}
+
+impl HistogramFamily {
+    /// A port without observations has all its buckets too, so that the first one is an increase.
+    fn collect(&self, now: &Snapshot) -> MetricFamily {
+        let mut series = BTreeMap::<String, Distribution>::new();
+        for port in &now.ports {
+            series.entry(port.label()).or_default().add((self.of)(port));
+        }
+        let bounds = (self.bounds)();
+        let metric = |(port, observed): (String, Distribution)| {
+            let mut metric = labelled(BY_PORT, vec![port]);
+            metric.set_histogram(observed.histogram(&bounds));
+            metric
+        };
+        family(self.name, self.help, MetricType::HISTOGRAM, series.into_iter().map(metric).collect())
+    }
+}
+
+impl Distribution {
+    fn add(&mut self, other: &Self) {
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.sum += other.sum;
+    }
+
+    /// Cumulative; the infinite bucket is the count of all, which both encoders write themselves.
+    fn histogram(&self, bounds: &[f64]) -> Histogram {
+        let mut below = 0;
+        let counts = self.counts.iter().copied().chain(std::iter::repeat(0));
+        let bucket = |(&bound, count): (&f64, u64)| {
+            below += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(below);
+            bucket
+        };
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(bounds.iter().zip(counts).map(bucket).collect());
+        histogram.set_sample_count(self.counts.iter().sum());
+        histogram.set_sample_sum(self.sum);
+        histogram
+    }
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn labelled(names: &[&str], values: Vec<String>) -> Metric {
+    let label = |(&name, value): (&&str, String)| {
+        let mut label = LabelPair::default();
+        label.set_name(name.to_owned());
+        label.set_value(value);
+        label
+    };
+    Metric::from_label(names.iter().zip(values).map(label).collect())
 }
 
 fn measured(now: &Snapshot, number: fn(&ProbeCounters) -> Option<f64>) -> Vec<Sample> {

@@ -7,13 +7,15 @@ use std::{
 };
 
 use tracer_common::{
-    ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, conn_flags as flag, pf, rst, sig_flags, triggers,
+    AttemptRecord, ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, Tuple, attempt, conn_flags as flag,
+    hook, pf, rst, sig_flags, taken, triggers,
 };
 
-use super::{Clock, State};
+use super::{Clock, State, TABLE_FULL};
 use crate::{
-    diagnose::{End, Evidence, Process, Protocol, Sender, Signal, Trigger},
-    http::{Request, Response},
+    diagnose::{Attempt, End, Evidence, Hook, Missing, Process, Protocol, Sender, Signal, Taken, Trigger},
+    http::{Exchange, Request, Response, Seen, without_proxy_header},
+    tls::Handshake,
 };
 
 /// `sk_err` of a connection that a tool destroyed.
@@ -33,18 +35,7 @@ impl State {
             Protocol::Opaque
         };
         let late = record.trigger == triggers::LATE;
-        let request = Request::read(kept(&record.heads.request, conn.request_have)).unwrap_or_default();
-        let response = if protocol == Protocol::Http && !late {
-            Response::read(
-                request.method.as_deref(),
-                kept(&record.heads.response, conn.response_have),
-                &conn.response_tail,
-                close.response_bytes.into(),
-                conn.response_len.into(),
-            )
-        } else {
-            Response::default()
-        };
+        let Exchange { request, response } = exchange(record, protocol);
         let destroyed = close.err == ECONNABORTED;
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
@@ -55,6 +46,10 @@ impl State {
             trigger: match record.trigger {
                 triggers::FIN => Trigger::Fin,
                 triggers::LATE => Trigger::Late { bytes: conn.late_len },
+                triggers::EDGE_FIN => Trigger::EdgeFin,
+                triggers::EDGE_RST => Trigger::EdgeRst,
+                triggers::OVERDUE => Trigger::Overdue,
+                triggers::SILENT => Trigger::Silent,
                 _ => Trigger::Rst,
             },
             peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
@@ -66,16 +61,21 @@ impl State {
             exchanges: conn.exchanges.into(),
             turns: conn.turns.into(),
             age: (!seeded).then(|| Duration::from_nanos(record.header.time_ns.saturating_sub(conn.opened_ns))),
-            idle: Some(Duration::from_nanos(u64::from(jiffies).saturating_mul(clock.tick_ns))),
+            idle: Some(jiffies_of(jiffies, clock)),
             closed_for: late.then_some(closed_for),
             bytes_received: close.bytes_received,
             bytes_sent: close.bytes_sent,
             unread: close.unread,
+            window: close.window,
+            waited: jiffies_of(close.received_jiffies_ago, clock),
+            quiet: jiffies_of(close.sent_jiffies_ago, clock),
             since_read: close.since_read,
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0,
             request,
             response,
+            handshake: (protocol == Protocol::Tls && !late).then(|| handshake(record)),
+            limits: self.limits,
             process: self.owner(record, end),
             end: if destroyed { End::Running } else { end },
             oom: conn.closer.oom != 0 && !destroyed,
@@ -110,37 +110,135 @@ impl State {
     }
 }
 
-/// Evidence of a refused SYN.
-pub(super) fn refused(record: &RefusedRecord, reasons: &BTreeMap<u32, String>, clock: &Clock) -> Evidence {
-    Evidence {
-        time: clock.at(record.header.time_ns),
-        trigger: Trigger::Refused,
-        peer: (addr(record.tuple.peer_addr), record.tuple.peer_port),
-        local: (addr(record.tuple.local_addr), record.tuple.local_port),
-        netns: Some(record.tuple.netns).filter(|netns| *netns != 0),
-        seeded: false,
-        protocol: Protocol::Opaque,
-        accepted: false,
-        exchanges: 0,
-        turns: 0,
-        age: None,
-        idle: None,
-        closed_for: None,
-        bytes_received: 0,
-        bytes_sent: 0,
-        unread: 0,
-        since_read: 0,
-        turn_out: 0,
-        bodyless: false,
-        request: Request::default(),
-        response: Response::default(),
-        process: None,
-        end: End::Running,
-        oom: false,
-        oom_scope: None,
-        signal: None,
-        reset_reason: reason(record.rst_reason, reasons),
-        destroyed: false,
+/// The exchange that the record is about, as far as its bytes were kept.
+fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
+    let (conn, close) = (&record.conn, &record.conn.close);
+    let requests = kept(&record.heads.request, conn.request_have);
+    if protocol != Protocol::Http || record.trigger == triggers::LATE {
+        let request = Request::read(requests).unwrap_or_default();
+        return Exchange { request, response: Response::default() };
+    }
+    let has = |bit| conn.flags & bit != 0;
+    // Of the response to this request no byte has been on the wire: what was kept is of the one before.
+    let head = if has(flag::AWAITED) { &[] } else { kept(&record.heads.response, conn.response_have) };
+    let seen = Seen {
+        head,
+        section: (!has(flag::AWAITED | flag::NOT_HTTP) && !has(flag::IN_HEAD)).then_some(conn.head_len.into()),
+        tail: &conn.response_tail,
+        len: close.response_bytes.into(),
+        sent: if has(flag::AWAITED) { 0 } else { conn.response_len.into() },
+    };
+    let mut exchange = Exchange::read(requests, conn.request_len.into(), &seen);
+    // Written, and not on its way: nothing can be said of it.
+    if has(flag::AWAITED) && close.response_bytes > 0 {
+        exchange.response = Response::default();
+    }
+    // All that came is an interim response.
+    if has(flag::INTERIM) && close.response_bytes == 0 {
+        exchange.response = Response { progress: crate::http::Progress::InHead, ..Response::default() };
+    }
+    exchange
+}
+
+/// The outside of the handshake, from both sides' first bytes.
+fn handshake(record: &ConnRecord) -> Handshake {
+    let (conn, heads) = (&record.conn, &record.heads);
+    let edge = kept(&heads.request, conn.request_have);
+    let behind = without_proxy_header(edge).unwrap_or_default();
+    let skipped = (edge.len() - behind.len()) as u64;
+    Handshake::read(
+        behind,
+        kept(&heads.response, conn.response_have),
+        u64::from(conn.request_len).saturating_sub(skipped),
+        conn.response_len.into(),
+        conn.response_tail,
+    )
+}
+
+fn jiffies_of(jiffies: u32, clock: &Clock) -> Duration {
+    Duration::from_nanos(u64::from(jiffies).saturating_mul(clock.tick_ns))
+}
+
+impl State {
+    /// Evidence of a refused SYN.
+    pub(super) fn refused(&self, record: &RefusedRecord, clock: &Clock) -> Evidence {
+        let reset_reason = reason(record.rst_reason, &self.rst_reasons);
+        Evidence { reset_reason, ..self.no_connection(&record.tuple, record.header.time_ns, Trigger::Refused, clock) }
+    }
+
+    /// Evidence of packets that went missing.
+    pub(super) fn attempt(&self, record: &AttemptRecord, clock: &Clock) -> Evidence {
+        let seen = &record.attempt;
+        let [kind, code, v6, _] = seen.icmp.to_le_bytes();
+        let attempt = Attempt {
+            missing: match seen.what {
+                attempt::SYN => Missing::Syn,
+                attempt::SYN_ACK => Missing::SynAck,
+                _ if seen.outward != 0 => Missing::Answer,
+                _ => Missing::Data,
+            },
+            taken: match seen.why {
+                taken::RESET => Taken::Reset,
+                taken::ICMP => Taken::Icmp { v6: v6 != 0, kind, code },
+                taken::QUEUE => Taken::Queue { length: seen.queue, limit: seen.queue_limit },
+                taken::QUEUE_RESET => Taken::QueueReset,
+                _ => Taken::Dropped,
+            },
+            packets: seen.packets,
+            for_: Duration::from_nanos(record.header.time_ns.saturating_sub(seen.first_ns)),
+            hook: match seen.hook {
+                hook::BEFORE_ROUTING => Some(Hook::BeforeRouting),
+                hook::INPUT => Some(Hook::Input),
+                hook::OUTPUT => Some(Hook::Output),
+                _ => None,
+            },
+            table_full: self.table_full_ns.is_some_and(|full| {
+                full.abs_diff(record.header.time_ns) < u64::try_from(TABLE_FULL.as_nanos()).unwrap_or(u64::MAX)
+            }),
+        };
+        let trigger = Trigger::Attempt(attempt);
+        let listener = (record.listener_pid != 0)
+            .then(|| self.process(record.listener_pid, record.listener.start_ns, name(&record.listener.comm)));
+        Evidence { process: listener, ..self.no_connection(&record.tuple, record.header.time_ns, trigger, clock) }
+    }
+
+    /// What is known where no connection came about.
+    fn no_connection(&self, tuple: &Tuple, time_ns: u64, trigger: Trigger, clock: &Clock) -> Evidence {
+        Evidence {
+            time: clock.at(time_ns),
+            trigger,
+            peer: (addr(tuple.peer_addr), tuple.peer_port),
+            local: (addr(tuple.local_addr), tuple.local_port),
+            netns: Some(tuple.netns).filter(|netns| *netns != 0),
+            seeded: false,
+            protocol: Protocol::Opaque,
+            accepted: false,
+            exchanges: 0,
+            turns: 0,
+            age: None,
+            idle: None,
+            closed_for: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            unread: 0,
+            window: 0,
+            waited: Duration::ZERO,
+            quiet: Duration::ZERO,
+            since_read: 0,
+            turn_out: 0,
+            bodyless: false,
+            request: Request::default(),
+            response: Response::default(),
+            handshake: None,
+            limits: self.limits,
+            process: None,
+            end: End::Running,
+            oom: false,
+            oom_scope: None,
+            signal: None,
+            reset_reason: None,
+            destroyed: false,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tracer_common::{ConnRecord, ProcessRecord};
 
 use crate::{
     decode::Event,
-    diagnose::{self, Diagnosis, End, Evidence, OomScope, Trigger},
+    diagnose::{self, Diagnosis, End, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
 };
 use processes::Processes;
@@ -24,6 +24,8 @@ use processes::Processes;
 const HOLD: Duration = Duration::from_millis(250);
 /// Verdicts held at once; beyond that the oldest is given at once.
 const MAX_HELD: usize = 4096;
+/// How long the kernel's word that its table of tracked connections is full explains drops: it says so every few seconds.
+const TABLE_FULL: Duration = Duration::from_secs(30);
 /// OOM victims whose scope is remembered.
 const MAX_SCOPES: usize = 256;
 
@@ -65,7 +67,8 @@ struct Held {
     evidence: Evidence,
     pid: u32,
     start_ns: u64,
-    closed_ns: u64,
+    /// Turns that the process had begun when it closed the connection.
+    turns: u32,
     until_ns: u64,
 }
 
@@ -76,6 +79,8 @@ pub struct State {
     seeded_owners: BTreeMap<u64, (u32, String)>,
     processes: Processes,
     oom_scopes: VecDeque<(u32, OomScope)>,
+    table_full_ns: Option<u64>,
+    limits: Limits,
     held: VecDeque<Held>,
 }
 
@@ -93,6 +98,8 @@ impl State {
             seeded_owners,
             processes: Processes::default(),
             oom_scopes: VecDeque::new(),
+            table_full_ns: None,
+            limits: Limits::default(),
             held: VecDeque::new(),
         }
     }
@@ -100,6 +107,16 @@ impl State {
     /// Puts other ranges in force for naming an edge's range.
     pub fn set_ranges(&mut self, ranges: EdgeRanges) {
         self.ranges = ranges;
+    }
+
+    /// Puts other timeouts and limits of the edge in force.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The kernel said that its table of tracked connections is full.
+    pub fn table_full(&mut self, now_ns: u64) {
+        self.table_full_ns = Some(now_ns);
     }
 
     /// Which of these owners (tgid, start) nothing is known of yet.
@@ -128,7 +145,8 @@ impl State {
                 let evidence = self.evidence(record, clock);
                 self.conclude(evidence, record, clock)
             }
-            Event::Refused(record) => self.verdict(&evidence::refused(record, &self.rst_reasons, clock)),
+            Event::Refused(record) => self.verdict(&self.refused(record, clock)),
+            Event::Attempt(record) => self.verdict(&self.attempt(record, clock)),
             Event::Process(record) => self.process_end(record),
             Event::Oom(record) => {
                 let name = evidence::name(&record.comm);
@@ -168,7 +186,7 @@ impl State {
             evidence,
             pid: closer.tgid,
             start_ns: closer.start_ns,
-            closed_ns: close.time_ns,
+            turns: close.closer_turns,
             until_ns: clock.monotonic_ns.saturating_add(hold),
         });
         if self.held.len() <= MAX_HELD {
@@ -192,7 +210,7 @@ impl State {
             if (held.pid, held.start_ns) == (record.task.tgid, record.task.start_ns) {
                 // One that had begun another request since was not unwinding, nor one that a signal struck later.
                 held.evidence.end = match end {
-                    End::Exited(status) if record.last_turn_ns < held.closed_ns => End::ExitedAfter(status),
+                    End::Exited(status) if record.turns == held.turns => End::ExitedAfter(status),
                     _ => End::Running,
                 };
                 outputs.extend(self.verdict(&held.evidence));

@@ -72,10 +72,10 @@ fn a_process_that_exits_meanwhile_explains_it() {
 fn a_process_that_had_begun_another_request_was_not_unwinding() {
     let mut state = state();
     let mut record = unanswered();
-    record.conn.close.time_ns = 100;
+    record.conn.close.closer_turns = 5;
     state.handle(&Event::Conn(Box::new(record)), &clock(0));
     let Event::Process(mut end) = process_end(3 << 8) else { unreachable!() };
-    end.last_turn_ns = 101;
+    end.turns = 6;
     assert_eq!(causes(&state.handle(&Event::Process(end), &clock(1))), [Cause::EmptyReply]);
 }
 

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    diagnose::{OomScope, Process, Signal},
+    diagnose::{Hook, OomScope, Process, Signal},
     http::{Request, Response},
+    tls::{Alert, Answer, Handshake, Version},
 };
 
 /// A plain HTTP request that was read and not answered, on a fresh connection that its process closed.
@@ -25,11 +26,16 @@ fn unanswered() -> Evidence {
         bytes_received: 182,
         bytes_sent: 0,
         unread: 0,
+        window: 65_535,
+        waited: Duration::from_millis(1),
+        quiet: Duration::from_millis(1),
         since_read: 0,
         turn_out: 500,
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
         response: Response { progress: Progress::Nothing, ..Response::default() },
+        handshake: None,
+        limits: Limits::default(),
         process: Some(Process { name: "web".to_owned(), pid: 7, ..Process::default() }),
         end: End::Running,
         oom: false,
@@ -63,7 +69,7 @@ fn ordered() -> Sender {
 }
 
 fn progress(progress: Progress) -> Response {
-    Response { status: Some(200), header_bytes: Some(40), progress }
+    Response { status: Some(200), header_bytes: Some(40), progress, fault: None }
 }
 
 /// The one way to state a rule: this evidence gives this cause, for sure or not, with this symptom and status.
@@ -251,34 +257,44 @@ fn a_refused_syn_is_port_closed() {
 
 #[test]
 fn without_sight_of_the_bytes_the_direction_decides_and_says_so() {
-    let tls = |turns, since_read| {
+    let tls = |exchanges, since_read| {
         with(|e| {
-            (e.protocol, e.turns, e.since_read) = (Protocol::Tls, turns, since_read);
+            (e.protocol, e.turns, e.exchanges, e.since_read) = (Protocol::Tls, 3, exchanges, since_read);
             e.request = Request::default();
             e.response = Response::default();
         })
     };
-    check(&tls(3, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
-    sound(&tls(3, 500));
+    check(&tls(1, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+    // An alert is no answer.
+    check(&tls(1, 24), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+    sound(&tls(1, 500));
     // Perhaps the rest of an upload that was answered early.
-    sound(&tls(4, 0));
+    sound(&tls(2, 0));
     sound(&with(|e| {
-        *e = tls(3, 500);
+        *e = tls(1, 500);
         (e.trigger, e.unread) = (Trigger::Rst, 5000);
     }));
     // The origin had said goodbye before (an alert), and only read what still came.
     sound(&with(|e| {
-        *e = tls(3, 0);
+        *e = tls(1, 0);
         e.turn_out = 24;
     }));
-    // The handshake alone, or its refusal: no request was in hand.
-    sound(&tls(1, 0));
-    sound(&tls(2, 0));
+    // The handshake alone: no request was in hand.
+    sound(&tls(0, 0));
     let died = with(|e| {
-        *e = tls(2, 0);
+        *e = tls(0, 0);
         e.end = End::Signaled(11);
     });
     check(&died, Cause::Crash, L, Symptom::FinNoResponse, S520);
+    // An edge that leaves when its timeout has passed had waited for something.
+    let waited = |seconds| {
+        with(|e| {
+            *e = tls(1, 0);
+            (e.trigger, e.waited) = (Trigger::EdgeFin, Duration::from_secs(seconds));
+        })
+    };
+    check(&waited(125), Cause::ResponseTimeout, L, Symptom::NoResponse, Some(524));
+    sound(&waited(60));
 }
 
 #[test]
@@ -301,6 +317,205 @@ fn a_connection_older_than_the_tracer_is_never_certain() {
     assert_eq!(verdict.certainty, L);
     assert_eq!((verdict.reused, verdict.exchanges, verdict.age_ms), (None, None, None));
     assert!(verdict.evidence[0].contains("open before the tracer"), "{:?}", verdict.evidence);
+}
+
+/// A response that began, and how far it got.
+fn began(trigger: Trigger, so_far: Progress) -> Evidence {
+    with(|e| {
+        e.trigger = trigger;
+        e.response = progress(so_far);
+        (e.waited, e.quiet) = (Duration::from_secs(3), Duration::from_secs(2));
+    })
+}
+
+#[test]
+fn a_response_cut_by_fin_is_truncated_and_by_rst_is_reset() {
+    check(&began(Trigger::Fin, Progress::InHead), Cause::TruncatedHeaders, C, Symptom::FinInResponse, S520);
+    check(&began(Trigger::Fin, Progress::InBody), Cause::TruncatedBody, C, Symptom::FinInResponse, None);
+    check(&began(Trigger::Rst, Progress::InHead), Cause::ResetMidResponse, C, Symptom::RstInResponse, S520);
+    check(&began(Trigger::Rst, Progress::InBody), Cause::ResetMidResponse, C, Symptom::RstInResponse, None);
+    // How long it was to be, nobody knows.
+    check(&began(Trigger::Rst, Progress::UntilClose), Cause::ResetMidResponse, L, Symptom::RstInResponse, None);
+    sound(&began(Trigger::Fin, Progress::UntilClose));
+    sound(&began(Trigger::Rst, Progress::Whole));
+    sound(&began(Trigger::Fin, Progress::Unknown));
+}
+
+#[test]
+fn an_edge_that_leaves_early_is_no_failure_and_one_that_has_waited_is() {
+    for trigger in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Overdue] {
+        let so_far = |progress, seconds| {
+            with(|e| {
+                *e = began(trigger, progress);
+                (e.waited, e.quiet) = (Duration::from_secs(seconds), Duration::from_secs(seconds));
+            })
+        };
+        for progress in [Progress::Nothing, Progress::InHead, Progress::InBody] {
+            sound(&so_far(progress, 120));
+        }
+        check(&so_far(Progress::Nothing, 125), Cause::ResponseTimeout, C, Symptom::NoResponse, Some(524));
+        check(&so_far(Progress::InHead, 125), Cause::ResponseStalled, C, Symptom::StalledResponse, Some(524));
+        check(&so_far(Progress::InBody, 125), Cause::ResponseStalled, C, Symptom::StalledResponse, None);
+        sound(&so_far(Progress::Whole, 900));
+        sound(&so_far(Progress::UntilClose, 900));
+    }
+}
+
+#[test]
+fn a_shut_window_with_bytes_unread_is_request_stalled_and_an_open_one_is_not() {
+    let stalled = |window, waited| {
+        with(|e| {
+            (e.trigger, e.unread, e.window) = (Trigger::EdgeRst, 4000, window);
+            e.waited = Duration::from_secs(waited);
+        })
+    };
+    check(&stalled(0, 30), Cause::RequestStalled, C, Symptom::ZeroWindow, Some(524));
+    sound(&stalled(0, 10));
+    sound(&stalled(4096, 30));
+}
+
+#[test]
+fn a_socket_that_vanishes_is_silent_drop_only_if_something_was_owed() {
+    check(&began(Trigger::Silent, Progress::Nothing), Cause::SilentDrop, C, Symptom::NoResponse, Some(524));
+    check(&began(Trigger::Silent, Progress::InBody), Cause::SilentDrop, C, Symptom::StalledResponse, None);
+    sound(&began(Trigger::Silent, Progress::Whole));
+}
+
+#[test]
+fn what_is_no_response_is_malformed_unless_the_edge_stays() {
+    let odd = |trigger, fault| {
+        with(|e| {
+            *e = began(trigger, Progress::Malformed);
+            e.response.fault = Some(fault);
+        })
+    };
+    for trigger in [Trigger::Fin, Trigger::EdgeFin, Trigger::EdgeRst] {
+        let verdict = odd(trigger, Fault::StatusLine);
+        check(&verdict, Cause::MalformedResponse, C, Symptom::BadResponse, S520);
+    }
+    check(&odd(Trigger::EdgeFin, Fault::Field), Cause::MalformedResponse, L, Symptom::BadResponse, S520);
+    check(&odd(Trigger::EdgeFin, Fault::ChunkSize), Cause::MalformedResponse, L, Symptom::BadResponse, None);
+    sound(&odd(Trigger::Overdue, Fault::StatusLine));
+}
+
+#[test]
+fn a_header_section_is_too_large_above_the_limit_and_not_at_it() {
+    let sized = |bytes| {
+        with(|e| {
+            *e = began(Trigger::EdgeRst, Progress::Unknown);
+            e.response.header_bytes = Some(bytes);
+        })
+    };
+    sound(&sized(131_072));
+    check(&sized(131_073), Cause::HeadersTooLarge, C, Symptom::HeadersTooLarge, S520);
+    assert_eq!(diagnose(&sized(131_073)).unwrap().response_header_bytes, Some(131_073));
+}
+
+#[test]
+fn packets_that_went_missing_are_told_by_what_took_them() {
+    let lost = |missing, taken| {
+        with(|e| {
+            e.trigger = Trigger::Attempt(Attempt {
+                missing,
+                taken,
+                packets: 3,
+                for_: Duration::from_secs(19),
+                hook: Some(Hook::Input),
+                table_full: false,
+            });
+            (e.accepted, e.bytes_received, e.request) = (false, 0, Request::default());
+        })
+    };
+    let icmp = |v6, code| Taken::Icmp { v6, kind: if v6 { 1 } else { 3 }, code };
+    let queue = Taken::Queue { length: 3, limit: 2 };
+    let (drop, reject) = (Cause::FirewallDrop, Cause::FirewallReject);
+    for (missing, taken, cause, symptom, status) in [
+        (Missing::Syn, Taken::Dropped, drop, Symptom::NoSynack, 522),
+        (Missing::SynAck, Taken::Dropped, drop, Symptom::NoSynack, 522),
+        (Missing::Data, Taken::Dropped, drop, Symptom::NoAck, 522),
+        (Missing::Answer, Taken::Dropped, drop, Symptom::NoAck, 522),
+        (Missing::Syn, Taken::Reset, reject, Symptom::Refused, 521),
+        (Missing::Data, Taken::Reset, reject, Symptom::RstNoResponse, 520),
+        (Missing::Syn, icmp(false, 3), reject, Symptom::IcmpUnreachable, 521),
+        (Missing::Syn, icmp(false, 10), reject, Symptom::IcmpUnreachable, 523),
+        (Missing::Syn, icmp(true, 4), reject, Symptom::IcmpUnreachable, 521),
+        (Missing::Syn, icmp(true, 1), reject, Symptom::IcmpUnreachable, 523),
+        (Missing::Data, icmp(false, 3), drop, Symptom::NoAck, 522),
+        (Missing::Syn, queue, Cause::ListenOverflow, Symptom::NoSynack, 522),
+        (Missing::Data, queue, Cause::ListenOverflow, Symptom::NoAck, 522),
+        (Missing::Syn, Taken::QueueReset, Cause::ListenOverflow, Symptom::RstBeforeRequest, 520),
+    ] {
+        check(&lost(missing, taken), cause, C, symptom, Some(status));
+    }
+    let verdict = diagnose(&lost(Missing::Syn, Taken::Reset)).unwrap();
+    assert_eq!((verdict.reset_by, verdict.firewall_hook), (Some("firewall"), Some("input")));
+    assert_eq!((verdict.bytes_received, verdict.exchanges), (None, None));
+}
+
+/// A connection on which the edge began a handshake.
+fn shaking(trigger: Trigger, change: impl FnOnce(&mut Handshake)) -> Evidence {
+    with(|e| {
+        (e.trigger, e.protocol, e.exchanges) = (trigger, Protocol::Tls, 0);
+        (e.request, e.response) = (Request::default(), Response::default());
+        let mut handshake = Handshake { hello: true, answer: Answer::Tls, ..Handshake::default() };
+        change(&mut handshake);
+        e.handshake = Some(handshake);
+    })
+}
+
+#[test]
+fn a_handshake_is_told_by_what_its_outside_shows() {
+    let failed = Cause::TlsHandshakeFailed;
+    let alert = |description| Some(Alert { fatal: true, description });
+    check(
+        &shaking(Trigger::EdgeFin, |h| h.answer = Answer::PlainHttp),
+        Cause::TlsToPlainPort,
+        C,
+        Symptom::TlsGarbage,
+        Some(525),
+    );
+    check(&shaking(Trigger::EdgeFin, |h| h.answer = Answer::Garbage), failed, C, Symptom::TlsGarbage, Some(525));
+    check(&shaking(Trigger::Fin, |h| h.origin_alert = alert(40)), failed, C, Symptom::TlsAlert, Some(525));
+    let wanted = shaking(Trigger::Fin, |h| (h.origin_alert, h.edge_certificate_empty) = (alert(40), true));
+    check(&wanted, Cause::TlsClientCertRequired, C, Symptom::TlsAlert, Some(525));
+    check(
+        &shaking(Trigger::EdgeFin, |h| h.edge_alert = alert(45)),
+        Cause::CertInvalid,
+        C,
+        Symptom::TlsEdgeAlert,
+        Some(526),
+    );
+    check(&shaking(Trigger::EdgeFin, |h| h.edge_alert = alert(70)), failed, L, Symptom::TlsEdgeAlert, Some(525));
+    check(
+        &shaking(Trigger::EdgeFin, |h| h.edge_alert_encrypted = true),
+        Cause::CertInvalid,
+        L,
+        Symptom::TlsEdgeAlert,
+        Some(526),
+    );
+    check(&shaking(Trigger::Fin, |h| h.answer = Answer::Nothing), failed, C, Symptom::TlsFin, Some(525));
+    check(&shaking(Trigger::Rst, |h| h.answer = Answer::Nothing), failed, C, Symptom::TlsRst, Some(525));
+    let late = shaking(Trigger::Fin, |h| {
+        (h.agreed, h.edge_certificate_empty, h.edge_finished) = (Some(Version::Tls13), true, true);
+    });
+    check(&late, Cause::TlsClientCertRequired, L, Symptom::TlsAlertLate, S520);
+}
+
+#[test]
+fn a_handshake_that_the_edge_ends_or_leaves_unfinished_is_no_failure() {
+    // A monitor that only looks at the certificate, and an edge that leaves early.
+    sound(&shaking(Trigger::EdgeFin, |h| h.edge_finished = true));
+    sound(&shaking(Trigger::EdgeFin, |h| h.answer = Answer::Nothing));
+    // It was the edge's turn, and the origin has waited long enough.
+    sound(&with(|e| {
+        *e = shaking(Trigger::Fin, |_| {});
+        (e.since_read, e.idle) = (1200, Some(Duration::from_secs(60)));
+    }));
+    let silent = with(|e| {
+        *e = shaking(Trigger::EdgeFin, |h| h.answer = Answer::Nothing);
+        e.waited = Duration::from_secs(125);
+    });
+    check(&silent, Cause::TlsHandshakeFailed, C, Symptom::TlsNoAnswer, Some(525));
 }
 
 #[test]

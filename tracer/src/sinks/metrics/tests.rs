@@ -4,7 +4,15 @@ use super::*;
 use crate::sinks::sample::diagnosis;
 
 fn snapshot() -> Snapshot {
-    let port = |port, exchanges| PortCounters { port, connections_ipv4: 5, connections_ipv6: 1, exchanges, open: 2 };
+    let port = |port, exchanges| PortCounters {
+        port,
+        connections_ipv4: 5,
+        connections_ipv6: 1,
+        exchanges,
+        open: 2,
+        accept_queue_overflows: 3,
+        ..PortCounters::default()
+    };
     Snapshot {
         ports: vec![port(Some(80), 7), port(Some(443), 8), port(None, 9), port(None, 1)],
         resets_sent: vec![("TCP_ABORT_ON_CLOSE".into(), 3), ("unknown".into(), 0)],
@@ -62,6 +70,9 @@ fn kernel_counters_are_read_at_the_scrape() {
         r#"tracer_exchanges_total{port="other"} 10"#,
         r#"tracer_connections_total{family="ipv6",port="443"} 1"#,
         r#"tracer_open_connections{port="443"} 2"#,
+        r#"tracer_accept_queue_overflows_total{port="80"} 3"#,
+        r#"tracer_accept_queue_overflows_total{port="other"} 6"#,
+        r#"tracer_firewall_drops_total{port="443"} 0"#,
         r#"tracer_resets_sent_total{reason="TCP_ABORT_ON_CLOSE"} 3"#,
         "tracer_resets_received_total 4",
         r#"tracer_events_lost_total{where="ring_buffer"} 0"#,
@@ -86,12 +97,160 @@ fn kernel_counters_are_read_at_the_scrape() {
 }
 
 #[test]
-fn metrics_that_nothing_feeds_are_absent() {
+fn what_never_happened_has_no_series() {
     let text = metrics().text().unwrap();
-    for name in ["accept_queue_overflows", "firewall_drops", "first_byte", "response_header_bytes"] {
-        assert!(!text.contains(name), "{name}");
-    }
     assert!(!text.contains("tracer_listener_failures_total{") && !text.contains("tracer_oom_kills_total{"));
+}
+
+/// The families of `names` in the text of `metrics`, as they are written.
+fn families(text: &str, names: &[&str]) -> String {
+    let about = |line: &&str| {
+        let name = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").trim_start_matches("# UNIT ");
+        names.iter().any(|&wanted| name.starts_with(wanted))
+    };
+    text.lines().filter(about).map(|line| format!("{line}\n")).collect()
+}
+
+/// One port: answers after 4 ms, 0.75 s, 1 s and 200 s, header sections of 128, 131072 and 200000 bytes, some drops.
+fn busy_port() -> Metrics {
+    let (mut first_byte, mut header_bytes) = (vec![0; 18], vec![0; 11]);
+    (first_byte[3], first_byte[10], first_byte[17]) = (1, 2, 1);
+    (header_bytes[0], header_bytes[9], header_bytes[10]) = (1, 1, 1);
+    let port = PortCounters {
+        port: Some(80),
+        first_byte: Distribution { counts: first_byte, sum: 201.754 },
+        header_bytes: Distribution { counts: header_bytes, sum: 331_200.0 },
+        accept_queue_overflows: 5,
+        firewall_drops: 6,
+        ..PortCounters::default()
+    };
+    Metrics::new(Arc::new(move || Snapshot { ports: vec![port.clone()], ..Snapshot::default() })).unwrap()
+}
+
+const BY_PORT: &[&str] =
+    &["tracer_accept_queue_overflows", "tracer_firewall_drops", "tracer_first_byte", "tracer_response_header"];
+
+#[test]
+fn answers_and_drops_of_a_port_in_the_text_format() {
+    let expected = r##"# HELP tracer_accept_queue_overflows_total Connections that a full accept queue turned away, by local port.
+# TYPE tracer_accept_queue_overflows_total counter
+tracer_accept_queue_overflows_total{port="80"} 5
+# HELP tracer_firewall_drops_total Packets from the edge that netfilter dropped or rejected, by local port.
+# TYPE tracer_firewall_drops_total counter
+tracer_firewall_drops_total{port="80"} 6
+# HELP tracer_first_byte_seconds Time from the last byte of the request to the first byte of the response, by local port.
+# TYPE tracer_first_byte_seconds histogram
+tracer_first_byte_seconds_bucket{port="80",le="0.0005"} 0
+tracer_first_byte_seconds_bucket{port="80",le="0.001"} 0
+tracer_first_byte_seconds_bucket{port="80",le="0.0025"} 0
+tracer_first_byte_seconds_bucket{port="80",le="0.005"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.01"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.025"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.05"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.1"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.25"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.5"} 1
+tracer_first_byte_seconds_bucket{port="80",le="1"} 3
+tracer_first_byte_seconds_bucket{port="80",le="2.5"} 3
+tracer_first_byte_seconds_bucket{port="80",le="5"} 3
+tracer_first_byte_seconds_bucket{port="80",le="10"} 3
+tracer_first_byte_seconds_bucket{port="80",le="30"} 3
+tracer_first_byte_seconds_bucket{port="80",le="60"} 3
+tracer_first_byte_seconds_bucket{port="80",le="125"} 3
+tracer_first_byte_seconds_bucket{port="80",le="+Inf"} 4
+tracer_first_byte_seconds_sum{port="80"} 201.754
+tracer_first_byte_seconds_count{port="80"} 4
+# HELP tracer_response_header_bytes Size of the response's header section, by local port.
+# TYPE tracer_response_header_bytes histogram
+tracer_response_header_bytes_bucket{port="80",le="256"} 1
+tracer_response_header_bytes_bucket{port="80",le="512"} 1
+tracer_response_header_bytes_bucket{port="80",le="1024"} 1
+tracer_response_header_bytes_bucket{port="80",le="2048"} 1
+tracer_response_header_bytes_bucket{port="80",le="4096"} 1
+tracer_response_header_bytes_bucket{port="80",le="8192"} 1
+tracer_response_header_bytes_bucket{port="80",le="16384"} 1
+tracer_response_header_bytes_bucket{port="80",le="32768"} 1
+tracer_response_header_bytes_bucket{port="80",le="65536"} 1
+tracer_response_header_bytes_bucket{port="80",le="131072"} 2
+tracer_response_header_bytes_bucket{port="80",le="+Inf"} 3
+tracer_response_header_bytes_sum{port="80"} 331200
+tracer_response_header_bytes_count{port="80"} 3
+"##;
+    assert_eq!(families(&busy_port().text().unwrap(), BY_PORT), expected);
+}
+
+#[test]
+fn answers_and_drops_of_a_port_in_openmetrics() {
+    let expected = r##"# TYPE tracer_accept_queue_overflows counter
+# HELP tracer_accept_queue_overflows Connections that a full accept queue turned away, by local port.
+tracer_accept_queue_overflows_total{port="80"} 5
+# TYPE tracer_firewall_drops counter
+# HELP tracer_firewall_drops Packets from the edge that netfilter dropped or rejected, by local port.
+tracer_firewall_drops_total{port="80"} 6
+# TYPE tracer_first_byte_seconds histogram
+# UNIT tracer_first_byte_seconds seconds
+# HELP tracer_first_byte_seconds Time from the last byte of the request to the first byte of the response, by local port.
+tracer_first_byte_seconds_bucket{port="80",le="0.0005"} 0
+tracer_first_byte_seconds_bucket{port="80",le="0.001"} 0
+tracer_first_byte_seconds_bucket{port="80",le="0.0025"} 0
+tracer_first_byte_seconds_bucket{port="80",le="0.005"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.01"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.025"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.05"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.1"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.25"} 1
+tracer_first_byte_seconds_bucket{port="80",le="0.5"} 1
+tracer_first_byte_seconds_bucket{port="80",le="1.0"} 3
+tracer_first_byte_seconds_bucket{port="80",le="2.5"} 3
+tracer_first_byte_seconds_bucket{port="80",le="5.0"} 3
+tracer_first_byte_seconds_bucket{port="80",le="10.0"} 3
+tracer_first_byte_seconds_bucket{port="80",le="30.0"} 3
+tracer_first_byte_seconds_bucket{port="80",le="60.0"} 3
+tracer_first_byte_seconds_bucket{port="80",le="125.0"} 3
+tracer_first_byte_seconds_bucket{port="80",le="+Inf"} 4
+tracer_first_byte_seconds_count{port="80"} 4
+tracer_first_byte_seconds_sum{port="80"} 201.754
+# TYPE tracer_response_header_bytes histogram
+# UNIT tracer_response_header_bytes bytes
+# HELP tracer_response_header_bytes Size of the response's header section, by local port.
+tracer_response_header_bytes_bucket{port="80",le="256.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="512.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="1024.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="2048.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="4096.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="8192.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="16384.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="32768.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="65536.0"} 1
+tracer_response_header_bytes_bucket{port="80",le="131072.0"} 2
+tracer_response_header_bytes_bucket{port="80",le="+Inf"} 3
+tracer_response_header_bytes_count{port="80"} 3
+tracer_response_header_bytes_sum{port="80"} 331200
+"##;
+    assert_eq!(families(&busy_port().openmetrics().unwrap(), BY_PORT), expected);
+}
+
+#[test]
+fn port_without_an_answer_has_its_buckets_with_zero() {
+    for text in [metrics().text().unwrap(), metrics().openmetrics().unwrap()] {
+        for (name, bounds) in [("tracer_first_byte_seconds", 17), ("tracer_response_header_bytes", 10)] {
+            let buckets = text.lines().filter(|line| line.starts_with(&format!("{name}_bucket{{port=\"443\"")));
+            assert_eq!(buckets.inspect(|line| assert!(line.ends_with(" 0"), "{line}")).count(), bounds + 1);
+            assert!(has(&text, &format!("{name}_sum{{port=\"443\"}} 0")), "{text}");
+            assert!(has(&text, &format!("{name}_count{{port=\"443\"}} 0")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn distributions_of_one_label_add_up() {
+    let port = |counts, sum| PortCounters { header_bytes: Distribution { counts, sum }, ..PortCounters::default() };
+    let ports = vec![port(vec![], 0.0), port(vec![1; 11], 9.5), port(vec![2; 11], 1.0)];
+    let metrics = Metrics::new(Arc::new(move || Snapshot { ports: ports.clone(), ..Snapshot::default() })).unwrap();
+    let text = metrics.text().unwrap();
+    assert!(has(&text, r#"tracer_response_header_bytes_bucket{port="other",le="512"} 6"#), "{text}");
+    assert!(has(&text, r#"tracer_response_header_bytes_count{port="other"} 33"#), "{text}");
+    assert!(has(&text, r#"tracer_response_header_bytes_sum{port="other"} 10.5"#), "{text}");
 }
 
 #[test]
@@ -144,8 +303,12 @@ fn every_line_of_the_openmetrics_text_belongs_to_the_family_above_it() {
             assert_eq!(head.split(' ').next(), Some(family.as_str()));
         } else {
             let name = line.split(['{', ' ']).next().unwrap();
-            let expected = if kind == "counter" { format!("{family}_total") } else { family.clone() };
-            assert_eq!(name, expected);
+            let suffixes: &[&str] = match kind.as_str() {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_count", "_sum"],
+                _ => &[""],
+            };
+            assert!(suffixes.contains(&name.strip_prefix(&family).unwrap()), "{name} under {family}");
         }
     }
     assert!(seen.len() > 20, "{seen:?}");

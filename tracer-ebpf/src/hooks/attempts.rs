@@ -1,0 +1,180 @@
+//! Packets of the edge that vanish in this host before a process can see them: noted per connection, and told when the
+//! edge gives up (see `inspect`), unless a later packet gets through.
+
+use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns, programs::SkBuffContext};
+use tracer_common::{Attempt, Tuple, attempt as what, taken};
+
+use crate::{
+    edge, emit,
+    hooks::packet::ends,
+    kernel::TcpSock,
+    maps::{ATTEMPT_TIME, ATTEMPTS, NOTED, PORT_COUNTS, port_slot},
+};
+
+/// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
+const FORGOTTEN_NS: u64 = 200_000_000_000;
+
+/// What [`Attempt::done`] says.
+pub const WAITING: u32 = 0;
+pub const PASSED: u32 = 1;
+pub const TOLD: u32 = 2;
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+/// Notes a packet that went missing; `seen` describes this one alone.
+#[inline(always)]
+pub fn note(tuple: &Tuple, seen: &mut Attempt) {
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    count(tuple.local_port, seen.why == taken::QUEUE, false);
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: a live map value; two CPUs that see packets of one connection at once may lose a count.
+        let known = unsafe { &mut *known };
+        if now.wrapping_sub(known.last_ns) < FORGOTTEN_NS && (known.done == WAITING || known.what == seen.what) {
+            known.packets += 1;
+            known.last_ns = now;
+            if known.done == PASSED {
+                known.first_ns = now;
+                known.done = WAITING;
+            }
+            if seen.why != taken::DROPPED {
+                known.why = seen.why;
+                known.icmp = seen.icmp;
+            }
+            return tell_at_once(tuple, known);
+        }
+    }
+    count(tuple.local_port, seen.why == taken::QUEUE, true);
+    seen.first_ns = now;
+    seen.last_ns = now;
+    seen.packets = 1;
+    seen.done = WAITING;
+    let _full_is_lru = ATTEMPTS.insert(tuple, &*seen, 0);
+    if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
+        // SAFETY: a live map value; any CPU's time does.
+        unsafe { *time = now }
+    }
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: as above.
+        tell_at_once(tuple, unsafe { &mut *known });
+    }
+}
+
+/// An answer ends the attempt: RST always, ICMP while connecting.
+#[inline(always)]
+fn tell_at_once(tuple: &Tuple, known: &mut Attempt) {
+    let refused = known.why == taken::RESET
+        || known.why == taken::QUEUE_RESET
+        || known.why == taken::ICMP && known.what != what::DATA;
+    if refused && known.done == WAITING {
+        tell(tuple, known);
+    }
+}
+
+/// Hands the attempt over, once.
+#[inline(always)]
+pub fn tell(tuple: &Tuple, known: &mut Attempt) {
+    known.done = TOLD;
+    emit::attempt(tuple, known);
+}
+
+/// Counts what a full queue turned away once per attempt, and what netfilter took packet by packet.
+#[inline(always)]
+fn count(port: u16, queue: bool, new: bool) {
+    if queue != new {
+        return;
+    }
+    let Some(counts) = PORT_COUNTS.get_ptr_mut(port_slot(port)) else { return };
+    // SAFETY: this CPU's slot of a live map value.
+    unsafe {
+        if queue {
+            (*counts).queue_overflows += 1;
+        } else {
+            (*counts).firewall_drops += 1;
+        }
+    }
+}
+
+/// Whether any attempt went missing lately: spares the look-up where none did.
+#[inline(always)]
+fn any_lately(now: u64) -> bool {
+    ATTEMPT_TIME.get(0).is_some_and(|time| *time != 0 && now.wrapping_sub(*time) < FORGOTTEN_NS)
+}
+
+/// A connection opened, or ended as everybody can see: what went missing of it before did no harm.
+#[inline(always)]
+pub fn passed(tuple: &Tuple, now: u64) {
+    if !any_lately(now) {
+        return;
+    }
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: a live map value.
+        unsafe {
+            if (*known).done == WAITING {
+                (*known).done = PASSED;
+            }
+        }
+    }
+}
+
+/// The edge leaves (FIN or RST) a connection whose packets go missing: it has given up.
+#[inline(always)]
+pub fn given_up(tuple: &Tuple) {
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: a live map value.
+        let known = unsafe { &mut *known };
+        if known.done == WAITING && known.what == what::DATA {
+            tell(tuple, known);
+        }
+    }
+}
+
+/// A packet for a listener: lost if its accept queue is full. A function of its own in the kernel too, for the sake of its
+/// caller's stack.
+#[inline(never)]
+pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
+    let (queue, limit) = (tcp.ack_backlog(), tcp.max_ack_backlog());
+    if queue <= limit {
+        return;
+    }
+    let Some(packet) = ends(ctx, 0, 6) else { return };
+    if !edge::is_edge(&packet.source) || !edge::is_watched(packet.destination_port) {
+        return;
+    }
+    let syn = packet.flags & (SYN | ACK) == SYN;
+    // SAFETY: a field of the program's context.
+    let len = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).len };
+    let Some(noted) = NOTED.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's slot of a live map value; packets come in softirqs, one after the other.
+    let (tuple, attempt) = unsafe { &mut *noted };
+    *tuple = Tuple {
+        peer_addr: packet.source,
+        local_addr: packet.destination,
+        peer_port: packet.source_port,
+        local_port: packet.destination_port,
+        netns: tcp.netns(),
+    };
+    *attempt = Attempt {
+        what: if syn { what::SYN } else { what::DATA },
+        why: taken::QUEUE,
+        queue,
+        queue_limit: limit,
+        payload: len,
+        ..Attempt::default()
+    };
+    note(tuple, attempt);
+}
+
+/// The host answered a packet for a listener with RST: because of its full queue, if that is what was noted.
+#[inline(always)]
+pub fn reset_at_listener(tuple: &Tuple) {
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: a live map value.
+        let known = unsafe { &mut *known };
+        if known.done == WAITING && known.why == taken::QUEUE {
+            known.why = taken::QUEUE_RESET;
+            tell(tuple, known);
+        }
+    }
+}

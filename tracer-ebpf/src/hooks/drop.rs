@@ -1,0 +1,172 @@
+//! What netfilter does to the edge's packets, and how it answers them.
+//!
+//! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason` since
+//! 5.17. `net_dev_queue(struct sk_buff *skb)`, 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees
+//! the RST of a REJECT rule, which no socket sends.
+//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    Global,
+    helpers::bpf_ktime_get_ns,
+    programs::{BtfTracePointContext, SkBuffContext},
+};
+use tracer_common::{Attempt, Tuple, attempt as what, hook, taken};
+
+use crate::{
+    edge,
+    hooks::{
+        attempts,
+        packet::{ends, load},
+    },
+    kernel::{Segment, Skb},
+    maps::LAST_ANSWER,
+};
+
+/// The kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`; 0: its tracepoint has no reason.
+#[unsafe(no_mangle)]
+static NETFILTER_DROP: Global<u32> = Global::new(0);
+
+/// The answer to a packet and its drop follow each other on one CPU within a softirq, nanoseconds.
+const SAME_PACKET_NS: u64 = 1_000_000;
+
+/// Longest RST on its way to a device: link header, IPv6, TCP without options.
+const RST_LEN: u32 = 14 + 40 + 20 + 4;
+
+/// How netfilter answered a packet, a moment ago on this CPU.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Answer {
+    tuple: Tuple,
+    time_ns: u64,
+    why: u32,
+    icmp: u32,
+}
+
+/// A packet is freed: dropped by netfilter?
+#[inline(always)]
+pub fn kfree_skb(ctx: &BtfTracePointContext) {
+    if NETFILTER_DROP.load() == 0 || ctx.arg::<u32>(2) != NETFILTER_DROP.load() {
+        return;
+    }
+    let Some(skb) = Skb::new(ctx.arg(0)) else { return };
+    let Some(segment) = Segment::of(skb.address()) else { return };
+    let inward = edge::is_edge(&segment.tuple.peer_addr);
+    let tuple = if inward {
+        segment.tuple
+    } else {
+        let turned = segment.tuple.turned();
+        if !edge::is_edge(&turned.peer_addr) {
+            return;
+        }
+        turned
+    };
+    if !edge::is_watched(tuple.local_port) {
+        return;
+    }
+    if inward && segment.fin_or_rst && segment.payload == 0 {
+        return attempts::given_up(&tuple);
+    }
+    let what = match (segment.syn, segment.ack) {
+        (true, false) if inward => what::SYN,
+        (true, true) if !inward => what::SYN_ACK,
+        (false, _) if segment.payload > 0 => what::DATA,
+        _ => return,
+    };
+    let mut seen = Attempt {
+        what,
+        why: taken::DROPPED,
+        hook: match (inward, skb.is_routed()) {
+            (false, _) => hook::OUTPUT,
+            (true, true) => hook::INPUT,
+            (true, false) => hook::BEFORE_ROUTING,
+        },
+        payload: segment.payload,
+        end_seq: segment.seq.wrapping_add(segment.payload),
+        outward: u32::from(!inward),
+        ..Attempt::default()
+    };
+    if inward {
+        answered(&segment.tuple, &mut seen);
+    }
+    attempts::note(&tuple, &mut seen);
+    if inward && segment.fin_or_rst {
+        attempts::given_up(&tuple);
+    }
+}
+
+/// Adds how the packet was answered before it was dropped.
+#[inline(always)]
+fn answered(tuple: &Tuple, seen: &mut Attempt) {
+    let Some(answer) = LAST_ANSWER.get_ptr(0) else { return };
+    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
+    unsafe {
+        let recent = bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
+        let to = &(*answer).tuple;
+        if recent
+            && to.peer_port == tuple.peer_port
+            && to.local_port == tuple.local_port
+            && to.peer_addr == tuple.peer_addr
+            && to.local_addr == tuple.local_addr
+        {
+            seen.why = (*answer).why;
+            seen.icmp = (*answer).icmp;
+        }
+    }
+}
+
+/// Keeps an answer for the drop that follows it.
+#[inline(always)]
+fn keep(tuple: Tuple, why: u32, icmp: u32) {
+    if let Some(answer) = LAST_ANSWER.get_ptr_mut(0) {
+        // SAFETY: this CPU's slot; the helper has no preconditions.
+        unsafe { *answer = Answer { tuple, time_ns: bpf_ktime_get_ns(), why, icmp } }
+    }
+}
+
+/// A packet goes out: a RST to the edge that no socket sends?
+#[inline(always)]
+pub fn net_dev_queue(ctx: &BtfTracePointContext) {
+    let skb: *const c_void = ctx.arg(0);
+    let Some(skb) = Skb::new(skb) else { return };
+    if skb.len() > RST_LEN || skb.has_socket() {
+        return;
+    }
+    let Some(segment) = Segment::of(skb.address()) else { return };
+    let tuple = segment.tuple.turned();
+    if segment.fin_or_rst && !segment.syn && edge::is_edge(&tuple.peer_addr) {
+        keep(tuple, taken::RESET, 0);
+    }
+}
+
+/// A packet that is not TCP goes out: an ICMP error that quotes a packet of the edge?
+#[inline(always)]
+pub fn icmp(ctx: &SkBuffContext) {
+    let mut first = [0_u8; 10];
+    if !load(ctx, 0, &mut first) {
+        return;
+    }
+    let (version, at) = match (first[0] >> 4, first[9], first[6]) {
+        (4, 1, _) => (0, u32::from(first[0] & 0xf) * 4),
+        (6, _, 58) => (1 << 16, 40),
+        _ => return,
+    };
+    let mut message = [0_u8; 2];
+    let unreachable = if version == 0 { 3 } else { 1 };
+    if !load(ctx, at, &mut message) || message[0] != unreachable {
+        return;
+    }
+    let Some(quoted) = ends(ctx, at + 8, 6) else { return };
+    if !edge::is_edge(&quoted.source) {
+        return;
+    }
+    let tuple = Tuple {
+        peer_addr: quoted.source,
+        local_addr: quoted.destination,
+        peer_port: quoted.source_port,
+        local_port: quoted.destination_port,
+        netns: 0,
+    };
+    keep(tuple, taken::ICMP, version | u32::from(message[1]) << 8 | u32::from(message[0]));
+}

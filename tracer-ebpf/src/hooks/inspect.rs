@@ -1,0 +1,81 @@
+//! Run by the agent, on one connection or one attempt at a time: has one of the edge's timeouts passed?
+//!
+//! A raw tracepoint program that is attached nowhere: `BPF_PROG_TEST_RUN`, since 5.10. It reads the socket by address,
+//! with checked copies, since it has no typed pointer to it.
+
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_common::{Tuple, attempt, conn_flags as flag, triggers};
+
+use crate::{
+    emit,
+    hooks::{attempts, conn},
+    kernel::{Look as _, RawSock},
+    maps::{ATTEMPTS, CONFIG, CONNS, INSPECTED},
+};
+
+/// Nothing to tell, and nothing changes until the connection moves on.
+const SETTLED: i32 = 0;
+/// Nothing to tell yet.
+const LATER: i32 = 1;
+/// A record was made.
+const TOLD: i32 = 2;
+
+/// Argument 0: the connection's key.
+#[inline(always)]
+pub fn connection(ctx: &RawTracePointContext) -> i32 {
+    let key: u64 = ctx.arg(0);
+    let Some(live) = CONNS.get_ptr_mut(&key) else { return SETTLED };
+    let Some(copy) = INSPECTED.get_ptr_mut(0) else { return LATER };
+    // SAFETY: live map values; the copy is this CPU's.
+    let (live, copy) = unsafe { (&mut *live, &mut *copy) };
+    let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
+    if live.flags & ended != 0 {
+        return SETTLED;
+    }
+    *copy = *live;
+    let Some(state) = conn::look(RawSock(key), copy) else { return LATER };
+    if state != conn::ESTABLISHED {
+        return SETTLED;
+    }
+    let Some(config) = CONFIG.get(0) else { return LATER };
+    match conn::owed(copy, config, false) {
+        conn::Owed::Late => {
+            live.flags |= flag::REPORTED;
+            emit::conn(copy, key, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
+            TOLD
+        }
+        conn::Owed::Something => LATER,
+        conn::Owed::Nothing => SETTLED,
+    }
+}
+
+/// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0.
+#[inline(always)]
+pub fn attempt(ctx: &RawTracePointContext) -> i32 {
+    let words: [u64; 5] = [ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)];
+    // SAFETY: same size, integers and bytes on both sides.
+    let tuple = unsafe { core::mem::transmute::<[u64; 5], Tuple>(words) };
+    let Some(known) = ATTEMPTS.get_ptr_mut(&tuple) else { return SETTLED };
+    // SAFETY: a live map value.
+    let known = unsafe { &mut *known };
+    if known.done != attempts::WAITING {
+        return SETTLED;
+    }
+    let key: u64 = ctx.arg(5);
+    if known.what == attempt::DATA && key == 0 {
+        // The origin has no such connection any more: it would not have answered either.
+        known.done = attempts::PASSED;
+        return SETTLED;
+    }
+    if known.what == attempt::DATA {
+        let sock = RawSock(key);
+        let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
+        // It came through after all.
+        if reached.wrapping_sub(known.end_seq) < 1 << 31 {
+            known.done = attempts::PASSED;
+            return SETTLED;
+        }
+    }
+    attempts::tell(&tuple, known);
+    TOLD
+}

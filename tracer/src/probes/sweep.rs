@@ -1,0 +1,196 @@
+//! Looks for what no packet tells: connections whose edge has waited too long, and packets that went missing for good. Only
+//! finds candidates here; the kernel program that is run on each decides, and makes the record.
+
+use std::{
+    collections::HashMap as Memory,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData},
+    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
+};
+use log::debug;
+use tracer_common::{Attempt, Config, Conn, Tuple, attempt, conn_flags as flag};
+
+use super::load::take;
+use crate::diagnose::Limits;
+
+/// Looks often enough to tell soon after a timeout, and no oftener.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+/// A look may take this part of the time: many connections are looked at more rarely.
+const SHARE: u32 = 100;
+/// What the kernel's program answers.
+const SETTLED: u32 = 0;
+const TOLD: u32 = 2;
+
+/// The tables that are looked through, and the limits that are looked for.
+pub struct Sweep {
+    conns: HashMap<MapData, u64, Conn>,
+    attempts: HashMap<MapData, Tuple, Attempt>,
+    config: Array<MapData, Config>,
+    limits: Limits,
+    tick_ns: u64,
+    /// Connections of which nothing is to be expected until their next exchange.
+    settled: Memory<u64, u32>,
+    took: Duration,
+}
+
+impl Sweep {
+    pub(super) fn new(ebpf: &mut Ebpf, tick_ns: u64) -> Result<Self> {
+        for name in ["inspect_connection", "inspect_attempt"] {
+            program(ebpf, name)?.load().with_context(|| format!("loading {name}"))?;
+        }
+        Ok(Self {
+            conns: HashMap::try_from(take(ebpf, "CONNS")?)?,
+            attempts: HashMap::try_from(take(ebpf, "ATTEMPTS")?)?,
+            config: Array::try_from(take(ebpf, "CONFIG")?)?,
+            limits: Limits::default(),
+            tick_ns: tick_ns.max(1),
+            settled: Memory::new(),
+            took: Duration::ZERO,
+        })
+    }
+
+    /// Puts these limits in force, in the kernel too.
+    pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
+        let jiffies = |timeout: Duration| {
+            let nanos = Limits::nearly(timeout).as_nanos() / u128::from(self.tick_ns);
+            u32::try_from(nanos).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
+        };
+        let config = Config {
+            read_jiffies: jiffies(limits.read),
+            write_jiffies: jiffies(limits.write),
+            header_limit: u32::try_from(limits.header).unwrap_or(u32::MAX),
+            pad: 0,
+        };
+        self.config.set(0, &config, 0).context("handing the limits to the kernel")?;
+        self.limits = limits;
+        self.settled.clear();
+        Ok(())
+    }
+
+    /// When to look next.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        let limits = &self.limits;
+        let shortest = limits.read.min(limits.write).min(limits.connect).min(limits.ack);
+        (shortest / 16).clamp(SHORTEST, LONGEST).max(self.took * SHARE)
+    }
+
+    /// Looks at everything once; `now_ns` is kernel time.
+    pub(super) fn look(&mut self, ebpf: &mut Ebpf, now_ns: u64) {
+        let started = Instant::now();
+        if let Err(error) = self.connections(ebpf, now_ns).and_then(|()| self.missing(ebpf, now_ns)) {
+            debug!("looking for timeouts: {error:#}");
+        }
+        self.took = started.elapsed();
+    }
+
+    fn connections(&mut self, ebpf: &mut Ebpf, now_ns: u64) -> Result<()> {
+        let mut settled = Memory::with_capacity(self.settled.len());
+        for (key, conn) in self.conns.iter().filter_map(Result::ok) {
+            if !may_be_overdue(&conn, now_ns, &self.limits) {
+                continue;
+            }
+            let known = self.settled.get(&key) == Some(&conn.exchanges);
+            if known || run(ebpf, "inspect_connection", &[key])? == SETTLED {
+                settled.insert(key, conn.exchanges);
+            }
+        }
+        self.settled = settled;
+        Ok(())
+    }
+
+    fn missing(&mut self, ebpf: &mut Ebpf, now_ns: u64) -> Result<()> {
+        let due: Vec<_> = self
+            .attempts
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, seen)| {
+                seen.done == 0 && age(now_ns, seen.first_ns) >= Limits::nearly(timeout(seen, &self.limits))
+            })
+            .collect();
+        for (tuple, seen) in due {
+            let key = if seen.what == attempt::DATA { self.key_of(&tuple) } else { 0 };
+            let mut arguments = words(&tuple).to_vec();
+            arguments.push(key);
+            let told = run(ebpf, "inspect_attempt", &arguments)? == TOLD;
+            debug!("an attempt from port {} is over, told: {told}", tuple.peer_port);
+        }
+        Ok(())
+    }
+
+    /// The open connection with these addresses; 0: there is none.
+    fn key_of(&self, tuple: &Tuple) -> u64 {
+        self.conns.iter().filter_map(Result::ok).find(|(_, conn)| conn.tuple == *tuple).map_or(0, |(key, _)| key)
+    }
+}
+
+/// How long the edge waits for packets that went missing: it has no reason to wait longer for an answer than for the
+/// acknowledgement of its request.
+fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
+    if seen.what == attempt::DATA { limits.ack.min(limits.read) } else { limits.connect }
+}
+
+fn age(now_ns: u64, then_ns: u64) -> Duration {
+    Duration::from_nanos(now_ns.saturating_sub(then_ns))
+}
+
+/// A first, cheap look: has nothing been read from the connection for as long as a timeout?
+fn may_be_overdue(conn: &Conn, now_ns: u64, limits: &Limits) -> bool {
+    let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
+    let since = conn.read_ns.max(conn.opened_ns);
+    conn.flags & ended == 0 && age(now_ns, since) >= Limits::nearly(limits.read.min(limits.write))
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint> {
+    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
+}
+
+fn run(ebpf: &mut Ebpf, name: &str, arguments: &[u64]) -> Result<u32> {
+    let mut options = RawTracePointRunOptions::new();
+    for (slot, argument) in options.args.iter_mut().zip(arguments) {
+        *slot = *argument;
+    }
+    Ok(program(ebpf, name)?.test_run(options).with_context(|| format!("running {name}"))?.return_value)
+}
+
+/// A connection's addresses as the kernel program takes them.
+fn words(tuple: &Tuple) -> [u64; 5] {
+    zerocopy::transmute!(*tuple)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_open_connections_that_nobody_reads_from_are_looked_at() {
+        let limits = Limits { read: Duration::from_secs(10), write: Duration::from_secs(20), ..Limits::default() };
+        let conn = Conn { opened_ns: 1, read_ns: 2_000_000_000, ..Conn::default() };
+        assert!(!may_be_overdue(&conn, 11_000_000_000, &limits));
+        assert!(may_be_overdue(&conn, 12_000_000_000, &limits));
+        assert!(!may_be_overdue(&Conn { flags: flag::PEER_FIN, ..conn }, 12_000_000_000, &limits));
+    }
+
+    #[test]
+    fn a_request_that_nobody_acknowledges_is_not_waited_for_longer_than_an_answer() {
+        let limits = Limits { read: Duration::from_secs(2), ..Limits::default() };
+        let seen = |what| Attempt { what, ..Attempt::default() };
+        assert_eq!(timeout(&seen(attempt::SYN), &limits), limits.connect);
+        assert_eq!(timeout(&seen(attempt::DATA), &limits), limits.read);
+        assert_eq!(timeout(&seen(attempt::DATA), &Limits::default()), Limits::default().ack);
+    }
+
+    #[test]
+    fn addresses_keep_their_bytes_on_the_way_to_the_kernel() {
+        let tuple = Tuple { peer_addr: [1; 16], local_port: 80, netns: 7, ..Tuple::default() };
+        let words = words(&tuple);
+        assert_eq!(words[0], u64::from_ne_bytes([1; 8]));
+        assert_eq!(words[4] >> 32, 7);
+    }
+}
