@@ -1,7 +1,7 @@
 //! The header section of a response, read where it was kept: where it ends, and whether response and framing are sound.
 //! The agent's parser has the last word; what is decided here is only whether there is something to tell it.
 
-use tracer_common::{Conn, conn_flags as flag, limits};
+use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
 use crate::{
     hooks::packet::opaque,
@@ -49,6 +49,15 @@ const fn equal(word: u64, byte: u8) -> u64 {
 #[inline(always)]
 const fn lowest(marks: u64) -> u64 {
     (marks.isolate_lowest_one() >> 7).wrapping_mul(0x0001_0203_0405_0607) >> 56
+}
+
+/// Whether the response's bytes before `end` are CR LF CR LF.
+#[inline(always)]
+pub fn ends_at(heads: *const Heads, end: u32) -> bool {
+    let at = u64::from(end).wrapping_sub(8);
+    // SAFETY: callers pass a live map value; the buffer has that size.
+    let last = unsafe { word::<{ limits::RESPONSE_LEN }>((&raw const (*heads).response).cast(), at) };
+    (last >> 32) as u32 == u32::from_ne_bytes(*b"\r\n\r\n")
 }
 
 /// Finds an empty line (CR LF CR LF, or with bare LF) in `base[at..to]`, a part of it at a time: the offset after it, with

@@ -9,7 +9,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
     programs::SkBuffContext,
 };
-use tracer_common::{Conn, Heads, conn_flags as flag, limits, lost, rst, triggers};
+use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, lost, rst, triggers};
 
 use crate::{
     emit,
@@ -397,9 +397,9 @@ pub fn egress(ctx: &SkBuffContext) {
         conn.flags |= flag::SPOKE_FIRST | flag::AWAITED;
         conn.request_written = payload.seq;
     }
-    if conn.flags & flag::AWAITED != 0 && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 {
-        answer(ctx, conn, &tcp, &payload);
-    }
+    let begins = conn.flags & flag::AWAITED != 0
+        && payload.seq.wrapping_sub(conn.request_written) < 1 << 31
+        && answer(ctx, conn, &payload);
     // A retransmission of an earlier response is far "ahead".
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
@@ -413,10 +413,18 @@ pub fn egress(ctx: &SkBuffContext) {
         // SAFETY: a live map value.
         let heads = unsafe { &mut *heads };
         conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, &payload, heads.response.as_mut_ptr(), at);
-        if at == 0 && conn.flags & flag::IN_HEAD != 0 && conn.head_before != 0 && ends_as_before(conn, heads) {
-            conn.head_len = conn.head_before;
-            conn.flags &= !flag::IN_HEAD;
-            observe_header(conn);
+        if begins
+            && conn.flags & flag::HTTP != 0
+            && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
+        {
+            // SAFETY: this CPU's slot of a live map value.
+            let distributions = unsafe { &mut *distributions };
+            observe_first_byte(conn, &tcp, distributions);
+            if ends_as_before(conn, heads) {
+                conn.head_len = conn.head_before;
+                conn.flags &= !flag::IN_HEAD;
+                observe_header(conn, distributions);
+            }
         }
     }
     if seen > conn.response_len {
@@ -439,28 +447,23 @@ const KEPT_WHOLE: u32 = RESPONSE / 2;
 /// mistaken here; the agent's parser is not.)
 #[inline(always)]
 fn ends_as_before(conn: &Conn, heads: &Heads) -> bool {
-    let end = opaque(conn.head_before.into());
-    if end < 16 || end > u64::from(RESPONSE) || end > u64::from(conn.response_have) {
-        return false;
-    }
-    let at = end as usize - 4;
-    let four = &heads.response;
-    let last = [four[at & 0x7ff], four[(at + 1) & 0x7ff], four[(at + 2) & 0x7ff], four[(at + 3) & 0x7ff]];
-    last == *b"\r\n\r\n" && four[9] != b'1'
+    let end = conn.head_before;
+    end != 0
+        && conn.flags & flag::IN_HEAD != 0
+        && end <= conn.response_have
+        && head::ends_at(heads, end)
+        && heads.response[9] != b'1'
 }
 
-/// The first packet after a request: its response begins, unless the one before goes on.
+/// The first packet after a request: its response begins (`true`), unless the one before goes on.
 #[inline(always)]
-fn answer(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload) {
+fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     let mut first = [0_u8; 4];
     let long = load(ctx, payload.offset, &mut first);
     let http = u32::from_ne_bytes(first) == HTTP;
-    if conn.flags & flag::HTTP != 0 {
-        if long && !http && conn.exchanges > 1 && !is_over(conn) {
-            conn.flags |= flag::PIPELINED;
-            return;
-        }
-        observe_first_byte(conn, tcp);
+    if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !is_over(conn) {
+        conn.flags |= flag::PIPELINED;
+        return false;
     }
     conn.response_seq = payload.seq;
     conn.response_len = 0;
@@ -470,6 +473,7 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload
     if conn.flags & flag::TLS == 0 {
         conn.flags |= if long && !http { flag::NOT_HTTP } else { flag::IN_HEAD };
     }
+    true
 }
 
 /// Whether the response before was whole; asked only where what follows it does not look like one.
@@ -500,8 +504,7 @@ fn section(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payloa
     }
     conn.head_len = end;
     conn.head_before = end;
-    conn.flags &= !flag::IN_HEAD;
-    observe_header(conn);
+    header_ended(conn);
 }
 
 /// An interim response ended: the response begins after it, perhaps in the same packet.
@@ -526,8 +529,17 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payloa
     let end = head::response_head_end(conn.key, 0, have);
     conn.head_len = if end == 0 { have } else { end };
     if end != 0 {
-        conn.flags &= !flag::IN_HEAD;
-        observe_header(conn);
+        header_ended(conn);
+    }
+}
+
+/// The end of the header section was found.
+#[inline(always)]
+fn header_ended(conn: &mut Conn) {
+    conn.flags &= !flag::IN_HEAD;
+    if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) {
+        // SAFETY: this CPU's slot of a live map value.
+        observe_header(conn, unsafe { &mut *distributions });
     }
 }
 
@@ -578,15 +590,12 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
 
 /// Adds the time from the request's last byte to now.
 #[inline(always)]
-fn observe_first_byte(conn: &Conn, tcp: &TcpSock) {
+fn observe_first_byte(conn: &Conn, tcp: &TcpSock, seen: &mut Distributions) {
     let now = tcp.clock();
     if conn.read_ns == 0 || now < conn.read_ns {
         return;
     }
     let took = now - conn.read_ns;
-    let Some(seen) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) else { return };
-    // SAFETY: this CPU's slot of a live map value.
-    let seen = unsafe { &mut *seen };
     seen.first_byte_ns += took;
     let mut bucket = 0;
     while bucket < limits::FIRST_BYTE_BOUNDS_NS.len() {
@@ -600,10 +609,7 @@ fn observe_first_byte(conn: &Conn, tcp: &TcpSock) {
 
 /// Adds the size of the header section.
 #[inline(always)]
-fn observe_header(conn: &Conn) {
-    let Some(seen) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) else { return };
-    // SAFETY: this CPU's slot of a live map value.
-    let seen = unsafe { &mut *seen };
+fn observe_header(conn: &Conn, seen: &mut Distributions) {
     seen.header_bytes += u64::from(conn.head_len);
     let mut bucket = 0;
     while bucket < limits::HEADER_BOUNDS.len() {

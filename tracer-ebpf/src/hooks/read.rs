@@ -32,7 +32,8 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
         conn.written = written;
         conn.flags &= !flag::COUNTED;
     }
-    if conn.flags & (flag::HTTP | flag::COUNTED) == 0 {
+    // What is read after the origin's own FIN is only drained.
+    if conn.flags & (flag::HTTP | flag::COUNTED | flag::ORIGIN_FIN) == 0 {
         begin_opaque(conn);
     }
     conn.copied = copied;

@@ -20,7 +20,7 @@ use crate::{
     decode::Event,
     diagnose::Cause,
     edge::EdgeRanges,
-    probes::{Kernel, LoadError, Sight, State as ProbeState, host},
+    probes::{Kernel, LoadError, Sight, State as ProbeState, host, sight},
     state::{Output, State},
 };
 
@@ -131,6 +131,7 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
     let mut records = kernel.records()?;
     kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
     let mut checks: Vec<_> = kernel.probes.iter().map(hook).collect();
+    checks.extend(Cause::ALL.iter().map(|cause| visible(*cause, &kernel.probes)));
     let made = thread::spawn(move || failures(&listener, port));
     let mut state = State::new(loopback, kernel.layout.rst_reasons.clone(), std::collections::BTreeMap::new());
     let mut seen = Vec::new();
@@ -177,6 +178,19 @@ fn hook(probe: &crate::probes::Probe) -> Check {
             Check::bad(&name, format!("{why}; without it: {}", probe.hook.blurs), "a newer kernel, or more privilege")
         }
     }
+}
+
+/// Whether this host can show the cause.
+fn visible(cause: Cause, probes: &[crate::probes::Probe]) -> Check {
+    let name = format!("cause {cause}");
+    let lacks = sight::lacks(cause, probes);
+    if lacks.is_empty() {
+        return Check::good(&name, "can be told");
+    }
+    let off = lacks.iter().all(|(probe, _)| probe.state == ProbeState::Off);
+    let why: Vec<_> = lacks.iter().map(|(probe, why)| format!("{} ({why})", probe.hook.name)).collect();
+    let mend = if off { "leave out --no-payload" } else { "a newer kernel, or more privilege" };
+    Check::bad(&name, format!("not told, or read as another: needs {}", why.join(", ")), mend)
 }
 
 /// An origin that resets its first connection and hangs up on the second, and the edge that asks it.

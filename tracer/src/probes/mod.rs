@@ -8,6 +8,7 @@ mod offsets;
 mod poll;
 mod records;
 mod seed;
+pub mod sight;
 mod sweep;
 
 pub use counters::Counters;
