@@ -17,6 +17,9 @@ use crate::http::{Fault, Progress};
 /// Data that follows an origin's close within this time may still belong to the request before.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 
+/// An edge that can't read a response hangs up sooner than this.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// What the edge was left without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
@@ -95,12 +98,11 @@ fn not_read(e: &Evidence) -> bool {
 fn response(e: &Evidence) -> Option<Loss> {
     let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
     let waited = |since: Duration| !origin_left && since >= Limits::nearly(e.limits.read);
-    if e.response.header_bytes.is_some_and(|bytes| bytes > e.limits.header) {
+    if e.response.header_bytes.is_some_and(|bytes| bytes > e.limits.header) && (origin_left || minds(e)) {
         return Some(Loss::TooLarge);
     }
     match e.response.progress {
-        // An edge that stays has not minded yet.
-        Progress::Malformed => (e.trigger != Trigger::Overdue).then_some(Loss::Malformed),
+        Progress::Malformed => (origin_left || minds(e)).then_some(Loss::Malformed),
         Progress::Nothing if origin_left => Some(Loss::Unanswered),
         Progress::Nothing => waited(e.waited).then_some(Loss::Waited),
         Progress::InHead if origin_left => Some(Loss::Head),
@@ -111,6 +113,14 @@ fn response(e: &Evidence) -> Option<Loss> {
         Progress::UntilClose => (e.trigger == Trigger::Rst || origin_left && dies(e)).then_some(Loss::Body),
         Progress::Whole | Progress::Upgraded | Progress::Unknown => None,
     }
+}
+
+/// Whether an edge that left did so because of what it had got: at once, or when it had waited in vain for the rest. One that
+/// stayed longer had taken it.
+fn minds(e: &Evidence) -> bool {
+    let read = e.limits.read;
+    let in_vain = e.quiet >= Limits::nearly(read) && e.quiet <= read + read / 8;
+    matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst) && (e.quiet < AT_ONCE || in_vain)
 }
 
 /// The socket was closed without a packet: what was owed on it?
@@ -264,8 +274,8 @@ fn floor(e: &Evidence, loss: Loss) -> Certainty {
         Loss::Late | Loss::Fresh => e.request.method.is_some(),
         Loss::Unanswered | Loss::Waited | Loss::Vanished | Loss::VanishedInBody => e.protocol == Protocol::Http,
         Loss::Head | Loss::StalledHead | Loss::TooLarge => true,
-        // What only the edge's leaving reveals might have another reason.
-        Loss::Malformed => e.trigger == Trigger::Fin || e.response.fault == Some(Fault::StatusLine),
+        // Recipients differ in how much else they put up with.
+        Loss::Malformed => e.response.fault == Some(Fault::StatusLine),
         Loss::Body | Loss::StalledBody => e.response.progress == Progress::InBody,
     };
     if seen && !e.seeded { Certainty::Certain } else { Certainty::Likely }

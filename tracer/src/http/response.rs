@@ -92,13 +92,13 @@ impl Response {
         if seen.len == 0 {
             return (Self { progress: Progress::Nothing, ..Self::default() }, None);
         }
-        let mut at = 0;
+        // Recipients pass over empty lines in front (RFC 9112 §2.2), but not if there is nothing else.
+        let mut at = seen.head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if at > 0 && at as u64 == seen.len {
+            return (Self::malformed(None, Fault::StatusLine), None);
+        }
         loop {
             let head = &seen.head[at..];
-            // The parser passes over empty lines in front, which an edge does not.
-            if head.first().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
-                return (Self::malformed(None, Fault::StatusLine), None);
-            }
             let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut parsed = httparse::Response::new(&mut fields);
             match tolerant().parse_response(&mut parsed, head) {
@@ -350,6 +350,7 @@ mod tests {
     fn what_recipients_put_up_with_is_no_fault() {
         for bytes in [
             &b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"[..],
+            b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
             b"HTTP/1.1  200  OK\r\nContent-Length: 2\r\n\r\nok",
             b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length : 2\r\n\r\nok",

@@ -31,7 +31,7 @@ pub const fn needs(cause: Cause) -> &'static [&'static str] {
 
 /// What of it is not attached on this host, with the reason.
 #[must_use]
-pub fn lacks<'a>(cause: Cause, probes: &'a [Probe]) -> Vec<(&'a Probe, &'a str)> {
+pub fn lacks(cause: Cause, probes: &[Probe]) -> Vec<(&Probe, &str)> {
     let needed = probes.iter().filter(|probe| needs(cause).contains(&probe.hook.name));
     needed
         .filter_map(|probe| match &probe.state {

@@ -92,6 +92,18 @@ impl Conn {
         Ok(Err(Exchange { seen, ray: new_ray(), from, to }))
     }
 
+    /// The origin's address and port.
+    #[must_use]
+    pub fn to(&self) -> SocketAddr {
+        self.to
+    }
+
+    /// The request that was sent last, seen so.
+    #[must_use]
+    pub fn exchange(&self, seen: Seen) -> Exchange {
+        Exchange { seen, ray: self.ray.clone(), from: self.from, to: self.to }
+    }
+
     /// The edge's address and port.
     #[must_use]
     pub fn from(&self) -> SocketAddr {
@@ -132,7 +144,7 @@ impl Conn {
     /// Reads the answer to what was sent last.
     pub fn answer(&mut self) -> Result<Exchange> {
         let seen = self.read(Instant::now() + PATIENCE)?;
-        Ok(Exchange { seen, ray: self.ray.clone(), from: self.from, to: self.to })
+        Ok(self.exchange(seen))
     }
 
     fn read(&mut self, deadline: Instant) -> Result<Seen> {

@@ -387,8 +387,18 @@ fn what_is_no_response_is_malformed_unless_the_edge_stays() {
         with(|e| {
             *e = began(trigger, Progress::Malformed);
             e.response.fault = Some(fault);
+            e.quiet = Duration::from_millis(5);
         })
     };
+    let stayed = |seconds| {
+        with(|e| {
+            *e = odd(Trigger::EdgeFin, Fault::StatusLine);
+            e.quiet = Duration::from_secs(seconds);
+        })
+    };
+    // It had taken it; it had waited for the rest.
+    sound(&stayed(60));
+    check(&stayed(125), Cause::MalformedResponse, C, Symptom::BadResponse, S520);
     for trigger in [Trigger::Fin, Trigger::EdgeFin, Trigger::EdgeRst] {
         let verdict = odd(trigger, Fault::StatusLine);
         check(&verdict, Cause::MalformedResponse, C, Symptom::BadResponse, S520);
@@ -404,6 +414,7 @@ fn a_header_section_is_too_large_above_the_limit_and_not_at_it() {
         with(|e| {
             *e = began(Trigger::EdgeRst, Progress::Unknown);
             e.response.header_bytes = Some(bytes);
+            e.quiet = Duration::from_millis(5);
         })
     };
     sound(&sized(131_072));

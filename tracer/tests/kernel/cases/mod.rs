@@ -5,6 +5,7 @@ mod lab;
 mod life;
 mod mechanism;
 mod process;
+mod wire;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::runner::Case;
 
 /// Every case, in the order of running.
 pub(crate) fn all() -> Vec<Case> {
-    [lab::cases(), life::cases(), healthy::cases(), mechanism::cases(), process::cases()].concat()
+    [lab::cases(), life::cases(), healthy::cases(), mechanism::cases(), process::cases(), wire::cases()].concat()
 }
 
 /// The lab origin's name.

@@ -41,6 +41,29 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
             std::thread::sleep(Duration::from_millis(request.number("ms").unwrap_or(1000)));
             ok(stream)
         }
+        "/short" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+            Ok(After::KeepAlive)
+        }
+        "/headers" => headers(stream, request.number("bytes").unwrap_or(1000)),
+        "/rubbish" => {
+            stream.write_all(b"<html>no status line</html>\n")?;
+            Ok(if request.number("keep").is_some() { After::KeepAlive } else { After::Close })
+        }
+        "/cut" => {
+            half(stream)?;
+            Ok(After::Close)
+        }
+        "/cut-head" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: te")?;
+            Ok(After::Close)
+        }
+        "/cut-reset" => {
+            half(stream)?;
+            // An abort throws away what the peer has not got yet.
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(After::Abort)
+        }
         "/empty" => Ok(After::Close),
         "/shutdown" => {
             // The FIN goes out here; the descriptor is closed only when the peer has left.
@@ -82,6 +105,14 @@ fn ok(stream: &mut TcpStream) -> Result<After> {
 fn half(stream: &mut TcpStream) -> Result<()> {
     head(stream)?;
     Ok(stream.write_all(&BODY[..BODY.len() / 2])?)
+}
+
+/// A whole response whose header section has exactly so many bytes.
+fn headers(stream: &mut TcpStream, bytes: u64) -> Result<After> {
+    let start = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Filler: ";
+    let filler = "f".repeat(usize::try_from(bytes)?.saturating_sub(start.len() + 4));
+    stream.write_all(format!("{start}{filler}\r\n\r\nok").as_bytes())?;
+    Ok(After::KeepAlive)
 }
 
 /// Closes once bytes of the request's body lie unread in the socket, which makes the kernel send RST.

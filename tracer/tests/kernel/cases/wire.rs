@@ -1,0 +1,225 @@
+//! What only the bytes, the clock or netfilter show: one case for each, and its healthy neighbour.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use xtask::lab::origin::Spec;
+use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Process, Seen, wait};
+
+use super::{LIMIT, ORIGIN, answered, saw, worker};
+use crate::agent::Agent;
+use crate::runner::{Case, cases};
+use crate::want::{Want, check};
+
+pub(super) fn cases() -> Vec<Case> {
+    cases![
+        a_response_cut_by_fin_or_rst,
+        the_second_of_two_pipelined_requests,
+        bytes_that_are_no_response,
+        a_header_section_at_the_limit_and_one_byte_above,
+        an_answer_that_never_comes,
+        an_answer_that_stops,
+        the_edge_leaving_before_its_timeout,
+        a_request_in_pieces,
+        a_syn_that_netfilter_drops,
+        a_syn_that_netfilter_rejects,
+        a_request_that_netfilter_rejects,
+        distributions_of_healthy_exchanges,
+    ]
+}
+
+/// Long for the agent, short for a test.
+const READ: &str = "--read-timeout=600ms";
+const TIMEOUT: Duration = Duration::from_millis(600);
+
+fn staged() -> Result<(Lab, Process)> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    Ok((lab, origin))
+}
+
+fn want(
+    exchange: &Exchange,
+    cause: &'static str,
+    status: Option<u16>,
+    symptom: &str,
+    origin: &Process,
+) -> Result<Want> {
+    let status = status.map_or(serde_json::Value::Null, Into::into);
+    let want = Want::new(exchange, cause, status, symptom).process(ORIGIN, worker(origin)?);
+    Ok(want.with("certainty", "certain").with("ray", exchange.ray.as_str()))
+}
+
+fn a_response_cut_by_fin_or_rst() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    let body = saw(lab.get(EDGE_A, 80, "/cut")?, &[Seen::Partial])?;
+    let head = saw(lab.get(EDGE_V6, 80, "/cut-head")?, &[Seen::Partial])?;
+    let reset = saw(lab.get(EDGE_B, 80, "/cut-reset")?, &[Seen::PartialReset])?;
+    let mut conn = lab.connect(EDGE_C, 80)?;
+    answered(&mut conn)?;
+    let later = saw(conn.request("/cut")?, &[Seen::Partial])?;
+    let wants = [
+        want(&body, "truncated_body", None, "fin_in_response", &origin)?.with("response_status", 200),
+        want(&head, "truncated_headers", Some(520), "fin_in_response", &origin)?,
+        want(&reset, "reset_mid_response", None, "rst_in_response", &origin)?.with("reset_by", "origin"),
+        want(&later, "truncated_body", None, "fin_in_response", &origin)?.with("exchanges", 2),
+    ];
+    check(&mut agent, &lab, &wants)
+}
+
+fn the_second_of_two_pipelined_requests() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send_raw(b"GET /short HTTP/1.1\r\nHost: a\r\n\r\nGET /empty HTTP/1.1\r\nHost: b\r\n\r\n")?;
+    saw(conn.answer()?, &[Seen::Complete(200)])?;
+    let second = saw(conn.answer()?, &[Seen::Empty])?;
+    let want = Want::new(&second, "empty_reply", 520, "fin_no_response")
+        .process(ORIGIN, worker(&origin)?)
+        .with("path", "/empty")
+        .with("host", "b");
+    check(&mut agent, &lab, &[want])
+}
+
+fn bytes_that_are_no_response() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    // Closed by the origin, and by the edge, which has had enough.
+    for path in ["/rubbish", "/rubbish?keep=1"] {
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        conn.send(path)?;
+        conn.wait_first_byte()?;
+        std::thread::sleep(Duration::from_millis(20));
+        conn.half_close()?;
+        let exchange = conn.exchange(Seen::Partial);
+        let want = Want::new(&exchange, "malformed_response", 520, "bad_response");
+        wants.push(want.process(ORIGIN, worker(&origin)?).with("certainty", "certain"));
+    }
+    check(&mut agent, &lab, &wants)
+}
+
+fn a_header_section_at_the_limit_and_one_byte_above() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&["--header-limit=20000"])?;
+    saw(lab.get(EDGE_A, 80, "/headers?bytes=20000")?, &[Seen::Complete(200)])?;
+    let above = saw(lab.get(EDGE_A, 80, "/headers?bytes=20001")?, &[Seen::Complete(200)])?;
+    let want = want(&above, "headers_too_large", Some(520), "headers_too_large", &origin)?;
+    check(&mut agent, &lab, &[want.with("response_header_bytes", 20_001)])
+}
+
+fn an_answer_that_never_comes() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&[READ])?;
+    // One edge gives up, the other one stays.
+    let mut leaves = lab.connect(EDGE_A, 80)?;
+    let mut stays = lab.connect(EDGE_B, 80)?;
+    answered(&mut stays)?;
+    leaves.send("/hang")?;
+    stays.send("/hang")?;
+    std::thread::sleep(TIMEOUT);
+    let wants = [&leaves, &stays].map(|conn| conn.exchange(Seen::Timeout));
+    leaves.abort()?;
+    let wants: Result<Vec<_>> =
+        wants.iter().map(|seen| want(seen, "response_timeout", Some(524), "no_response", &origin)).collect();
+    check(&mut agent, &lab, &wants?)
+}
+
+fn an_answer_that_stops() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&[READ])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send("/partial")?;
+    conn.wait_first_byte()?;
+    let seen = conn.exchange(Seen::Timeout);
+    let want = want(&seen, "response_stalled", None, "stalled_response", &origin)?;
+    check(&mut agent, &lab, &[want])
+}
+
+fn the_edge_leaving_before_its_timeout() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let mut agent = Agent::start(&[READ])?;
+    for path in ["/hang", "/partial"] {
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        conn.send(path)?;
+        std::thread::sleep(TIMEOUT / 4);
+        conn.abort()?;
+    }
+    check(&mut agent, &lab, &[])
+}
+
+fn a_request_in_pieces() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    for piece in [&b"G"[..], b"ET /em", b"pty HTTP/1.1\r\nHost: a\r\nCF-Ray: 7d1234567890", b"abcd-LAX\r\n", b"\r\n"] {
+        conn.send_raw(piece)?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let exchange = saw(conn.answer()?, &[Seen::Empty])?;
+    let want = Want::new(&exchange, "empty_reply", 520, "fin_no_response").process(ORIGIN, worker(&origin)?);
+    check(&mut agent, &lab, &[want.with("ray", "7d1234567890abcd-LAX").with("path", "/empty").with("exchanges", 1)])
+}
+
+/// Puts one rule into the origin's input hook.
+fn firewall(lab: &Lab, rule: &str) -> Result<()> {
+    let rules = format!("table inet t {{\nchain c {{\ntype filter hook input priority 0;\n{rule}\n}}\n}}\n");
+    lab.origin().run("nft", &["-f", "-"], &rules).map(|_| ())
+}
+
+fn a_syn_that_netfilter_drops() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let mut agent = Agent::start(&["--connect-timeout=1500ms"])?;
+    firewall(&lab, &format!("ip saddr {EDGE_A} tcp dport 80 drop"))?;
+    let dropped = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Timeout])?;
+    saw(lab.get(EDGE_B, 80, "/ok")?, &[Seen::Complete(200)])?;
+    let want = Want::new(&dropped, "firewall_drop", 522, "no_synack").with("firewall_hook", "input");
+    check(&mut agent, &lab, &[want.with("process", ORIGIN)])
+}
+
+fn a_syn_that_netfilter_rejects() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    firewall(&lab, &format!("ip saddr {EDGE_A} tcp dport 80 reject with tcp reset"))?;
+    let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
+    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    firewall(&lab, &format!("ip saddr {EDGE_B} tcp dport 80 reject"))?;
+    let icmp = saw(lab.get(EDGE_B, 80, "/ok")?, &[Seen::Refused])?;
+    let wants = [
+        Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall"),
+        Want::new(&icmp, "firewall_reject", 521, "icmp_unreachable"),
+    ];
+    check(&mut agent, &lab, &wants)
+}
+
+fn a_request_that_netfilter_rejects() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    firewall(&lab, "tcp dport 80 reject with tcp reset")?;
+    let exchange = saw(conn.request("/ok")?, &[Seen::Reset])?;
+    let want = Want::new(&exchange, "firewall_reject", 520, "rst_no_response").with("reset_by", "firewall");
+    check(&mut agent, &lab, &[want])
+}
+
+fn distributions_of_healthy_exchanges() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    for path in ["/ok", "/ok", "/slow?ms=150", "/headers?bytes=9000"] {
+        saw(conn.request(path)?, &[Seen::Complete(200)])?;
+    }
+    let counted =
+        |metric: &str, le: &str| -> Result<u64> { Ok(agent.metrics()?.count(metric, &[("port", "80"), ("le", le)])) };
+    wait::until_true("four exchanges in the distributions", LIMIT, || {
+        counted("tracer_first_byte_seconds_bucket", "+Inf").is_ok_and(|count| count == 4)
+    })?;
+    let bytes = "tracer_response_header_bytes_bucket";
+    let figures =
+        [counted("tracer_first_byte_seconds_bucket", "0.1")?, counted(bytes, "256")?, counted(bytes, "8192")?];
+    anyhow::ensure!(figures == [3, 3, 3], "not 3 exchanges each: {figures:?}");
+    anyhow::ensure!(counted(bytes, "16384")? == 4, "the header section of 9,000 bytes is not in its bucket");
+    check(&mut agent, &lab, &[])
+}
