@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 pub mod lab;
 mod scrape;
 mod setup;
@@ -39,6 +40,8 @@ enum Task {
     Bench(bench::Args),
     /// Mixed traffic over real servers for half an hour: every failure must be told once, and nothing else
     Soak(soak::Args),
+    /// Feed hostile bytes to every parser, starting from what the tests hold
+    Fuzz(fuzz::Args),
     /// Judge the release binary by the failure zoo beside this checkout
     Zoo(zoo::Args),
 }
@@ -58,6 +61,7 @@ pub fn run() -> Result<ExitCode> {
         Task::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Soak(args) => soak::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

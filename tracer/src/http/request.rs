@@ -93,7 +93,7 @@ pub fn without_proxy_header(head: &[u8]) -> Option<&[u8]> {
 fn without_query(target: &str) -> String {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let path = path.split_once("://").map_or(path, |(_, rest)| rest.find('/').map_or("/", |slash| &rest[slash..]));
-    path.to_owned()
+    if path.is_empty() { "/".to_owned() } else { path.to_owned() }
 }
 
 /// `230b030023ae2822-SJC`: hexadecimal, and perhaps the data centre.
@@ -135,6 +135,13 @@ mod tests {
     fn an_absolute_target_keeps_only_its_path() {
         let request = Request::read(b"GET http://user:pw@host/p?q HTTP/1.1\r\n\r\n").unwrap();
         assert_eq!(request.path.as_deref(), Some("/p"));
+    }
+
+    #[test]
+    fn a_target_that_is_all_query_reads_back_as_the_root() {
+        let request = Request::read(b"GET ?1 HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(request.path.as_deref(), Some("/"));
+        assert_eq!(Request::read(&request.head()), Some(request));
     }
 
     #[test]

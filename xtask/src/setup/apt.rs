@@ -40,6 +40,7 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the zoo's servers and witnesses",
                 ),
                 For::Bench => (&["iproute2", "nginx", "wrk"], "the benchmark's server and load"),
+                For::Fuzz => (&["g++"], "the fuzzer's run-time library is C++"),
                 For::Soak => (
                     &["iproute2", "nginx", "apache2", "haproxy", "caddy", "nodejs", "gunicorn", "php-fpm"],
                     "the soak's namespaces and servers",

@@ -20,6 +20,7 @@ pub(crate) enum For {
     Zoo,
     Bench,
     Soak,
+    Fuzz,
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,9 +94,9 @@ fn in_words(missing: &[Need]) -> String {
 
 /// Everything that is missing for these tasks, in the order of installation.
 fn missing(tasks: &[For]) -> Vec<Need> {
-    let mut needs = toolchain::missing();
+    let mut needs = toolchain::missing(tasks);
     needs.extend(apt::missing(tasks));
-    if tasks.iter().any(|&task| task != For::Build) {
+    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz)) {
         needs.extend(mounts::missing());
     }
     needs

@@ -1,17 +1,19 @@
-//! The kernel crate's toolchain: the pinned nightly, and bpf-linker with the LLVM that it links.
+//! The kernel crate's toolchain: the pinned nightly, and bpf-linker with the LLVM that it links. For fuzzing, cargo-fuzz too.
 
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{Need, apt};
+use super::{For, Need, apt};
 use crate::sh;
 
 /// The linker for BPF objects; its LLVM must not be older than the nightly's.
 const BPF_LINKER: &str = "0.13.0";
 /// The LLVM that bpf-linker is built against.
 const LLVM: &str = "22";
+/// Builds and runs the targets in `tracer/fuzz`.
+const CARGO_FUZZ: &str = "0.13.2";
 /// What building bpf-linker takes.
 const LLVM_PACKAGES: [&str; 6] = ["gcc", "g++", "libc6-dev", "llvm-22-dev", "libzstd-dev", "zlib1g-dev"];
 
@@ -55,17 +57,20 @@ impl Pinned {
     }
 }
 
-/// What is missing of nightly, LLVM and bpf-linker.
-pub(super) fn missing() -> Vec<Need> {
+/// What is missing of nightly, LLVM and bpf-linker, and of the tasks' own tools.
+pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
     let mut needs = Vec::new();
     match Pinned::nightly() {
         Ok(nightly) if !nightly.installed() => needs.push(nightly_need(&nightly)),
         Ok(_) => {}
         Err(error) => needs.push(unreadable(error)),
     }
-    if bpf_linker_version().as_deref() != Some(BPF_LINKER) {
+    if version("bpf-linker").as_deref() != Some(BPF_LINKER) {
         needs.extend(apt::need(&LLVM_PACKAGES, "the LLVM that bpf-linker links, and a compiler to build it"));
         needs.push(bpf_linker_need());
+    }
+    if tasks.contains(&For::Fuzz) && version("cargo-fuzz").as_deref() != Some(CARGO_FUZZ) {
+        needs.push(cargo_fuzz_need());
     }
     needs
 }
@@ -107,29 +112,35 @@ fn bpf_linker_need() -> Need {
             "PATH={path}:$PATH cargo install bpf-linker --version {BPF_LINKER} --no-default-features --features {feature}"
         ),
         get: Box::new(move || {
-            let stable = Pinned::stable()?;
             let search = format!("{path}:{}", std::env::var("PATH").unwrap_or_default());
-            let args = [
-                "run",
-                &stable.channel,
-                "cargo",
-                "install",
-                "--quiet",
-                "--force",
-                "bpf-linker",
-                "--version",
-                BPF_LINKER,
-            ];
-            let mut command = Command::new("rustup");
-            command.args(args).args(["--no-default-features", "--features", &feature]).env("PATH", search);
-            // The workspace's own target folder is not the place for a tool's build.
-            sh::run(command.env_remove("CARGO_TARGET_DIR"))
+            let mut command = install("bpf-linker", BPF_LINKER)?;
+            sh::run(command.args(["--no-default-features", "--features", &feature]).env("PATH", search))
         }),
     }
 }
 
-fn bpf_linker_version() -> Option<String> {
-    sh::try_output(Command::new("bpf-linker").arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
+fn cargo_fuzz_need() -> Need {
+    Need {
+        what: format!("cargo-fuzz {CARGO_FUZZ}"),
+        why: "it builds and runs the fuzz targets; some minutes to build",
+        how: format!("cargo install cargo-fuzz --version {CARGO_FUZZ}"),
+        get: Box::new(|| sh::run(&mut install("cargo-fuzz", CARGO_FUZZ)?)),
+    }
+}
+
+/// `cargo install` on the pinned stable toolchain.
+fn install(tool: &str, version: &str) -> Result<Command> {
+    let stable = Pinned::stable()?.channel;
+    let mut command = Command::new("rustup");
+    command.args(["run", &stable, "cargo", "install", "--quiet", "--force", tool, "--version", version]);
+    // The workspace's own target folder is not the place for a tool's build.
+    command.env_remove("CARGO_TARGET_DIR");
+    Ok(command)
+}
+
+/// The version that a tool says it has.
+fn version(tool: &str) -> Option<String> {
+    sh::try_output(Command::new(tool).arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
 }
 
 fn unreadable(error: anyhow::Error) -> Need {

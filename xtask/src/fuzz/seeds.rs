@@ -1,0 +1,94 @@
+//! What fuzzing starts from: the recordings and handshakes of tracer's tests, and a few heads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::sh;
+
+const REQUESTS: [&[u8]; 4] = [
+    b"GET /a?q=1 HTTP/1.1\r\nHost: www.example.com\r\nCF-Ray: 7d1234567890abcd-LAX\r\n\r\n",
+    b"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /c HTTP/1.1\r\n\r\n",
+    b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\nGET http://h/p HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\0\0\0\0\0\0\0\0\0\0\0\0PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+];
+const RESPONSES: [&[u8]; 5] = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 304 Not Modified\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nT: u\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\nno",
+    b"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\nX y: z\r\n",
+];
+const RANGES: [&[u8]; 2] = [
+    b"# edge\r\n173.245.48.0/20\r\n2400:cb00::/32 # six\r\n192.0.2.7\n",
+    b"\xef\xbb\xbf::ffff:192.0.2.0/120\n10.1.2.3/8\n2001:db8::7\n",
+];
+/// Bytes before a recording's first record.
+const MAGIC_LEN: usize = 8;
+
+/// Writes a target's seeds to its corpus, beside what earlier runs found.
+pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
+    fs::create_dir_all(corpus)?;
+    for (number, seed) in of(target)?.iter().enumerate() {
+        fs::write(corpus.join(format!("seed-{number}")), seed)?;
+    }
+    Ok(())
+}
+
+/// A target's seeds.
+pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
+    Ok(match target {
+        "http_exchange" => REQUESTS.iter().flat_map(|one| RESPONSES.map(|other| sides(one, other))).collect(),
+        "http_request" => REQUESTS.map(Vec::from).into(),
+        "ranges" => RANGES.map(Vec::from).into(),
+        "record" => recordings()?.iter().flat_map(|recording| records(recording)).collect(),
+        "recording" => recordings()?,
+        "tls_handshake" => handshakes()?,
+        _ => Vec::new(),
+    })
+}
+
+/// One input for two sides of a connection, as `tracer/fuzz/fuzz_targets/sides.rs` takes it apart.
+fn sides(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(one.len()).unwrap_or(u16::MAX);
+    [&len.to_le_bytes(), one, other].concat()
+}
+
+fn recordings() -> Result<Vec<Vec<u8>>> {
+    fixtures("replay", ".rec")?.iter().map(|path| read(path)).collect()
+}
+
+/// The records of a recording, each behind its length there.
+fn records(recording: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = recording.get(MAGIC_LEN..).unwrap_or_default();
+    let mut records = Vec::new();
+    while let Some((len, behind)) = rest.split_first_chunk() {
+        let Some((record, behind)) = behind.split_at_checked(u32::from_le_bytes(*len) as usize) else { break };
+        records.push(record.to_vec());
+        rest = behind;
+    }
+    records
+}
+
+fn handshakes() -> Result<Vec<Vec<u8>>> {
+    let both = |edge: &PathBuf| {
+        let origin = edge.to_string_lossy().replace(".edge.bin", ".origin.bin");
+        Ok(sides(&read(edge)?, &read(Path::new(&origin))?))
+    };
+    fixtures("tls", ".edge.bin")?.iter().map(both).collect()
+}
+
+/// The files of a folder of tracer's tests whose names end so.
+fn fixtures(folder: &str, end: &str) -> Result<Vec<PathBuf>> {
+    let folder = sh::repo().join("tracer/tests").join(folder);
+    let entries = fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| path.to_string_lossy().ends_with(end));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
