@@ -75,6 +75,8 @@ pub mod conn_flags {
     pub const COUNTED: u32 = 1 << 17;
     /// The current request is HEAD.
     pub const HEAD: u32 = 1 << 18;
+    /// The request before was HEAD.
+    pub const WAS_HEAD: u32 = 1 << 19;
 }
 
 /// Values of [`Attempt::what`]: which packets of the edge went missing.

@@ -330,7 +330,9 @@ fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.request_seq = seq;
     conn.request_len = 0;
     conn.request_have = 0;
-    conn.flags &= !(flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD);
+    let was_head = if conn.flags & flag::HEAD != 0 { flag::WAS_HEAD } else { 0 };
+    let fresh = flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD | flag::WAS_HEAD;
+    conn.flags = conn.flags & !fresh | was_head;
     // What the origin said of its own accord is what the edge reads as the answer.
     if conn.flags & flag::SPOKE_FIRST != 0 && conn.exchanges == 0 {
         conn.request_written = conn.response_seq;
@@ -479,7 +481,8 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
 /// Whether the response before was whole; asked only where what follows it does not look like one.
 #[inline(always)]
 fn is_over(conn: &Conn) -> bool {
-    conn.flags & flag::HEADS != 0 && head::judge(conn, conn.response_len) == Verdict::Whole
+    let known = conn.flags & flag::HEADS != 0;
+    conn.flags & flag::WAS_HEAD != 0 || known && head::judge(conn, conn.response_len) == Verdict::Whole
 }
 
 /// Looks for the end of the header section in what has just gone out, `at` bytes into the response.

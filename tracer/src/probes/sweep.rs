@@ -57,10 +57,7 @@ impl Sweep {
 
     /// Puts these limits in force, in the kernel too.
     pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
-        let jiffies = |timeout: Duration| {
-            let nanos = Limits::nearly(timeout).as_nanos() / u128::from(self.tick_ns);
-            u32::try_from(nanos).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
-        };
+        let jiffies = |timeout| jiffies(Limits::nearly(timeout), self.tick_ns);
         let config = Config {
             read_jiffies: jiffies(limits.read),
             write_jiffies: jiffies(limits.write),
@@ -130,6 +127,11 @@ impl Sweep {
     }
 }
 
+/// A time in jiffies, rounded up: what the kernel takes for too long must be so for the verdict, too.
+fn jiffies(time: Duration, tick_ns: u64) -> u32 {
+    u32::try_from(time.as_nanos().div_ceil(tick_ns.into())).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
+}
+
 /// How long the edge waits for packets that went missing: it has no reason to wait longer for an answer than for the
 /// acknowledgement of its request.
 fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
@@ -184,6 +186,17 @@ mod tests {
         assert_eq!(timeout(&seen(attempt::SYN), &limits), limits.connect);
         assert_eq!(timeout(&seen(attempt::DATA), &limits), limits.read);
         assert_eq!(timeout(&seen(attempt::DATA), &Limits::default()), Limits::default().ack);
+    }
+
+    #[test]
+    fn what_is_late_for_the_kernel_is_late_for_the_verdict() {
+        for millis in 1..5000 {
+            let nearly = Limits::nearly(Duration::from_millis(millis));
+            for tick_ns in [1_000_000, 3_333_333, 4_000_000, 10_000_000] {
+                let late = Duration::from_nanos(u64::from(jiffies(nearly, tick_ns)) * tick_ns);
+                assert!(late >= nearly && late < nearly + Duration::from_nanos(tick_ns), "{millis} ms, {tick_ns} ns");
+            }
+        }
     }
 
     #[test]

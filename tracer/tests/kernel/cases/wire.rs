@@ -86,9 +86,13 @@ fn bytes_that_are_no_response() -> Result<()> {
     let (lab, origin) = staged()?;
     let mut agent = Agent::start(&[])?;
     let mut wants = Vec::new();
-    // Closed by the origin, and by the edge, which has had enough.
-    for path in ["/rubbish", "/rubbish?keep=1"] {
+    // Closed by the origin, and by the edge, which has had enough; after a response without its announced body, too.
+    for (path, head_first) in [("/rubbish", false), ("/rubbish?keep=1", false), ("/rubbish?keep=1", true)] {
         let mut conn = lab.connect(EDGE_A, 80)?;
+        if head_first {
+            conn.send_raw(b"HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n")?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
         conn.send(path)?;
         conn.wait_first_byte()?;
         std::thread::sleep(Duration::from_millis(20));

@@ -45,6 +45,10 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
             Ok(After::KeepAlive)
         }
+        "/head" => {
+            head(stream)?;
+            Ok(After::KeepAlive)
+        }
         "/headers" => headers(stream, request.number("bytes").unwrap_or(1000)),
         "/rubbish" => {
             stream.write_all(b"<html>no status line</html>\n")?;
