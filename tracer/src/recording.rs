@@ -101,11 +101,12 @@ fn scrub(record: &mut ConnRecord) {
     rewrite(&mut heads.response, have, &response);
 }
 
-/// Puts `text` in place of the first `have` bytes, and zeroes in place of the rest.
+/// Puts `text` in place of the first `have` bytes, as far as it goes, then digits (a chunk's size begins with one), and
+/// zeroes in place of the rest.
 fn rewrite(head: &mut [u8], have: usize, text: &[u8]) {
     let text = &text[..text.len().min(have)];
     head[..text.len()].copy_from_slice(text);
-    head[text.len()..have].fill(b'x');
+    head[text.len()..have].fill(b'0');
     head[have..].fill(0);
 }
 

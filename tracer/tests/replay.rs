@@ -1,12 +1,12 @@
-//! Recorded kernel events in, verdicts out: every verdict of the connection level, without root and without a kernel.
+//! Recorded kernel events in, verdicts out: without root and without a kernel.
 //!
 //! The recordings in `replay/` were made with `tracer watch --record FILE` on Linux 6.18 while real servers failed.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use tracer::{
     decode::Event,
-    diagnose::{Cause, Diagnosis},
+    diagnose::{Cause, Diagnosis, Limits},
     edge::EdgeRanges,
     recording,
     state::{Clock, Output, State},
@@ -22,6 +22,9 @@ fn events(name: &str) -> Vec<Event> {
 fn replay(events: &[Event]) -> Vec<Diagnosis> {
     let reasons = BTreeMap::from([(11, "TCP_ABORT_ON_CLOSE".to_owned()), (14, "TCP_STATE".to_owned())]);
     let mut state = State::new(EdgeRanges::builtin(), reasons, BTreeMap::new());
+    // The recordings were made with an edge that soon loses patience.
+    let [connect, ack, read, write] = [Duration::from_millis(1600); 4];
+    state.set_limits(Limits { connect, ack, read, write, ..Limits::default() });
     let mut outputs = Vec::new();
     for event in events {
         let clock = Clock { monotonic_ns: event.time_ns(), wall: jiff::Timestamp::UNIX_EPOCH, tick_ns: 4_000_000 };
@@ -82,6 +85,24 @@ recorded! {
     resets_after_an_oom_kill_are_the_successors_own: "oom_then_own_resets", RAW, [OomKill: 1, AppReset: 10, EmptyReply: 10];
     a_reset_after_a_whole_answer_is_nothing: "early_response_rst", None, [];
     an_ended_websocket_is_nothing: "healthy_websocket", None, [];
+    a_reset_in_the_body_is_reset_mid_response: "reset_mid_body", RAW, [ResetMidResponse: 3];
+    a_content_length_unmet_is_truncated_body: "truncated_body_fin", RAW, [TruncatedBody: 3];
+    a_last_chunk_missing_is_truncated_body: "truncated_body_chunked", RAW, [TruncatedBody: 2];
+    a_section_cut_or_only_interim_is_truncated_headers: "truncated_headers", RAW, [TruncatedHeaders: 3];
+    bytes_without_a_status_line_are_malformed: "malformed_no_status_line", RAW, [MalformedResponse: 3];
+    a_line_without_a_colon_is_malformed: "malformed_header_line", RAW, [MalformedResponse: 3];
+    a_section_above_the_limit_is_too_large: "headers_too_large", RAW, [HeadersTooLarge: 3];
+    sections_up_to_the_limit_are_nothing: "headers_under_limit", None, [];
+    no_byte_in_time_is_response_timeout: "response_timeout", RAW, [ResponseTimeout: 3];
+    a_response_that_stands_still_is_stalled: "response_stalled", RAW, [ResponseStalled: 3];
+    a_shut_window_is_request_stalled: "request_stalled_zero_window", RAW, [RequestStalled: 2];
+    a_socket_in_repair_mode_is_silent_drop: "haproxy_silent_drop", Some("haproxy"), [SilentDrop: 3];
+    a_full_queue_is_listen_overflow: "listen_overflow", RAW, [ListenOverflow: 4, ResponseTimeout: 3];
+    dropped_syns_are_firewall_drop: "firewall_drop_nft", RAW, [FirewallDrop: 4];
+    a_firewalls_reset_is_firewall_reject: "firewall_reject_nft", RAW, [FirewallReject: 3];
+    a_hello_that_nobody_answers_in_kind_is_a_failed_handshake: "tls_hello_dropped", RAW, [TlsHandshakeFailed: 8];
+    a_hello_answered_in_http_is_tls_to_plain_port: "tls_to_plain_port_nginx", Some("nginx"), [TlsToPlainPort: 2];
+    an_alert_of_the_edge_is_cert_invalid: "tls_cert_expired", Some("nginx"), [CertInvalid: 4];
 }
 
 #[test]
