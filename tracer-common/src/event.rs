@@ -57,8 +57,8 @@ pub mod conn_flags {
     pub const TLS_DATA: u32 = 1 << 8;
     /// The current request is GET or HEAD: no body follows.
     pub const BODYLESS: u32 = 1 << 9;
-    /// There are [`super::Heads`] for it.
-    pub const HEADS: u32 = 1 << 10;
+    /// The request before was HEAD.
+    pub const WAS_HEAD: u32 = 1 << 10;
     /// The current request has no response byte yet; the heads and lengths of a response are those of the one before.
     pub const AWAITED: u32 = 1 << 11;
     /// Another request came before the response to the one before was whole: several are told apart in userspace only.
@@ -75,8 +75,6 @@ pub mod conn_flags {
     pub const COUNTED: u32 = 1 << 17;
     /// The current request is HEAD.
     pub const HEAD: u32 = 1 << 18;
-    /// The request before was HEAD.
-    pub const WAS_HEAD: u32 = 1 << 19;
 }
 
 /// Values of [`Attempt::what`]: which packets of the edge went missing.
@@ -254,7 +252,7 @@ const _: () = assert!(size_of::<Close>() == 72);
 
 /// What is known of one edge connection. Lives in the kernel, keyed by `struct sock *`.
 ///
-/// The first 64 bytes are what every exchange touches, from two CPUs: one cache line.
+/// The first 64 bytes, a cache line, are what packets from the edge touch; what follows is left to the process's own CPU.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",
@@ -285,22 +283,25 @@ pub struct Conn {
     pub response_have: u32,
     /// `write_seq` when the current request began: what is written later may be its response.
     pub request_written: u32,
+    /// Key of its [`Heads`]; 0: it has none.
+    pub heads: u64,
+    /// When the last packet had come as the process last read, `CLOCK_MONOTONIC` nanoseconds.
+    pub read_ns: u64,
     /// Bytes of the response searched for the end of its header section; with that end found: the section's size.
     pub head_len: u32,
     /// Where the current inbound turn began.
     pub turn_copied: u32,
-    /// When the last packet had come as the process last read, `CLOCK_MONOTONIC` nanoseconds.
-    pub read_ns: u64,
-    pub response_tail: [u8; TAIL_LEN],
-    pub tuple: Tuple,
-    pub opened_ns: u64,
-    /// Its own key in the table, as a plain number: the kernel hands no pointer to a function that it checks on its own.
-    pub key: u64,
-    /// Inode of the socket, for seeded connections: leads to the owner.
-    pub inode: u64,
     /// Size of the header section before the current one.
     pub head_before: u32,
     pub pad: u32,
+    /// Last bytes of a response that is not kept whole.
+    pub response_tail: [u8; TAIL_LEN],
+    pub tuple: Tuple,
+    pub opened_ns: u64,
+    /// Its own key in the table.
+    pub key: u64,
+    /// Inode of the socket, for seeded connections: leads to the owner.
+    pub inode: u64,
     /// Bytes that came after the origin's FIN.
     pub late_len: u32,
     /// Bytes written between the last two inbound turns.
@@ -312,12 +313,13 @@ pub struct Conn {
     pub closer: Task,
 }
 
-const _: () = assert!(size_of::<Conn>() == 296);
+const _: () = assert!(size_of::<Conn>() == 304);
 const _: () = assert!(core::mem::offset_of!(Conn, read_ns) == 64);
 
 /// The first bytes of the current request and response of a connection that speaks HTTP/1 in the clear, or of both sides'
-/// TLS handshake. A table of its own: connections whose bytes are not looked at do without. An entry with the kernel's own
-/// part (56 bytes, and 8 of its allocator) just fits into 4 KiB.
+/// TLS handshake. A table of its own: connections whose bytes are not looked at do without. An entry serves one connection
+/// after the other, and is never wiped: only what the connection's lengths cover is its own. With the kernel's own part (56
+/// bytes, and 8 of its allocator) it just fits into 4 KiB.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",
@@ -325,6 +327,8 @@ const _: () = assert!(core::mem::offset_of!(Conn, read_ns) == 64);
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
+    /// Key of the connection that it serves; 0: none.
+    pub owner: u64,
     pub request: [u8; REQUEST_LEN],
     pub response: [u8; RESPONSE_LEN],
 }

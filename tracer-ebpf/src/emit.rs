@@ -7,7 +7,8 @@ use tracer_common::{
 };
 
 use crate::{
-    maps::{EXPLAINS, HEADS, LOST, RECORDS, count},
+    heads,
+    maps::{EXPLAINS, LOST, RECORDS, count},
     process,
 };
 
@@ -20,11 +21,11 @@ fn header<T>(kind: u32) -> Header {
     Header { kind, size: size_of::<T>() as u32, time_ns: unsafe { bpf_ktime_get_ns() } }
 }
 
-/// Hands over a connection that may have failed, with the heads kept under `key`; in the small form where they are short.
+/// Hands over a connection that may have failed, with its heads; in the small form where they are short.
 ///
 /// In the kernel this and its parts are functions of their own, since they share 512 bytes of stack with the callers.
 #[inline(never)]
-pub fn conn(conn: *mut Conn, key: u64, trigger: u32, rst_reason: u32) {
+pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     // SAFETY: callers pass a live map value.
     let state = unsafe { &mut *conn };
     state.flags |= conn_flags::REPORTED;
@@ -32,10 +33,10 @@ pub fn conn(conn: *mut Conn, key: u64, trigger: u32, rst_reason: u32) {
     // What follows the header section of a response says little.
     let response = state.response_have;
     let needed = if state.flags & conn_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
-    if state.flags & conn_flags::HEADS == 0 || state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE {
-        small(state, key, trigger, rst_reason);
+    if state.heads == 0 || state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE {
+        small(state, trigger, rst_reason);
     } else {
-        large(state, key, trigger, rst_reason);
+        large(state, trigger, rst_reason);
     }
 }
 
@@ -52,7 +53,7 @@ fn explain(conn: &Conn) {
 }
 
 #[inline(never)]
-fn small(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
+fn small(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<SmallConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
@@ -63,20 +64,21 @@ fn small(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
         (*record).header = header::<SmallConnRecord>(kinds::SMALL_CONN);
         (*record).trigger = trigger;
         (*record).rst_reason = rst_reason;
-        let heads = copy(state, key, &raw mut (*record).conn, &raw mut (*record).signal);
+        let heads = copy(state, &raw mut (*record).conn, &raw mut (*record).signal);
         (*record).conn.response_have = (*record).conn.response_have.min(SMALL_RESPONSE);
         if let Some(heads) = heads {
             let (from, into) = (&raw const (*heads).request, &raw mut (*record).request);
             bpf_probe_read_kernel(into.cast(), SMALL_REQUEST, from.cast());
             let (from, into) = (&raw const (*heads).response, &raw mut (*record).response);
             bpf_probe_read_kernel(into.cast(), SMALL_RESPONSE, from.cast());
+            disown(heads, &raw mut (*record).conn);
         }
     }
     entry.submit(0);
 }
 
 #[inline(never)]
-fn large(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
+fn large(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
@@ -86,9 +88,10 @@ fn large(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
         (*record).header = header::<ConnRecord>(kinds::CONN);
         (*record).trigger = trigger;
         (*record).rst_reason = rst_reason;
-        let heads = copy(state, key, &raw mut (*record).conn, &raw mut (*record).signal);
+        let heads = copy(state, &raw mut (*record).conn, &raw mut (*record).signal);
         if let Some(heads) = heads {
             bpf_probe_read_kernel((&raw mut (*record).heads).cast(), size_of::<Heads>() as u32, heads.cast());
+            disown(heads, &raw mut (*record).conn);
         }
     }
     entry.submit(0);
@@ -100,7 +103,7 @@ fn large(state: &Conn, key: u64, trigger: u32, rst_reason: u32) {
 /// # Safety
 /// `into` and `signal` lie in a reserved slot of the ring buffer.
 #[inline(always)]
-unsafe fn copy(conn: &Conn, key: u64, into: *mut Conn, signal: *mut LastSignal) -> Option<*const Heads> {
+unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<*const Heads> {
     // SAFETY: the caller's promise; a listener's entry that is replaced meanwhile is another one of the same port.
     unsafe {
         if let Some(explains) = EXPLAINS.get_ptr(0) {
@@ -114,7 +117,7 @@ unsafe fn copy(conn: &Conn, key: u64, into: *mut Conn, signal: *mut LastSignal) 
             (*into).owner_comm = (*listener).process.comm;
             (*into).owner_start_ns = (*listener).process.start_ns;
         }
-        let heads = HEADS.get_ptr(&key).filter(|_| conn.flags & conn_flags::HEADS != 0);
+        let heads = heads::at(conn.heads).map(<*mut Heads>::cast_const);
         if let Some(heads) = heads
             && conn.response_have == conn.response_len
             && (8..=limits::RESPONSE_LEN as u32).contains(&conn.response_have)
@@ -129,6 +132,21 @@ unsafe fn copy(conn: &Conn, key: u64, into: *mut Conn, signal: *mut LastSignal) 
             (*into).response_have = 0;
         }
         heads
+    }
+}
+
+/// Heads that went to another connection while they were copied are not this one's.
+///
+/// # Safety
+/// `heads` is a live map value, `conn` lies in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn disown(heads: *const Heads, conn: *mut Conn) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if core::ptr::read_volatile(&raw const (*heads).owner) != (*conn).key {
+            (*conn).request_have = 0;
+            (*conn).response_have = 0;
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod edge;
 mod emit;
+mod heads;
 mod hooks;
 mod kernel;
 mod maps;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack},
 };
 use tracer_common::{
     Attempt, Config, Conn, Distributions, EarlyData, Heads, LastSignal, Listener, ListenerKey, Owner, PortCounts,
@@ -90,8 +90,17 @@ pub static CONNS: HashMap<u64, Conn> = HashMap::with_max_entries(limits::CONNECT
 #[map]
 pub static CLOSED: LruHashMap<Tuple, Conn> = LruHashMap::with_max_entries(limits::CLOSED_CONNECTIONS, 0);
 
-/// First bytes of the current exchange, by `struct sock *`. The kernel writes and reads. Full: its connection does without,
-/// which is counted as lost.
+/// First bytes of the current exchange. The kernel writes and reads.
+#[map]
+pub static POOLED_HEADS: Array<Heads> = Array::with_max_entries(limits::POOLED_HEADS, 0);
+
+/// Numbers, from 1, of those that serve no connection now; the one used last, which is still in a CPU's cache, goes first.
+/// Userspace fills it; the kernel takes and gives back.
+#[map]
+pub static SPARE_HEADS: Stack<u64> = Stack::with_max_entries(limits::POOLED_HEADS, 0);
+
+/// The same bytes where all of those are taken, by a random number. Full: its connection does without, which is counted as
+/// lost.
 #[map]
 pub static HEADS: HashMap<u64, Heads> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
 

@@ -67,7 +67,7 @@ fn whole<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {
 /// The full form of a record that came in the small one.
 fn grown(small: &SmallConnRecord) -> ConnRecord {
     let size = u32::try_from(size_of::<ConnRecord>()).unwrap_or(u32::MAX);
-    let mut heads = Heads { request: [0; limits::REQUEST_LEN], response: [0; limits::RESPONSE_LEN] };
+    let mut heads = Heads { owner: 0, request: [0; limits::REQUEST_LEN], response: [0; limits::RESPONSE_LEN] };
     heads.request[..small.request.len()].copy_from_slice(&small.request);
     heads.response[..small.response.len()].copy_from_slice(&small.response);
     ConnRecord {

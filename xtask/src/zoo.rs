@@ -13,7 +13,7 @@ use crate::{build, sh};
 /// Where the zoo is if not told otherwise, from the repository's root.
 const ZOO: &str = "../shared/zoo";
 /// The cases that the tracer must get fully right.
-const SETS: [&str; 2] = ["sets/spine.txt", "sets/sound.txt"];
+const SETS: [&str; 3] = ["sets/spine.txt", "sets/wire.txt", "sets/sound.txt"];
 /// What follows the binary's path; the zoo fills in the braces.
 const RUN: &str = "run --listen {metrics} --events {events} --ranges {ranges} --connect-timeout {connect_timeout}s \
     --read-timeout {read_timeout}s --write-timeout {write_timeout}s --header-limit {header_limit}";
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// The zoo's folder
     #[arg(long, value_name = "DIR")]
     zoo: Option<PathBuf>,
-    /// Cases, or globs of them; the spine and the sound ones if none is given
+    /// Cases, or globs of them; all that can be told without a look inside TLS if none is given
     cases: Vec<String>,
 }
 
@@ -100,7 +100,8 @@ impl Round<'_> {
         let dir = std::env::temp_dir().join(format!("tracer-zoo-{}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let results = dir.join("results.ndjson");
-        let mut command = sh::command("python3", &["zoo.py", "--exec-per", per, "--exec", &self.command]);
+        let mut command =
+            sh::command("python3", &["zoo.py", "--strict-rays", "--exec-per", per, "--exec", &self.command]);
         command.current_dir(self.zoo).arg("--workdir").arg(dir.join("run")).arg("--out").arg(&results).args(cases);
         // Its exit status does not know the judge's verdict: the results do.
         command.status().context("starting python3 zoo.py")?;

@@ -11,14 +11,14 @@ use aya_log_ebpf::debug;
 use tracer_common::{Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers};
 
 use crate::{
-    edge, emit,
+    edge, emit, heads,
     hooks::{
         attempts,
         head::{self, Verdict},
         payload, read,
     },
     kernel::{Look, RawSock, Sock, TcpSock, TypedSock},
-    maps::{BLANK, CLOSED, CONFIG, CONNS, HEADS, LOST, PORT_COUNTS, count, port_slot},
+    maps::{BLANK, CLOSED, CONFIG, CONNS, LOST, PORT_COUNTS, count, port_slot},
     process,
 };
 
@@ -73,7 +73,7 @@ pub fn set_state(ctx: &BtfTracePointContext) {
         _ => GOES,
     };
     if outcome.trigger != 0 {
-        emit::conn(conn, sk.key(), outcome.trigger, rst::UNKNOWN);
+        emit::conn(conn, outcome.trigger, rst::UNKNOWN);
     }
     if new == CLOSE_WAIT {
         state.flags |= flag::PEER_FIN;
@@ -98,6 +98,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     // SAFETY: the helper has no preconditions.
     conn.opened_ns = unsafe { bpf_ktime_get_ns() };
     conn.key = sk.key();
+    conn.heads = 0;
     conn.flags = 0;
     conn.head_before = 0;
     conn.read_ns = 0;
@@ -144,9 +145,7 @@ pub fn forget(key: u64, conn: *mut Conn) {
         unsafe { (*counts).closed += 1 }
     }
     // SAFETY: as above.
-    if unsafe { (*conn).flags } & flag::HEADS != 0 {
-        let _gone = HEADS.remove(&key);
-    }
+    heads::release(unsafe { &mut *conn });
     // It may be gone already: nothing to do then.
     let _gone = CONNS.remove(&key);
 }
@@ -240,7 +239,7 @@ fn response(conn: &Conn, header_limit: u32) -> Verdict {
     if conn.head_len > header_limit {
         return Verdict::Odd;
     }
-    if conn.flags & flag::HEADS == 0 {
+    if conn.heads == 0 {
         return Verdict::Unknown;
     }
     head::judge(conn, conn.close.response_bytes)
@@ -252,10 +251,10 @@ fn more_requests(conn: &Conn) -> bool {
     if conn.flags & flag::PIPELINED != 0 {
         return true;
     }
-    if conn.flags & (flag::BODYLESS | flag::HEADS) != flag::BODYLESS | flag::HEADS {
+    if conn.flags & flag::BODYLESS == 0 || conn.heads == 0 {
         return false;
     }
-    let end = head::first_request_end(conn.key, conn.request_have.min(limits::REQUEST_LEN as u32));
+    let end = head::first_request_end(conn.heads, conn.request_have.min(limits::REQUEST_LEN as u32));
     end != 0 && conn.request_len > end
 }
 
@@ -395,14 +394,16 @@ fn is_loss(conn: &Conn) -> bool {
 pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
     // SAFETY: a live map value.
     if is_loss(unsafe { &*conn }) {
-        emit::conn(conn, key, triggers::RST, reason);
+        emit::conn(conn, triggers::RST, reason);
     }
     forget(key, conn);
 }
 
 /// A connection that the origin closed leaves the table: remembered for a while, should a request have been on its way.
 #[inline(always)]
-fn retire(conn: &Conn) {
+fn retire(conn: &mut Conn) {
+    // They serve the next connection from now on.
+    heads::release(conn);
     if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN) == flag::ORIGIN_FIN {
         let _full_is_lru = CLOSED.insert(&conn.tuple, conn, 0);
     }

@@ -4,8 +4,9 @@
 use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
 use crate::{
+    heads,
     hooks::packet::opaque,
-    maps::{DEPTH, HEADS, SCRATCH, WALK, ZERO},
+    maps::{DEPTH, SCRATCH, WALK, ZERO},
 };
 
 const RESPONSE: u64 = limits::RESPONSE_LEN as u64;
@@ -60,6 +61,16 @@ pub fn ends_at(heads: *const Heads, end: u32) -> bool {
     (last >> 32) as u32 == u32::from_ne_bytes(*b"\r\n\r\n")
 }
 
+/// The eight bytes before the response's byte `at`, all of which were kept, the first one highest; zero where there are not
+/// so many.
+#[inline(always)]
+pub fn eight_before(number: u64, at: u32) -> u64 {
+    let Some(heads) = heads::at(number) else { return 0 };
+    let from = u64::from(at).wrapping_sub(8);
+    // SAFETY: a live map value; the buffer has that size.
+    unsafe { word::<{ limits::RESPONSE_LEN }>((&raw const (*heads).response).cast(), from) }.swap_bytes()
+}
+
 /// Finds an empty line (CR LF CR LF, or with bare LF) in `base[at..to]`, a part of it at a time: the offset after it, with
 /// [`FOUND`]; else where to go on, `to` at the end.
 ///
@@ -104,16 +115,16 @@ const PARTS: u32 = 24;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn search_request(key: u64, at: u32, to: u32) -> u64 {
-    let Some(heads) = HEADS.get_ptr(&key) else { return to.into() };
+pub extern "C" fn search_request(number: u64, at: u32, to: u32) -> u64 {
+    let Some(heads) = heads::at(number) else { return to.into() };
     // SAFETY: a live map value of that size.
     unsafe { search::<{ limits::REQUEST_LEN }>((&raw const (*heads).request).cast(), at, to) }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn search_response(key: u64, at: u32, to: u32) -> u64 {
-    let Some(heads) = HEADS.get_ptr(&key) else { return to.into() };
+pub extern "C" fn search_response(number: u64, at: u32, to: u32) -> u64 {
+    let Some(heads) = heads::at(number) else { return to.into() };
     // SAFETY: as above.
     unsafe { search::<{ limits::RESPONSE_LEN }>((&raw const (*heads).response).cast(), at, to) }
 }
@@ -150,16 +161,16 @@ fn in_parts(mut at: u32, to: u32, part: impl Fn(u32) -> u64) -> u32 {
 /// Where the header section of the first request of those that came together ends; 0: not in what was kept.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn first_request_end(key: u64, have: u32) -> u32 {
-    in_parts(0, have, |at| search_request(key, at, have))
+pub extern "C" fn first_request_end(number: u64, have: u32) -> u32 {
+    in_parts(0, have, |at| search_request(number, at, have))
 }
 
 /// Where the header section of the response ends, of which `searched` bytes were searched before; 0: not in what was kept.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn response_head_end(key: u64, searched: u32, have: u32) -> u32 {
+pub extern "C" fn response_head_end(number: u64, searched: u32, have: u32) -> u32 {
     // It may have begun a little before.
-    in_parts(searched.saturating_sub(3), have, |at| search_response(key, at, have))
+    in_parts(searched.saturating_sub(3), have, |at| search_response(number, at, have))
 }
 
 /// The same for the first `have` bytes of [`SCRATCH`].
@@ -193,7 +204,7 @@ pub fn judge(conn: &Conn, total: u32) -> Verdict {
     let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let seen = pair(conn.response_have.min(limits::RESPONSE_LEN as u32), conn.head_len);
     let tail = u64::from_be_bytes(conn.response_tail);
-    match judge_response(conn.key, conn.flags, seen, pair(total, conn.response_len), tail) {
+    match judge_response(conn.heads, conn.flags, seen, pair(total, conn.response_len), tail) {
         1 => Verdict::Whole,
         2 => Verdict::UntilClose,
         3 => Verdict::Cut,
@@ -206,7 +217,7 @@ pub fn judge(conn: &Conn, total: u32) -> Verdict {
 /// been on the wire.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge_response(key: u64, flags: u32, seen: u64, lengths: u64, tail: u64) -> u32 {
+pub extern "C" fn judge_response(number: u64, flags: u32, seen: u64, lengths: u64, tail: u64) -> u32 {
     let response = Judged {
         flags,
         kept: (seen >> 32) as u32,
@@ -215,7 +226,7 @@ pub extern "C" fn judge_response(key: u64, flags: u32, seen: u64, lengths: u64, 
         sent: lengths as u32,
         tail,
     };
-    verdict(&response, key) as u32
+    verdict(&response, number) as u32
 }
 
 /// What a verdict on a response is made from.
@@ -278,8 +289,8 @@ const ENDED: u64 = 2;
 pub const WALKS: u32 = 4;
 
 #[inline(always)]
-fn verdict(response: &Judged, key: u64) -> Verdict {
-    let Some(heads) = HEADS.get_ptr(&key) else { return Verdict::Unknown };
+fn verdict(response: &Judged, number: u64) -> Verdict {
+    let Some(heads) = heads::at(number) else { return Verdict::Unknown };
     let Some(depth) = DEPTH.get_ptr_mut(0) else { return Verdict::Unknown };
     // SAFETY: this CPU's slot; whoever interrupts this puts it back before it returns.
     let depth = unsafe { &mut *depth };
@@ -304,7 +315,7 @@ fn verdict(response: &Judged, key: u64) -> Verdict {
         coding_end: zero,
     };
     for _ in 0..WALK_PARTS {
-        if walk_part(key, slot) != 0 {
+        if walk_part(number, slot) != 0 {
             break;
         }
     }
@@ -320,8 +331,8 @@ const WALK_PART: u32 = 48;
 /// Takes some steps of the walk in this slot. 1: it is over.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn walk_part(key: u64, slot: u32) -> u32 {
-    let (Some(heads), Some(walk)) = (HEADS.get_ptr(&key), WALK.get_ptr_mut(slot)) else { return 1 };
+pub extern "C" fn walk_part(number: u64, slot: u32) -> u32 {
+    let (Some(heads), Some(walk)) = (heads::at(number), WALK.get_ptr_mut(slot)) else { return 1 };
     // SAFETY: live map values; the slot is this walk's own.
     let (base, walk) = unsafe { ((&raw const (*heads).response).cast::<u8>(), &mut *walk) };
     for _ in 0..WALK_PART {

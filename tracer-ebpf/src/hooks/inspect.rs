@@ -41,7 +41,7 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
     match conn::owed(copy, config, false) {
         conn::Owed::Late => {
             live.flags |= flag::REPORTED;
-            emit::conn(copy, key, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
+            emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
             TOLD
         }
         conn::Owed::Something => LATER,

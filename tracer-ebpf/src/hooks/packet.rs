@@ -21,40 +21,46 @@ impl Payload {
     }
 }
 
-/// Reads the headers straight from the packet. `None`: no payload, or not plain TCP.
+/// What a packet is.
+pub enum Packet {
+    /// A TCP segment with payload.
+    Payload(Payload),
+    /// A TCP segment without.
+    Empty,
+    /// Not plain TCP.
+    Other,
+}
+
+/// Reads the headers straight from the packet.
 #[inline(always)]
-pub fn payload(ctx: &SkBuffContext) -> Option<Payload> {
+pub fn packet(ctx: &SkBuffContext) -> Packet {
     let data = ctx.data();
     let end = ctx.data_end();
     // The shortest packet: IPv4 and TCP without options.
     if data + 40 > end {
-        return None;
+        return Packet::Other;
     }
     // SAFETY: 40 bytes are there, as just checked.
     let first = unsafe { *(data as *const u8) };
-    let ip = if first >> 4 == 4 {
-        u32::from(first & 0xf) * 4
-    } else {
-        // SAFETY: as above. Extension headers: not ours.
-        if unsafe { *((data + 6) as *const u8) } != 6 {
-            return None;
-        }
-        40
-    };
-    if ip < 20 {
-        return None;
+    let (ip, protocol) = if first >> 4 == 4 { (u32::from(first & 0xf) * 4, 9) } else { (40, 6) };
+    // SAFETY: as above. IPv6 with extension headers: not ours.
+    if ip < 20 || unsafe { *((data + protocol) as *const u8) } != TCP {
+        return Packet::Other;
     }
     let tcp = data + ip as usize;
     if tcp + 20 > end {
-        return None;
+        return Packet::Other;
     }
     // SAFETY: 20 bytes from `tcp` are there, as just checked.
     let (seq, words) =
         unsafe { (u32::from_be(core::ptr::read_unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4) };
     let offset = ip + u32::from(words) * 4;
     let len = ctx.len().wrapping_sub(offset);
-    if len == 0 || len > 1 << 20 { None } else { Some(Payload { offset, len, seq }) }
+    if len == 0 || len > 1 << 20 { Packet::Empty } else { Packet::Payload(Payload { offset, len, seq }) }
 }
+
+/// TCP's number among the protocols of IP.
+const TCP: u8 = 6;
 
 /// Bytes of the packet into a buffer: `false`, and zeros, where it is shorter.
 #[inline(always)]

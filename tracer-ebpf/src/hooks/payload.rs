@@ -9,18 +9,18 @@ use aya_ebpf::{
     helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
     programs::SkBuffContext,
 };
-use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, lost, rst, triggers};
+use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, rst, triggers};
 
 use crate::{
-    emit,
+    emit, heads,
     hooks::{
         attempts, drop,
         head::{self, Verdict},
-        packet::{Payload, UNUSED, copy, ends, load, opaque, payload},
+        packet::{Packet, Payload, UNUSED, copy, ends, load, opaque, packet},
         read,
     },
     kernel::TcpSock,
-    maps::{BLANK_HEADS, CONNS, DISTRIBUTIONS, EARLY, HEADS, LOST, SCRATCH, ZERO, count},
+    maps::{CONNS, DISTRIBUTIONS, EARLY, SCRATCH, ZERO},
 };
 
 const LISTEN: u32 = 10;
@@ -34,6 +34,12 @@ fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     // SAFETY: a field of the program's context.
     let sk = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk };
     if sk.is_null() { None } else { Some(sk) }
+}
+
+/// The key of its connection in the maps: the same as [`TcpSock::key`].
+#[inline(always)]
+fn key(sk: *const bpf_sock) -> u64 {
+    sk as u64
 }
 
 /// How a request or a connection may begin.
@@ -91,21 +97,31 @@ const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
-    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
-    let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else {
-        // SAFETY: a field that the verifier lets every program of this type read.
-        if unsafe { (*sk).state } == LISTEN {
+    // SAFETY: a field that the verifier lets every program of this type read.
+    let listens = unsafe { (*sk).state } == LISTEN;
+    let payload = match packet(ctx) {
+        Packet::Payload(payload) => payload,
+        // Nothing to look up for an acknowledgement.
+        Packet::Empty if !listens => return,
+        Packet::Empty => {
+            let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+            return attempts::at_listener(ctx, &tcp);
+        }
+        Packet::Other => return,
+    };
+    let Some(conn) = CONNS.get_ptr_mut(&key(sk)) else {
+        if listens && let Some(tcp) = TcpSock::of(sk.cast()) {
             attempts::at_listener(ctx, &tcp);
-            with_handshake(ctx);
+            with_handshake(ctx, &payload);
         }
         return;
     };
-    let Some(payload) = payload(ctx) else { return };
+    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
     // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
     let conn = unsafe { &mut *conn };
     // Past its first exchange TLS shows nothing.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
-        return release(conn, tcp.key());
+        return heads::release(conn);
     }
     let mut first = [0_u8; 4];
     // Zero where the payload is shorter.
@@ -115,7 +131,7 @@ pub fn ingress(ctx: &SkBuffContext) {
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
     if conn.flags & flag::ORIGIN_FIN != 0 {
         if is_new {
-            late(ctx, conn, tcp.key(), &payload, word);
+            late(ctx, conn, &payload, word);
         }
         return;
     }
@@ -129,7 +145,7 @@ pub fn ingress(ctx: &SkBuffContext) {
         // Application data, or a ChangeCipherSpec with the Finished and a request behind it.
         conn.flags |= flag::TLS_DATA;
     }
-    keep_request(ctx, conn, tcp.key(), &payload, word);
+    keep_request(ctx, conn, &payload, word);
 }
 
 /// Fewest bytes of a segment that carries a request over TLS: more than ChangeCipherSpec and Finished together.
@@ -137,11 +153,11 @@ const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
 
 /// Keeps the request's first bytes, counts the rest, and finds out what the connection speaks.
 #[inline(always)]
-fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word: u32) {
+fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     let at = payload.seq.wrapping_sub(conn.request_seq);
     let mut kept = None;
     if at == conn.request_have && at < REQUEST {
-        kept = heads(conn, key);
+        kept = heads::of(conn);
         if let Some(heads) = kept {
             // SAFETY: a live map value.
             let request = unsafe { (*heads).request.as_mut_ptr() };
@@ -233,8 +249,7 @@ fn next(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
 /// Data came with the packet that completes a handshake (TCP_DEFER_ACCEPT, a lost ACK): the filter still sees the
 /// listener. Kept until the new socket is there.
 #[inline(never)]
-fn with_handshake(ctx: &SkBuffContext) {
-    let Some(payload) = payload(ctx) else { return };
+fn with_handshake(ctx: &SkBuffContext, payload: &Payload) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot; a softirq is not interrupted by another.
     let early = unsafe { &mut *early };
@@ -244,7 +259,7 @@ fn with_handshake(ctx: &SkBuffContext) {
     early.local_port = packet.destination_port;
     early.seq = payload.seq;
     early.len = payload.len;
-    early.have = copy::<{ limits::REQUEST_LEN }>(ctx, &payload, early.head.as_mut_ptr(), 0);
+    early.have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, early.head.as_mut_ptr(), 0);
 }
 
 /// A connection has opened: what came with its handshake is its first data.
@@ -269,7 +284,7 @@ pub fn early(tcp: &TcpSock) {
     begin(state, early.seq, tcp);
     state.request_len = early.len;
     early.len = 0;
-    let Some(heads) = heads(state, tcp.key()) else { return };
+    let Some(heads) = heads::of(state) else { return };
     state.request_have = early.have;
     // SAFETY: a live map value; both sides have REQUEST bytes.
     unsafe { bpf_probe_read_kernel((&raw mut (*heads).request).cast(), REQUEST, early.head.as_ptr().cast()) };
@@ -277,32 +292,6 @@ pub fn early(tcp: &TcpSock) {
         sniff(state, word);
     } else {
         sniff_kept(state, heads);
-    }
-}
-
-/// Where the connection's first bytes are kept; made at its first ones.
-#[inline(always)]
-fn heads(conn: &mut Conn, key: u64) -> Option<*mut Heads> {
-    if conn.flags & flag::HEADS == 0 {
-        let blank = BLANK_HEADS.get_ptr(0)?;
-        // SAFETY: a live map value that nobody writes.
-        if HEADS.insert(&key, unsafe { &*blank }, 0).is_err() {
-            count(&LOST, lost::HEADS);
-            return None;
-        }
-        conn.flags |= flag::HEADS;
-    }
-    HEADS.get_ptr_mut(&key)
-}
-
-/// The first bytes are of no more use.
-#[inline(always)]
-fn release(conn: &mut Conn, key: u64) {
-    if conn.flags & flag::HEADS != 0 {
-        conn.flags &= !flag::HEADS;
-        conn.request_have = 0;
-        conn.response_have = 0;
-        let _gone = HEADS.remove(&key);
     }
 }
 
@@ -354,7 +343,7 @@ fn describe(conn: &mut Conn, word: u32) {
 
 /// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
 #[inline(always)]
-fn late(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word: u32) {
+fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
@@ -369,23 +358,25 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, key: u64, payload: &Payload, word:
     conn.late_len = payload.len;
     conn.request_have = 0;
     if looks_like_request(word)
-        && let Some(heads) = heads(conn, key)
+        && let Some(heads) = heads::of(conn)
     {
         // SAFETY: a live map value.
         let request = unsafe { (*heads).request.as_mut_ptr() };
         conn.request_have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
     }
-    emit::conn(conn, key, triggers::LATE, rst::UNKNOWN);
+    emit::conn(conn, triggers::LATE, rst::UNKNOWN);
 }
 
 /// Bytes to the edge.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
-    let Some(tcp) = TcpSock::of(sk.cast()) else {
-        return drop::icmp(ctx);
+    let payload = match packet(ctx) {
+        Packet::Payload(payload) => payload,
+        Packet::Empty => return,
+        Packet::Other => return drop::icmp(ctx),
     };
-    let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else { return };
+    let Some(conn) = CONNS.get_ptr_mut(&key(sk)) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
     let watched = conn.flags & flag::HTTP != 0
@@ -394,7 +385,6 @@ pub fn egress(ctx: &SkBuffContext) {
     if !watched {
         return;
     }
-    let Some(payload) = payload(ctx) else { return };
     if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
         conn.flags |= flag::SPOKE_FIRST | flag::AWAITED;
         conn.request_written = payload.seq;
@@ -410,13 +400,14 @@ pub fn egress(ctx: &SkBuffContext) {
     }
     if at == conn.response_have
         && at < RESPONSE
-        && let Some(heads) = heads(conn, tcp.key())
+        && let Some(heads) = heads::of(conn)
     {
         // SAFETY: a live map value.
         let heads = unsafe { &mut *heads };
         conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, &payload, heads.response.as_mut_ptr(), at);
         if begins
             && conn.flags & flag::HTTP != 0
+            && let Some(tcp) = TcpSock::of(sk.cast())
             && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
         {
             // SAFETY: this CPU's slot of a live map value.
@@ -432,17 +423,14 @@ pub fn egress(ctx: &SkBuffContext) {
     if seen > conn.response_len {
         conn.response_len = seen;
         if conn.flags & flag::IN_HEAD != 0 {
-            section(ctx, conn, &tcp, &payload, at);
+            section(ctx, conn, &payload, at);
         }
-        // The last bytes are among those that were kept.
-        if seen > KEPT_WHOLE {
-            tail(ctx, conn, &payload);
+        // Else the last bytes are among those that were kept.
+        if seen > conn.response_have {
+            tail(ctx, conn, &payload, at);
         }
     }
 }
-
-/// A response up to this length is kept whole, in whatever pieces it comes.
-const KEPT_WHOLE: u32 = RESPONSE / 2;
 
 /// Whether the header section ends just where the one before on this connection ended: most responses of a kind are alike,
 /// and this spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
@@ -481,15 +469,14 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
 /// Whether the response before was whole; asked only where what follows it does not look like one.
 #[inline(always)]
 fn is_over(conn: &Conn) -> bool {
-    let known = conn.flags & flag::HEADS != 0;
-    conn.flags & flag::WAS_HEAD != 0 || known && head::judge(conn, conn.response_len) == Verdict::Whole
+    conn.flags & flag::WAS_HEAD != 0 || conn.heads != 0 && head::judge(conn, conn.response_len) == Verdict::Whole
 }
 
 /// Looks for the end of the header section in what has just gone out, `at` bytes into the response.
 #[inline(always)]
-fn section(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload, at: u32) {
+fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let have = conn.response_have.min(RESPONSE);
-    let mut end = head::response_head_end(conn.key, conn.head_len, have);
+    let mut end = head::response_head_end(conn.heads, conn.head_len, have);
     // At the end of what is kept no whole word is left to look at.
     let full = have > RESPONSE - UNUSED;
     conn.head_len = conn.head_len.max(if full { have - TAIL } else { have });
@@ -499,11 +486,11 @@ fn section(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payloa
     if end == 0 {
         return;
     }
-    let Some(heads) = HEADS.get_ptr(&tcp.key()) else { return };
+    let Some(heads) = heads::at(conn.heads) else { return };
     // SAFETY: a live map value.
     let status = unsafe { [(*heads).response[9], (*heads).response[10], (*heads).response[11]] };
     if status[0] == b'1' && status != *b"101" && end <= RESPONSE {
-        return interim(ctx, conn, tcp, payload, at, end);
+        return interim(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
     conn.head_before = end;
@@ -512,7 +499,7 @@ fn section(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payloa
 
 /// An interim response ended: the response begins after it, perhaps in the same packet.
 #[inline(always)]
-fn interim(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payload, at: u32, end: u32) {
+fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
     let skipped = end.wrapping_sub(at);
     conn.flags |= flag::INTERIM;
     conn.response_seq = conn.response_seq.wrapping_add(end);
@@ -524,12 +511,12 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, tcp: &TcpSock, payload: &Payloa
     }
     let rest = payload.after(skipped);
     conn.response_len = rest.len;
-    let Some(heads) = HEADS.get_ptr_mut(&tcp.key()) else { return };
+    let Some(heads) = heads::at(conn.heads) else { return };
     // SAFETY: a live map value.
     let response = unsafe { (*heads).response.as_mut_ptr() };
     conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
     let have = conn.response_have.min(RESPONSE);
-    let end = head::response_head_end(conn.key, 0, have);
+    let end = head::response_head_end(conn.heads, 0, have);
     conn.head_len = if end == 0 { have } else { end };
     if end != 0 {
         header_ended(conn);
@@ -573,7 +560,7 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
             chunk.after(TAIL)
         } else {
             // SAFETY: as above.
-            unsafe { scratch.cast::<[u8; limits::TAIL_LEN]>().write(conn.response_tail) };
+            unsafe { scratch.cast::<u64>().write_unaligned(before(conn, at).to_be()) };
             payload.after(done)
         };
         // SAFETY: the buffer is that much longer.
@@ -624,9 +611,15 @@ fn observe_header(conn: &Conn, seen: &mut Distributions) {
     seen.header[bucket] += 1;
 }
 
-/// Keeps the last bytes of the response.
+/// The last bytes of the response before its byte `at`, the first one highest.
 #[inline(always)]
-fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
+fn before(conn: &Conn, at: u32) -> u64 {
+    if conn.response_have == at { head::eight_before(conn.heads, at) } else { u64::from_be_bytes(conn.response_tail) }
+}
+
+/// Keeps the last bytes of a response that is not kept whole.
+#[inline(always)]
+fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let into = conn.response_tail.as_mut_ptr();
     if payload.len >= TAIL {
         let from = payload.offset + payload.len - TAIL;
@@ -635,7 +628,7 @@ fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         return;
     }
     // A short piece: what was there moves up.
-    let mut old = u64::from_be_bytes(conn.response_tail);
+    let mut old = before(conn, at);
     let mut new = [0_u8; limits::TAIL_LEN];
     let len = opaque(u64::from(payload.len)) & 7;
     if len == 0 {

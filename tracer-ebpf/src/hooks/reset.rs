@@ -58,8 +58,7 @@ fn answer(skb: u64, reason: u32) {
             }
             (*closed).late_len = segment.payload;
         }
-        // Its heads are gone: no socket has this key.
-        emit::conn(closed, 0, triggers::LATE, reason);
+        emit::conn(closed, triggers::LATE, reason);
     }
 }
 
@@ -77,7 +76,7 @@ pub fn receive_reset(ctx: &BtfTracePointContext) {
         // SAFETY: a live map value; the socket is locked.
         let state = unsafe { &mut *conn };
         if sk.state() == conn::ESTABLISHED && conn::edge_leaves(sk, state, triggers::EDGE_RST) != 0 {
-            emit::conn(conn, sk.key(), triggers::EDGE_RST, rst::UNKNOWN);
+            emit::conn(conn, triggers::EDGE_RST, rst::UNKNOWN);
         }
     }
 }

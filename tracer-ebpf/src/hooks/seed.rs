@@ -43,6 +43,7 @@ pub fn tcp(ctx: *const u64) {
     seeded.tuple = sk.tuple(peer);
     seeded.opened_ns = 0;
     seeded.key = sk.key();
+    seeded.heads = 0;
     seeded.read_ns = 0;
     seeded.flags = flag::SEEDED;
     seeded.copied = tcp.copied_seq();

@@ -5,7 +5,7 @@ use std::{fs, fs::File, io, path::PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, LpmTrie, MapData, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, MapData, Stack, lpm_trie::Key},
     programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType},
 };
 use aya_log::EbpfLogger;
@@ -79,6 +79,7 @@ impl Kernel {
         let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
         let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
         let ports = HashMap::try_from(take(&mut ebpf, "WATCHED_PORTS")?)?;
+        fill_spare_heads(&mut ebpf)?;
         Ok(Self { ebpf, ranges, ports, btf: Some(btf), layout, probes: Vec::new() })
     }
 
@@ -200,6 +201,16 @@ impl Kernel {
     pub fn log(&mut self) -> Result<AsyncFd<EbpfLogger<&'static dyn log::Log>>> {
         Ok(super::poll::log(EbpfLogger::init(&mut self.ebpf)?)?)
     }
+}
+
+/// All places for heads are free.
+fn fill_spare_heads(ebpf: &mut Ebpf) -> Result<()> {
+    let map = ebpf.map_mut("SPARE_HEADS").ok_or_else(|| anyhow!("no map SPARE_HEADS"))?;
+    let mut spare = Stack::<_, u64>::try_from(map)?;
+    for number in 1..=u64::from(limits::POOLED_HEADS) {
+        spare.push(&number, 0).context("filling the table of places for heads")?;
+    }
+    Ok(())
 }
 
 /// Takes a map out of the object.
