@@ -498,10 +498,11 @@ impl Skb {
         unsafe { field(self.0, &OFF_SKB_LEN) }
     }
 
+    /// The address of its socket; 0 where it has none.
     #[inline(always)]
-    pub fn has_socket(self) -> bool {
+    pub fn socket(self) -> u64 {
         // SAFETY: as above.
-        unsafe { field::<u64>(self.0, &OFF_SKB_SK) != 0 }
+        unsafe { field(self.0, &OFF_SKB_SK) }
     }
 
     /// Whether a route was chosen for it: after prerouting.
@@ -604,6 +605,7 @@ pub struct Segment {
     pub seq: u32,
     pub syn: bool,
     pub ack: bool,
+    pub rst: bool,
     pub fin_or_rst: bool,
     pub payload: u32,
 }
@@ -645,6 +647,7 @@ impl Segment {
             seq: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
             syn: tcp[13] & 0x02 != 0,
             ack: tcp[13] & 0x10 != 0,
+            rst: tcp[13] & 0x04 != 0,
             fin_or_rst: tcp[13] & 0x05 != 0,
             payload: length.saturating_sub(u32::from(tcp[12] >> 4) * 4),
         })

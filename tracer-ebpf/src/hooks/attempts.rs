@@ -61,6 +61,25 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     }
 }
 
+/// A RST without a socket leaves for the edge: the answer to a packet that is gone already, where the edge's link address
+/// had to be asked for first.
+#[inline(always)]
+pub fn rejected(tuple: &Tuple) {
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if !any_lately(now) {
+        return;
+    }
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: a live map value.
+        let known = unsafe { &mut *known };
+        if known.why == taken::DROPPED && now.wrapping_sub(known.last_ns) < FORGOTTEN_NS {
+            known.why = taken::RESET;
+            tell_at_once(tuple, known);
+        }
+    }
+}
+
 /// An answer ends the attempt: RST always, ICMP while connecting.
 #[inline(always)]
 fn tell_at_once(tuple: &Tuple, known: &mut Attempt) {

@@ -1,8 +1,9 @@
 //! What netfilter does to the edge's packets, and how it answers them.
 //!
 //! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason` since
-//! 5.17. `net_dev_queue(struct sk_buff *skb)`, 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees
-//! the RST of a REJECT rule, which no socket sends.
+//! 5.17; before that `location`, which is in `nf_hook_slow()` for what netfilter drops. `net_dev_queue(struct sk_buff *skb)`,
+//! 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees the RST of a REJECT rule, which no socket
+//! sends; before 6.12 also the only one that sees a RST from a closed port, or in answer to what came after a close.
 //! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
 
 use core::ffi::c_void;
@@ -12,21 +13,32 @@ use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
     programs::{BtfTracePointContext, SkBuffContext},
 };
-use tracer_common::{Attempt, Tuple, attempt as what, hook, taken};
+use tracer_common::{Attempt, Tuple, attempt as what, hook, rst, taken};
 
 use crate::{
     edge,
     hooks::{
         attempts,
         packet::{ends, load},
+        reset,
     },
     kernel::{Segment, Skb},
-    maps::LAST_ANSWER,
+    maps::{CONNS, LAST_ANSWER},
 };
 
-/// The kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`; 0: its tracepoint has no reason.
+/// 1: this kernel's tracepoint has the `reason` argument.
+#[unsafe(no_mangle)]
+static HAS_DROP_REASON: Global<u8> = Global::new(0);
+
+/// The kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`.
 #[unsafe(no_mangle)]
 static NETFILTER_DROP: Global<u32> = Global::new(0);
+
+/// Where `nf_hook_slow()` begins and ends, for kernels without reasons. Both 0: not known.
+#[unsafe(no_mangle)]
+static NETFILTER_FROM: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static NETFILTER_TO: Global<u64> = Global::new(0);
 
 /// The answer to a packet and its drop follow each other on one CPU within a softirq, nanoseconds.
 const SAME_PACKET_NS: u64 = 1_000_000;
@@ -47,10 +59,13 @@ pub struct Answer {
 /// A packet is freed: dropped by netfilter?
 #[inline(always)]
 pub fn kfree_skb(ctx: &BtfTracePointContext) {
-    if NETFILTER_DROP.load() == 0 || ctx.arg::<u32>(2) != NETFILTER_DROP.load() {
+    let Some(skb) = Skb::new(ctx.arg(0)) else { return };
+    if !by_netfilter(ctx) {
+        if !reset::tells_all() {
+            answered_by_tcp(skb);
+        }
         return;
     }
-    let Some(skb) = Skb::new(ctx.arg(0)) else { return };
     let Some(segment) = Segment::of(skb.address()) else { return };
     let inward = edge::is_edge(&segment.tuple.peer_addr);
     let tuple = if inward {
@@ -96,6 +111,46 @@ pub fn kfree_skb(ctx: &BtfTracePointContext) {
     }
 }
 
+#[inline(always)]
+fn by_netfilter(ctx: &BtfTracePointContext) -> bool {
+    if HAS_DROP_REASON.load() != 0 {
+        ctx.arg::<u32>(2) == NETFILTER_DROP.load()
+    } else {
+        (NETFILTER_FROM.load()..NETFILTER_TO.load()).contains(&ctx.arg::<u64>(1))
+    }
+}
+
+/// A packet is freed that was answered with a RST a moment ago, and that netfilter did not drop: it found no connection.
+#[inline(never)]
+fn answered_by_tcp(skb: Skb) {
+    let Some(answer) = LAST_ANSWER.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
+    let answer = unsafe { &mut *answer };
+    if answer.time_ns == 0 || answer.why != taken::RESET {
+        return;
+    }
+    // SAFETY: the helper has no preconditions.
+    let recent = unsafe { bpf_ktime_get_ns() }.wrapping_sub(answer.time_ns) < SAME_PACKET_NS;
+    if !recent {
+        answer.time_ns = 0;
+        return;
+    }
+    let Some(segment) = Segment::of(skb.address()) else { return };
+    if is_to(&answer.tuple, &segment.tuple) {
+        answer.time_ns = 0;
+        reset::answer_to(&segment, rst::UNKNOWN);
+    }
+}
+
+/// Whether both are the same packet's ends; the namespace is not always known.
+#[inline(always)]
+fn is_to(answer: &Tuple, tuple: &Tuple) -> bool {
+    answer.peer_port == tuple.peer_port
+        && answer.local_port == tuple.local_port
+        && answer.peer_addr == tuple.peer_addr
+        && answer.local_addr == tuple.local_addr
+}
+
 /// Adds how the packet was answered before it was dropped.
 #[inline(always)]
 fn answered(tuple: &Tuple, seen: &mut Attempt) {
@@ -103,13 +158,7 @@ fn answered(tuple: &Tuple, seen: &mut Attempt) {
     // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
     unsafe {
         let recent = bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
-        let to = &(*answer).tuple;
-        if recent
-            && to.peer_port == tuple.peer_port
-            && to.local_port == tuple.local_port
-            && to.peer_addr == tuple.peer_addr
-            && to.local_addr == tuple.local_addr
-        {
+        if recent && is_to(&(*answer).tuple, tuple) {
             seen.why = (*answer).why;
             seen.icmp = (*answer).icmp;
         }
@@ -125,18 +174,47 @@ fn keep(tuple: Tuple, why: u32, icmp: u32) {
     }
 }
 
-/// A packet goes out: a RST to the edge that no socket sends?
+/// A RST to the edge that `tcp_send_reset` tells of: its packet need not be looked at again.
+#[inline(always)]
+pub fn reset_is_told(tuple: &Tuple) {
+    keep(*tuple, TOLD, 0);
+}
+
+/// Value of [`Answer::why`] beside those of [`taken`].
+const TOLD: u32 = u32::MAX;
+
+/// A packet goes out: a RST to the edge that no connection sends?
 #[inline(always)]
 pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     let skb: *const c_void = ctx.arg(0);
     let Some(skb) = Skb::new(skb) else { return };
-    if skb.len() > RST_LEN || skb.has_socket() {
+    if skb.len() > RST_LEN {
+        return;
+    }
+    // Where there is no connection TCP answers through a socket of its own, which only matters where nothing else tells.
+    let socket = skb.socket();
+    if socket != 0 && (reset::tells_all() || CONNS.get_ptr(&socket).is_some()) {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
     let tuple = segment.tuple.turned();
-    if segment.fin_or_rst && !segment.syn && edge::is_edge(&tuple.peer_addr) {
+    if segment.rst && edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
         keep(tuple, taken::RESET, 0);
+        if socket == 0 {
+            attempts::rejected(&tuple);
+        }
+    }
+}
+
+/// Whether `tcp_send_reset` told of this answer just before.
+#[inline(always)]
+fn is_told(tuple: &Tuple) -> bool {
+    let Some(answer) = LAST_ANSWER.get_ptr(0) else { return false };
+    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
+    unsafe {
+        (*answer).why == TOLD
+            && is_to(&(*answer).tuple, tuple)
+            && bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS
     }
 }
 

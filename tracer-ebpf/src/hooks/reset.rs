@@ -11,7 +11,7 @@ use tracer_common::{conn_flags as flag, limits, rst, triggers};
 
 use crate::{
     edge, emit,
-    hooks::{attempts, conn},
+    hooks::{attempts, conn, drop},
     kernel::{Segment, Sock},
     maps::{CLOSED, CONNS, RESETS_RECEIVED, RESETS_SENT, count},
 };
@@ -22,7 +22,7 @@ static HAS_RST_REASON: Global<u8> = Global::new(0);
 
 #[inline(always)]
 pub fn send_reset(ctx: &BtfTracePointContext) {
-    let reason = if HAS_RST_REASON.load() != 0 { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
+    let reason = if tells_all() { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
     let skb: *const c_void = ctx.arg(1);
     if !skb.is_null() {
         return answer(skb as u64, reason);
@@ -36,10 +36,25 @@ pub fn send_reset(ctx: &BtfTracePointContext) {
     }
 }
 
-/// A RST in answer to a packet: to a SYN that nobody listens for, or to data on a connection that the origin had closed.
+/// Whether this kernel's tracepoint also fires where there is no full socket: since it has a reason to give.
+#[inline(always)]
+pub fn tells_all() -> bool {
+    HAS_RST_REASON.load() != 0
+}
+
+/// A RST in answer to a packet.
 #[inline(always)]
 fn answer(skb: u64, reason: u32) {
     let Some(segment) = Segment::of(skb) else { return };
+    if !tells_all() {
+        drop::reset_is_told(&segment.tuple);
+    }
+    answer_to(&segment, reason);
+}
+
+/// A RST in answer to a packet: to a SYN that nobody listens for, or to data on a connection that the origin had closed.
+#[inline(always)]
+pub fn answer_to(segment: &Segment, reason: u32) {
     if !edge::is_edge(&segment.tuple.peer_addr) || !edge::is_watched(segment.tuple.local_port) {
         return;
     }

@@ -1,6 +1,11 @@
 //! Loads and attaches the kernel programs. Nothing is pinned: when the process goes, so does everything in the kernel.
 
-use std::{fs, fs::File, io, path::PathBuf};
+use std::{
+    fs,
+    fs::File,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
@@ -11,11 +16,16 @@ use aya::{
 use aya_log::EbpfLogger;
 use ipnet::IpNet;
 use log::debug;
+use rustix::{
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+    process::{Resource, Rlimit, setrlimit},
+};
 use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
 
 use super::{
-    Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Probe, Records, Seeded, State, Sweep, btf::Btf, host, seed,
+    Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Netfilter, Probe, Records, Seeded, State, Sweep, btf::Btf,
+    host, offsets::nf_hook_slow, seed,
 };
 use crate::edge::EdgeRanges;
 
@@ -64,7 +74,11 @@ impl Kernel {
         let has_rst_reason = u8::from(layout.has_rst_reason);
         let victim_is_task = u8::from(layout.victim_is_task);
         let (repair, repair_bit) = layout.repair.unwrap_or((0, 0));
-        let netfilter_drop = layout.netfilter_drop.unwrap_or(0);
+        let (has_drop_reason, netfilter_drop, netfilter) = match &layout.netfilter {
+            Netfilter::Reason(number) => (1_u8, *number, 0..0),
+            Netfilter::Location(range) => (0, 0, range.clone()),
+            Netfilter::Unknown(_) => (0, 0, 0..0),
+        };
         for (name, offset) in &layout.offsets {
             loader.override_global(name, offset, true);
         }
@@ -74,8 +88,12 @@ impl Kernel {
             .override_global("VICTIM_IS_TASK", &victim_is_task, true)
             .override_global("OFF_TCP_REPAIR", &repair, true)
             .override_global("REPAIR_BIT", &repair_bit, true)
+            .override_global("HAS_DROP_REASON", &has_drop_reason, true)
             .override_global("NETFILTER_DROP", &netfilter_drop, true)
+            .override_global("NETFILTER_FROM", &netfilter.start, true)
+            .override_global("NETFILTER_TO", &netfilter.end, true)
             .override_global(aya_log::LEVEL, &log_level, false);
+        lift_memory_limit();
         let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
         let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
         let ports = HashMap::try_from(take(&mut ebpf, "WATCHED_PORTS")?)?;
@@ -143,8 +161,12 @@ impl Kernel {
         let program = self.ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name}"))?;
         match hook.attachment {
             Attachment::Tracepoint => {
-                if name == "kfree_skb" && self.layout.netfilter_drop.is_none() {
-                    return Err(anyhow!("this kernel's kfree_skb gives no reason"));
+                // Before its own tracepoint told of every RST, this hook is needed for those, too.
+                if let Netfilter::Unknown(why) = self.layout.netfilter
+                    && name == "kfree_skb"
+                    && self.layout.has_rst_reason
+                {
+                    return Err(anyhow!(why));
                 }
                 let program: &mut BtfTracePoint = program.try_into()?;
                 program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
@@ -155,14 +177,13 @@ impl Kernel {
                     Attachment::CgroupIngress => CgroupSkbAttachType::Ingress,
                     _ => CgroupSkbAttachType::Egress,
                 };
-                let root = cgroup2_root().context("finding the cgroup v2 root")?;
-                let cgroup = File::open(&root).with_context(|| format!("opening {}", root.display()))?;
+                let cgroup = cgroup2_root().context("opening the cgroup v2 root")?;
                 let program: &mut CgroupSkb = program.try_into()?;
                 program.load().with_context(|| format!("loading {name}"))?;
                 // A BPF link of its own, which stands beside other tools' programs on the same cgroup.
                 program
                     .attach(cgroup, kind, CgroupAttachMode::Single)
-                    .with_context(|| format!("attaching {name} to {}", root.display()))?;
+                    .with_context(|| format!("attaching {name} to the cgroup v2 root"))?;
             }
         }
         Ok(())
@@ -232,7 +253,12 @@ fn read_types() -> Result<(Layout, aya::Btf)> {
     })?;
     let refuse = |error| LoadError(format!("{BTF_PATH}: {error}: this kernel is not supported"));
     let btf = Btf::parse(data, &Layout::names()).map_err(refuse)?;
-    let layout = Layout::resolve(&btf).map_err(refuse)?;
+    let mut layout = Layout::resolve(&btf).map_err(refuse)?;
+    if matches!(layout.netfilter, Netfilter::Unknown(_))
+        && let Some(range) = fs::read_to_string("/proc/kallsyms").ok().as_deref().and_then(nf_hook_slow)
+    {
+        layout.netfilter = Netfilter::Location(range);
+    }
     let names = aya::Btf::parse(&btf.skeleton(), aya::Endianness::default()).map_err(|error| untraceable(&error))?;
     Ok((layout, names))
 }
@@ -245,18 +271,33 @@ fn key_of(net: IpNet) -> Key<[u8; 16]> {
     }
 }
 
-/// Where the cgroup v2 hierarchy is mounted.
-fn cgroup2_root() -> Result<PathBuf> {
+/// Before 5.11 maps count against the limit of locked memory, 64 KiB by default. Later kernels do not look at it; where it
+/// may not be lifted, the load says so.
+fn lift_memory_limit() {
+    let unlimited = Rlimit { current: None, maximum: None };
+    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
+        debug!("the limit of locked memory stays as it is: {error}");
+    }
+}
+
+/// The root of the cgroup v2 hierarchy, which every process is in: as it is mounted, or, on a host with cgroup v1 alone, from
+/// a mount that no directory shows and that ends with this descriptor.
+fn cgroup2_root() -> Result<OwnedFd> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
-    mounts
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let path = fields.next()?;
-            (fields.next()? == "cgroup2").then(|| PathBuf::from(path))
-        })
-        .next()
-        .ok_or_else(|| anyhow!("no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"))
+    let mounted = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let path = fields.next()?;
+        (fields.next()? == "cgroup2").then_some(path)
+    });
+    if let Some(path) = mounted {
+        return Ok(File::open(path).with_context(|| format!("opening {path}"))?.into());
+    }
+    let hidden = || {
+        let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(context.as_fd())?;
+        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    };
+    hidden().context("none is mounted, and it can't be mounted here: mount -t cgroup2 none /sys/fs/cgroup/unified")
 }
 
 /// The first line of an error and, where it is the verifier's, what the verifier disliked: its whole account of a program

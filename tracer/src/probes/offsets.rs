@@ -1,6 +1,6 @@
 //! What the kernel programs must know of the running kernel: offsets of members, presence of arguments, names of enums.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::btf::Btf;
 
@@ -73,6 +73,17 @@ const ATTACHED: &[&str] = &[
     "btf_trace_tcp_send_reset",
 ];
 
+/// How the packets that netfilter drops are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Netfilter {
+    /// By the kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`.
+    Reason(u32),
+    /// By the address that freed them: `nf_hook_slow()` is there.
+    Location(Range<u64>),
+    /// Not at all: why.
+    Unknown(&'static str),
+}
+
 /// What was found in a kernel's type information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -84,8 +95,8 @@ pub struct Layout {
     pub victim_is_task: bool,
     /// `tcp_sock.repair`: offset of its byte, and its bit in that.
     pub repair: Option<(u64, u8)>,
-    /// The number of `SKB_DROP_REASON_NETFILTER_DROP`, where `kfree_skb` has a reason.
-    pub netfilter_drop: Option<u32>,
+    /// How the packets that netfilter drops are known.
+    pub netfilter: Netfilter,
     /// The kernel's own names of reset reasons, `SK_RST_REASON_` cut off.
     pub rst_reasons: BTreeMap<u32, String>,
 }
@@ -124,12 +135,7 @@ impl Layout {
             offsets,
             has_rst_reason: btf.tracepoint_args("tcp_send_reset").is_some_and(|args| args >= 3),
             repair: btf.bit("tcp_sock", "repair"),
-            netfilter_drop: btf.enum_values("skb_drop_reason").unwrap_or_default().into_iter().find_map(
-                |(value, name)| {
-                    let has_reason = btf.tracepoint_args("kfree_skb").is_some_and(|args| args >= 3);
-                    (has_reason && name == "SKB_DROP_REASON_NETFILTER_DROP").then_some(value)
-                },
-            ),
+            netfilter: netfilter(btf),
             victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
             rst_reasons,
         })
@@ -140,6 +146,24 @@ impl Layout {
     pub fn rst_reason(&self, reason: u32) -> Option<&str> {
         self.rst_reasons.get(&reason).map(String::as_str)
     }
+}
+
+fn netfilter(btf: &Btf) -> Netfilter {
+    if btf.tracepoint_args("kfree_skb").is_none_or(|args| args < 3) {
+        return Netfilter::Unknown("this kernel's kfree_skb gives no reason, and /proc/kallsyms no addresses");
+    }
+    let reasons = btf.enum_values("skb_drop_reason").unwrap_or_default();
+    let number = reasons.iter().find_map(|(value, name)| (name == "SKB_DROP_REASON_NETFILTER_DROP").then_some(*value));
+    number.map_or(Netfilter::Unknown("this kernel's kfree_skb has no reason for netfilter"), Netfilter::Reason)
+}
+
+/// Where `nf_hook_slow()` lies, from the text of `/proc/kallsyms`: up to the next symbol. `None` where addresses are hidden.
+#[must_use]
+pub(super) fn nf_hook_slow(kallsyms: &str) -> Option<Range<u64>> {
+    let address = |line: &str| u64::from_str_radix(line.split(' ').next()?, 16).ok();
+    let from = kallsyms.lines().find(|line| line.split(' ').nth(2) == Some("nf_hook_slow")).and_then(address)?;
+    let to = kallsyms.lines().filter_map(address).filter(|next| *next > from).min()?;
+    (from != 0).then_some(from..to)
 }
 
 #[cfg(test)]
@@ -165,6 +189,15 @@ mod tests {
         for hook in super::super::HOOKS.iter().filter(|hook| hook.attachment == super::super::Attachment::Tracepoint) {
             assert!(Layout::names().contains(&format!("btf_trace_{}", hook.name).as_str()), "{}", hook.name);
         }
+    }
+
+    #[test]
+    fn a_function_reaches_to_the_next_symbol() {
+        let text = "ffffffff81000000 T _text\nffffffff81a00200 T nf_hook_slow_list\nffffffff81a00100 T nf_hook_slow\n";
+        assert_eq!(nf_hook_slow(text), Some(0xffff_ffff_81a0_0100..0xffff_ffff_81a0_0200));
+        let hidden = "0000000000000000 T _text\n0000000000000000 T nf_hook_slow\n";
+        assert_eq!(nf_hook_slow(hidden), None);
+        assert_eq!(nf_hook_slow(""), None);
     }
 
     #[test]

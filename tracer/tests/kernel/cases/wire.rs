@@ -23,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_request_in_pieces,
         a_syn_that_netfilter_drops,
         a_syn_that_netfilter_rejects,
+        a_reject_that_waits_for_a_link_address,
         a_request_that_netfilter_rejects,
         distributions_of_healthy_exchanges,
     ]
@@ -195,6 +196,17 @@ fn a_syn_that_netfilter_rejects() -> Result<()> {
         Want::new(&icmp, "firewall_reject", 521, "icmp_unreachable"),
     ];
     check(&mut agent, &lab, &wants)
+}
+
+fn a_reject_that_waits_for_a_link_address() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let mut agent = Agent::start(&[])?;
+    saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Complete(200)])?;
+    firewall(&lab, "tcp dport 80 reject with tcp reset")?;
+    lab.origin().run("ip", &["neigh", "flush", "all"], "")?;
+    let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
+    let want = Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall");
+    check(&mut agent, &lab, &[want])
 }
 
 fn a_request_that_netfilter_rejects() -> Result<()> {
