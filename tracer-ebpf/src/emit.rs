@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
     Attempt, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner, ProcessRecord,
-    RefusedRecord, SmallConnRecord, Tuple, conn_flags, kinds, limits, lost,
+    RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, kinds, limits, lost,
 };
 
 use crate::{
@@ -29,7 +29,7 @@ pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     // SAFETY: callers pass a live map value.
     let state = unsafe { &mut *conn };
     state.flags |= conn_flags::REPORTED;
-    explain(state);
+    explain(&state.closer, state.owner);
     // What follows the header section of a response says little.
     let response = state.response_have;
     let needed = if state.flags & conn_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
@@ -40,15 +40,16 @@ pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     }
 }
 
-/// Finds the signal that explains the close, and leaves it in [`EXPLAINS`]. A record that is made in an interrupt
-/// meanwhile may take its place there: userspace tells it by the process that it was sent to.
+/// Finds the signal that explains what a task does to its connections, and leaves it in [`EXPLAINS`]: before 6.8 the verifier
+/// would follow each signal on its own if it lay on the stack. A record that is made in an interrupt meanwhile may take its
+/// place there: userspace tells it by the process that it was sent to.
 #[inline(never)]
-fn explain(conn: &Conn) {
+fn explain(task: &Task, owner: u32) {
     if let Some(signal) = EXPLAINS.get_ptr_mut(0) {
         // SAFETY: this CPU's slot of a live map value.
         let signal = unsafe { &mut *signal };
         *signal = LastSignal::default();
-        process::explaining_signal(&conn.closer, conn.owner, signal);
+        process::explaining_signal(task, owner, signal);
     }
 }
 
@@ -106,9 +107,7 @@ fn large(state: &Conn, trigger: u32, rst_reason: u32) {
 unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<*const Heads> {
     // SAFETY: the caller's promise; a listener's entry that is replaced meanwhile is another one of the same port.
     unsafe {
-        if let Some(explains) = EXPLAINS.get_ptr(0) {
-            bpf_probe_read_kernel(signal.cast(), size_of::<LastSignal>() as u32, explains.cast());
-        }
+        copy_signal(signal);
         bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
         if conn.owner == 0
             && let Some(listener) = process::listener(conn.tuple.netns, conn.tuple.local_port)
@@ -132,6 +131,18 @@ unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<
             (*into).response_have = 0;
         }
         heads
+    }
+}
+
+/// What [`explain`] has found.
+///
+/// # Safety
+/// `into` lies in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn copy_signal(into: *mut LastSignal) {
+    if let Some(explains) = EXPLAINS.get_ptr(0) {
+        // SAFETY: the caller's promise.
+        unsafe { bpf_probe_read_kernel(into.cast(), size_of::<LastSignal>() as u32, explains.cast()) };
     }
 }
 
@@ -185,13 +196,20 @@ pub fn refused(tuple: &Tuple, rst_reason: u32) {
 
 /// Hands over the end of a process.
 #[inline(always)]
-pub fn process(task: &tracer_common::Task, turns: u32) {
+pub fn process(task: &Task, turns: u32) {
+    explain(task, task.tgid);
     let Some(mut entry) = RECORDS.reserve::<ProcessRecord>(0) else {
         return count(&LOST, lost::RING);
     };
-    let mut signal = LastSignal::default();
-    process::explaining_signal(task, task.tgid, &mut signal);
-    entry.write(ProcessRecord { header: header::<ProcessRecord>(kinds::PROCESS), turns, pad: 0, task: *task, signal });
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted.
+    unsafe {
+        (*record).header = header::<ProcessRecord>(kinds::PROCESS);
+        (*record).turns = turns;
+        (*record).pad = 0;
+        (*record).task = *task;
+        copy_signal(&raw mut (*record).signal);
+    }
     entry.submit(0);
 }
 

@@ -11,6 +11,8 @@ use aya_ebpf::{
 };
 use tracer_common::{ListenerKey, Task, Tuple, limits::COMM_LEN, v4_mapped};
 
+use crate::headers::{IPPROTO_TCP, Ipv4, Ipv6, Tcp};
+
 /// Declares offsets that the loader fills in. Their defaults are never used: the loader insists on each.
 macro_rules! offsets {
     ($($name:ident),+ $(,)?) => { $(
@@ -40,7 +42,6 @@ static REPAIR_BIT: Global<u8> = Global::new(0);
 /// Index of the session in `signal_struct.pids`.
 const PIDTYPE_SID: u64 = 3;
 pub const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 /// Bit of `sk_flags` (`enum sock_flags`; second since long before 5.10).
 const SOCK_DONE: u64 = 1;
 
@@ -69,6 +70,16 @@ fn probe_field<T: Copy + Default>(base: u64, offset: &Global<u64>) -> Option<T> 
     if base == 0 { None } else { probe(base.wrapping_add(offset.load())) }
 }
 
+/// The same, zero on a fault: the helper leaves zeros, and the verifier one path.
+#[inline(always)]
+fn read_field<T: Copy + Default>(base: u64, offset: &Global<u64>) -> T {
+    let mut value = T::default();
+    let from = base.wrapping_add(offset.load()) as *const c_void;
+    // SAFETY: as in `probe`.
+    let _zero_on_fault = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) };
+    value
+}
+
 /// A `struct sock *` argument of a BTF tracepoint, not null.
 #[derive(Clone, Copy)]
 pub struct Sock(*const c_void);
@@ -90,7 +101,7 @@ impl Sock {
     #[inline(always)]
     pub fn is_tcp(self) -> bool {
         // SAFETY: a BTF pointer to struct sock.
-        unsafe { field::<u16>(self.0, &OFF_SK_PROTOCOL) == IPPROTO_TCP }
+        unsafe { field::<u16>(self.0, &OFF_SK_PROTOCOL) == u16::from(IPPROTO_TCP) }
     }
 
     #[inline(always)]
@@ -411,7 +422,7 @@ impl RawSock {
 
     #[inline(always)]
     fn word(self, offset: &Global<u64>) -> u32 {
-        probe_field(self.0, offset).unwrap_or(0)
+        read_field(self.0, offset)
     }
 }
 
@@ -443,12 +454,12 @@ impl Look for RawSock {
 
     #[inline(always)]
     fn bytes_received(&self) -> u64 {
-        probe_field(self.0, &OFF_TCP_BYTES_RECEIVED).unwrap_or(0)
+        read_field(self.0, &OFF_TCP_BYTES_RECEIVED)
     }
 
     #[inline(always)]
     fn bytes_sent(&self) -> u64 {
-        probe_field(self.0, &OFF_TCP_BYTES_SENT).unwrap_or(0)
+        read_field(self.0, &OFF_TCP_BYTES_SENT)
     }
 
     #[inline(always)]
@@ -468,12 +479,12 @@ impl Look for RawSock {
 
     #[inline(always)]
     fn accepted(&self) -> bool {
-        probe_field::<u64>(self.0, &OFF_SK_SOCKET).unwrap_or(0) != 0
+        read_field::<u64>(self.0, &OFF_SK_SOCKET) != 0
     }
 
     #[inline(always)]
     fn peer_is_done(&self) -> bool {
-        probe_field::<u64>(self.0, &OFF_SKC_FLAGS).unwrap_or(0) & 1 << SOCK_DONE != 0
+        read_field::<u64>(self.0, &OFF_SKC_FLAGS) & 1 << SOCK_DONE != 0
     }
 }
 
@@ -526,56 +537,56 @@ impl TaskRef {
 
     #[inline(always)]
     pub fn tgid(self) -> u32 {
-        probe_field(self.0, &OFF_TASK_TGID).unwrap_or(0)
+        read_field(self.0, &OFF_TASK_TGID)
     }
 
     #[inline(always)]
     pub fn flags(self) -> u32 {
-        probe_field(self.0, &OFF_TASK_FLAGS).unwrap_or(0)
+        read_field(self.0, &OFF_TASK_FLAGS)
     }
 
     /// The thread-group leader.
     #[inline(always)]
     pub fn leader(self) -> Self {
-        Self(probe_field(self.0, &OFF_TASK_LEADER).unwrap_or(0))
+        Self(read_field(self.0, &OFF_TASK_LEADER))
     }
 
     #[inline(always)]
     pub fn parent(self) -> Self {
-        Self(probe_field(self.0, &OFF_TASK_PARENT).unwrap_or(0))
+        Self(read_field(self.0, &OFF_TASK_PARENT))
     }
 
     #[inline(always)]
     pub fn comm(self) -> [u8; COMM_LEN] {
-        probe_field(self.0, &OFF_TASK_COMM).unwrap_or([0; COMM_LEN])
+        read_field(self.0, &OFF_TASK_COMM)
     }
 
     /// Start of the process, boot-time nanoseconds.
     #[inline(always)]
     pub fn start_ns(self) -> u64 {
-        probe_field(self.0, &OFF_TASK_START).unwrap_or(0)
+        read_field(self.0, &OFF_TASK_START)
     }
 
     /// Threads of the process that still live.
     #[inline(always)]
     pub fn live_threads(self) -> u32 {
-        let signal = probe_field(self.0, &OFF_TASK_SIGNAL).unwrap_or(0);
-        probe_field(signal, &OFF_SIGNAL_LIVE).unwrap_or(0)
+        let signal = read_field(self.0, &OFF_TASK_SIGNAL);
+        read_field(signal, &OFF_SIGNAL_LIVE)
     }
 
     /// The session, as an address to compare.
     #[inline(always)]
     pub fn session(self) -> u64 {
-        let signal: u64 = probe_field(self.0, &OFF_TASK_SIGNAL).unwrap_or(0);
+        let signal: u64 = read_field(self.0, &OFF_TASK_SIGNAL);
         probe(signal.wrapping_add(OFF_SIGNAL_PIDS.load()).wrapping_add(PIDTYPE_SID * 8)).unwrap_or(0)
     }
 
     /// The executable's inode, as an address to compare; 0 where there is none.
     #[inline(always)]
     pub fn executable(self) -> u64 {
-        let mm = probe_field(self.0, &OFF_TASK_MM).unwrap_or(0);
-        let file = probe_field(mm, &OFF_MM_EXE).unwrap_or(0);
-        probe_field(file, &OFF_FILE_INODE).unwrap_or(0)
+        let mm = read_field(self.0, &OFF_TASK_MM);
+        let file = read_field(mm, &OFF_MM_EXE);
+        read_field(file, &OFF_FILE_INODE)
     }
 
     /// What a record says of a task; the OOM mark is for the caller.
@@ -585,7 +596,7 @@ impl TaskRef {
         Task {
             tgid: self.tgid(),
             flags: self.flags(),
-            exit_code: probe_field(self.0, &OFF_TASK_EXIT_CODE).unwrap_or(0),
+            exit_code: read_field(self.0, &OFF_TASK_EXIT_CODE),
             oom: 0,
             start_ns: leader.start_ns(),
             comm: leader.comm(),
@@ -600,6 +611,7 @@ pub fn siginfo_code(info: u64) -> Option<i32> {
 }
 
 /// A TCP segment, read from its headers; "peer" is where it comes from.
+#[derive(Default)]
 pub struct Segment {
     pub tuple: Tuple,
     pub seq: u32,
@@ -614,54 +626,58 @@ impl Segment {
     /// Reads the headers of a `struct sk_buff`. `None` where they are not those of plain TCP.
     #[inline(always)]
     pub fn of(skb: u64) -> Option<Self> {
+        let mut segment = Self::default();
+        segment.read(skb).map(|()| segment)
+    }
+
+    /// In the kernel a function of its own: the headers lie on its stack and not on its callers', who share 512 bytes.
+    #[inline(never)]
+    fn read(&mut self, skb: u64) -> Option<()> {
         let head: u64 = probe_field(skb, &OFF_SKB_HEAD)?;
         let network: u16 = probe_field(skb, &OFF_SKB_NETWORK)?;
         let at = head.wrapping_add(u64::from(network));
         let first: u8 = probe(at)?;
-        let (peer_addr, local_addr, transport, length) = if first >> 4 == 4 {
-            let ip: [u8; 20] = probe(at)?;
-            if u16::from(ip[9]) != IPPROTO_TCP {
+        let (transport, length) = if first >> 4 == 4 {
+            let ip: Ipv4 = probe(at)?;
+            if ip.protocol != IPPROTO_TCP {
                 return None;
             }
+            self.tuple.peer_addr = v4_mapped(ip.source.to_ne_bytes());
+            self.tuple.local_addr = v4_mapped(ip.destination.to_ne_bytes());
             let header = u32::from(first & 0xf) * 4;
-            let length = u32::from(u16::from_be_bytes([ip[2], ip[3]])).wrapping_sub(header);
-            (v4_mapped([ip[12], ip[13], ip[14], ip[15]]), v4_mapped([ip[16], ip[17], ip[18], ip[19]]), header, length)
+            (header, u32::from(u16::from_be(ip.length)).wrapping_sub(header))
         } else {
-            let fixed: [u8; 8] = probe(at)?;
+            let ip: Ipv6 = probe(at)?;
             // Extension headers: not ours.
-            if first >> 4 != 6 || u16::from(fixed[6]) != IPPROTO_TCP {
+            if first >> 4 != 6 || ip.next != IPPROTO_TCP {
                 return None;
             }
-            let length = u32::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-            (probe(at.wrapping_add(8))?, probe(at.wrapping_add(24))?, 40, length)
+            self.tuple.peer_addr = probe(at.wrapping_add(8))?;
+            self.tuple.local_addr = probe(at.wrapping_add(24))?;
+            (40, u32::from(u16::from_be(ip.length)))
         };
-        let tcp: [u8; 20] = probe(at.wrapping_add(u64::from(transport)))?;
-        Some(Self {
-            tuple: Tuple {
-                peer_addr,
-                local_addr,
-                peer_port: u16::from_be_bytes([tcp[0], tcp[1]]),
-                local_port: u16::from_be_bytes([tcp[2], tcp[3]]),
-                netns: netns(skb),
-            },
-            seq: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
-            syn: tcp[13] & 0x02 != 0,
-            ack: tcp[13] & 0x10 != 0,
-            rst: tcp[13] & 0x04 != 0,
-            fin_or_rst: tcp[13] & 0x05 != 0,
-            payload: length.saturating_sub(u32::from(tcp[12] >> 4) * 4),
-        })
+        let tcp: Tcp = probe(at.wrapping_add(u64::from(transport)))?;
+        self.tuple.peer_port = u16::from_be(tcp.source);
+        self.tuple.local_port = u16::from_be(tcp.destination);
+        self.tuple.netns = netns(skb);
+        self.seq = u32::from_be(tcp.seq);
+        self.syn = tcp.flags & 0x02 != 0;
+        self.ack = tcp.flags & 0x10 != 0;
+        self.rst = tcp.flags & 0x04 != 0;
+        self.fin_or_rst = tcp.flags & 0x05 != 0;
+        self.payload = length.saturating_sub(u32::from(tcp.words >> 4) * 4);
+        Some(())
     }
 }
 
 /// The network namespace of a packet: its device's, or its socket's before it has a device. 0: unknown.
 #[inline(always)]
 fn netns(skb: u64) -> u32 {
-    let device: u64 = probe_field(skb, &OFF_SKB_DEV).unwrap_or(0);
+    let device: u64 = read_field(skb, &OFF_SKB_DEV);
     let net: u64 = if device != 0 {
-        probe_field(device, &OFF_DEV_NET).unwrap_or(0)
+        read_field(device, &OFF_DEV_NET)
     } else {
-        probe_field(probe_field(skb, &OFF_SKB_SK).unwrap_or(0), &OFF_SKC_NET).unwrap_or(0)
+        probe_field(read_field(skb, &OFF_SKB_SK), &OFF_SKC_NET).unwrap_or(0)
     };
-    probe_field(net, &OFF_NET_INUM).unwrap_or(0)
+    read_field(net, &OFF_NET_INUM)
 }

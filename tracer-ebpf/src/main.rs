@@ -8,6 +8,7 @@
 
 mod edge;
 mod emit;
+mod headers;
 mod heads;
 mod hooks;
 mod kernel;

@@ -6,7 +6,7 @@ use tracer_common::{Attempt, Tuple, attempt as what, taken};
 
 use crate::{
     edge, emit,
-    hooks::packet::ends,
+    hooks::packet::Ends,
     kernel::TcpSock,
     maps::{ATTEMPT_TIME, ATTEMPTS, NOTED, PORT_COUNTS, port_slot},
 };
@@ -157,7 +157,7 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
     if queue <= limit {
         return;
     }
-    let Some(packet) = ends(ctx, 0, 6) else { return };
+    let Some(packet) = Ends::of(ctx, 0, 6) else { return };
     if !edge::is_edge(&packet.source) || !edge::is_watched(packet.destination_port) {
         return;
     }

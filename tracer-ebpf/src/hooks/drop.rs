@@ -19,7 +19,7 @@ use crate::{
     edge,
     hooks::{
         attempts,
-        packet::{ends, load},
+        packet::{Ends, read},
         reset,
     },
     kernel::{Segment, Skb},
@@ -66,6 +66,12 @@ pub fn kfree_skb(ctx: &BtfTracePointContext) {
         }
         return;
     }
+    dropped(skb);
+}
+
+/// Netfilter dropped a packet: of the edge, or to it?
+#[inline(never)]
+fn dropped(skb: Skb) {
     let Some(segment) = Segment::of(skb.address()) else { return };
     let inward = edge::is_edge(&segment.tuple.peer_addr);
     let tuple = if inward {
@@ -219,23 +225,20 @@ fn is_told(tuple: &Tuple) -> bool {
 }
 
 /// A packet that is not TCP goes out: an ICMP error that quotes a packet of the edge?
-#[inline(always)]
+#[inline(never)]
 pub fn icmp(ctx: &SkBuffContext) {
-    let mut first = [0_u8; 10];
-    if !load(ctx, 0, &mut first) {
-        return;
-    }
-    let (version, at) = match (first[0] >> 4, first[9], first[6]) {
-        (4, 1, _) => (0, u32::from(first[0] & 0xf) * 4),
-        (6, _, 58) => (1 << 16, 40),
+    let Some(first) = read::<u8>(ctx, 0) else { return };
+    let (version, at) = match (first >> 4, read::<u8>(ctx, 9), read::<u8>(ctx, 6)) {
+        (4, Some(1), _) => (0, u32::from(first & 0xf) * 4),
+        (6, _, Some(58)) => (1 << 16, 40),
         _ => return,
     };
-    let mut message = [0_u8; 2];
     let unreachable = if version == 0 { 3 } else { 1 };
-    if !load(ctx, at, &mut message) || message[0] != unreachable {
+    let Some([kind, code]) = read::<[u8; 2]>(ctx, at) else { return };
+    if kind != unreachable {
         return;
     }
-    let Some(quoted) = ends(ctx, at + 8, 6) else { return };
+    let Some(quoted) = Ends::of(ctx, at + 8, 6) else { return };
     if !edge::is_edge(&quoted.source) {
         return;
     }
@@ -246,5 +249,5 @@ pub fn icmp(ctx: &SkBuffContext) {
         local_port: quoted.destination_port,
         netns: 0,
     };
-    keep(tuple, taken::ICMP, version | u32::from(message[1]) << 8 | u32::from(message[0]));
+    keep(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind));
 }

@@ -3,7 +3,10 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::v4_mapped;
 
-use crate::maps::ZERO;
+use crate::{
+    headers::{IPPROTO_TCP, Ipv4, Ipv6},
+    maps::ZERO,
+};
 
 /// The payload of a packet: where it starts in the packet and in the stream.
 #[derive(Clone, Copy)]
@@ -44,7 +47,7 @@ pub fn packet(ctx: &SkBuffContext) -> Packet {
     let first = unsafe { *(data as *const u8) };
     let (ip, protocol) = if first >> 4 == 4 { (u32::from(first & 0xf) * 4, 9) } else { (40, 6) };
     // SAFETY: as above. IPv6 with extension headers: not ours.
-    if ip < 20 || unsafe { *((data + protocol) as *const u8) } != TCP {
+    if ip < 20 || unsafe { *((data + protocol) as *const u8) } != IPPROTO_TCP {
         return Packet::Other;
     }
     let tcp = data + ip as usize;
@@ -59,17 +62,17 @@ pub fn packet(ctx: &SkBuffContext) -> Packet {
     if len == 0 || len > 1 << 20 { Packet::Empty } else { Packet::Payload(Payload { offset, len, seq }) }
 }
 
-/// TCP's number among the protocols of IP.
-const TCP: u8 = 6;
-
-/// Bytes of the packet into a buffer: `false`, and zeros, where it is shorter.
+/// A value at this place of the packet. `None` where the packet is shorter.
 #[inline(always)]
-pub fn load<const N: usize>(ctx: &SkBuffContext, offset: u32, into: &mut [u8; N]) -> bool {
-    // SAFETY: N bytes into a buffer of that size; the helper checks the packet's side.
-    unsafe { bpf_skb_load_bytes(ctx.as_ptr(), offset, into.as_mut_ptr().cast(), N as u32) == 0 }
+pub fn read<T: Copy + Default>(ctx: &SkBuffContext, offset: u32) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: `value` has that size, and any bytes make one; the helper checks the packet's side.
+    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), offset, (&raw mut value).cast(), size_of::<T>() as u32) };
+    (failed == 0).then_some(value)
 }
 
 /// Both ends of a packet, from its headers: source, destination, ports; and the TCP flags.
+#[derive(Default)]
 pub struct Ends {
     pub source: [u8; 16],
     pub destination: [u8; 16],
@@ -78,43 +81,43 @@ pub struct Ends {
     pub flags: u8,
 }
 
-/// Reads the ends of an IP packet that starts at `at`, with the transport protocol `protocol`; only as many bytes of that
-/// are read as an ICMP error has to quote, unless it is whole.
-#[inline(always)]
-pub fn ends(ctx: &SkBuffContext, at: u32, protocol: u8) -> Option<Ends> {
-    let mut first = [0_u8; 1];
-    if !load(ctx, at, &mut first) {
-        return None;
+impl Ends {
+    /// Reads the ends of an IP packet that starts at `at`, with the transport protocol `protocol`; only as many bytes of
+    /// that are read as an ICMP error has to quote, unless it is whole.
+    #[inline(always)]
+    pub fn of(ctx: &SkBuffContext, at: u32, protocol: u8) -> Option<Self> {
+        let mut ends = Self::default();
+        ends.fill(ctx, at, protocol).map(|()| ends)
     }
-    let (source, destination, transport) = if first[0] >> 4 == 4 {
-        let mut ip = [0_u8; 20];
-        if !load(ctx, at, &mut ip) || ip[9] != protocol {
-            return None;
-        }
-        let (from, to) = ([ip[12], ip[13], ip[14], ip[15]], [ip[16], ip[17], ip[18], ip[19]]);
-        (v4_mapped(from), v4_mapped(to), u32::from(first[0] & 0xf) * 4)
-    } else {
-        let (mut next, mut from, mut to) = ([0_u8; 1], [0_u8; 16], [0_u8; 16]);
-        if !load(ctx, at + 6, &mut next) || next[0] != protocol {
-            return None;
-        }
-        if !load(ctx, at + 8, &mut from) || !load(ctx, at + 24, &mut to) {
-            return None;
-        }
-        (from, to, 40)
-    };
-    let (mut ports, mut flags) = ([0_u8; 4], [0_u8; 1]);
-    if !load(ctx, at + transport, &mut ports) {
-        return None;
+
+    /// In the kernel a function of its own, for the sake of its callers' stack.
+    #[inline(never)]
+    fn fill(&mut self, ctx: &SkBuffContext, at: u32, protocol: u8) -> Option<()> {
+        let first: u8 = read(ctx, at)?;
+        let transport = if first >> 4 == 4 {
+            let ip: Ipv4 = read(ctx, at)?;
+            if ip.protocol != protocol {
+                return None;
+            }
+            self.source = v4_mapped(ip.source.to_ne_bytes());
+            self.destination = v4_mapped(ip.destination.to_ne_bytes());
+            u32::from(first & 0xf) * 4
+        } else {
+            let ip: Ipv6 = read(ctx, at)?;
+            if ip.next != protocol {
+                return None;
+            }
+            self.source = read(ctx, at + 8)?;
+            self.destination = read(ctx, at + 24)?;
+            40
+        };
+        let ports: [u16; 2] = read(ctx, at + transport)?;
+        self.source_port = u16::from_be(ports[0]);
+        self.destination_port = u16::from_be(ports[1]);
+        // Zero where the packet was cut.
+        self.flags = read(ctx, at + transport + 13).unwrap_or(0);
+        Some(())
     }
-    let _zero_where_cut = load(ctx, at + transport + 13, &mut flags);
-    Some(Ends {
-        source,
-        destination,
-        source_port: u16::from_be_bytes([ports[0], ports[1]]),
-        destination_port: u16::from_be_bytes([ports[2], ports[3]]),
-        flags: flags[0],
-    })
 }
 
 /// The same number, of which the compiler knows nothing: keeps it from checking one register and using another, whose
@@ -154,6 +157,17 @@ pub fn copy<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *
     copied
 }
 
+/// `len`, which is not 0, or `most`. Before 6.8 the verifier does not learn from a comparison with 0 that a number is at
+/// least 1, as a length must be.
+#[inline(always)]
+pub fn up_to(len: u32, most: u64) -> u64 {
+    let mut less = opaque(u64::from(len).wrapping_sub(1));
+    if less > most - 1 {
+        less = most - 1;
+    }
+    less + 1
+}
+
 /// Enough to fill a buffer from anywhere.
 const PIECES: u32 = 6;
 
@@ -174,13 +188,10 @@ fn copy_piece<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer:
     } else {
         return 0;
     };
-    let mut len = opaque(u64::from(payload.len));
-    if len > most {
-        len = most;
-    }
-    if len == 0 {
+    if payload.len == 0 {
         return 0;
     }
+    let len = up_to(payload.len, most);
     // SAFETY: `buffer` has SIZE bytes and `at + len <= SIZE` in each case above; the helper checks the packet's side.
     let failed =
         unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, buffer.add(at as usize).cast(), len as u32) };

@@ -16,7 +16,7 @@ use crate::{
     hooks::{
         attempts, drop,
         head::{self, Verdict},
-        packet::{Packet, Payload, UNUSED, copy, ends, load, opaque, packet},
+        packet::{Ends, Packet, Payload, UNUSED, copy, opaque, packet, read as read_packet, up_to},
         read,
     },
     kernel::TcpSock,
@@ -70,6 +70,8 @@ fn looks_like_request(word: u32) -> bool {
 
 /// How a status line begins, and a PROXY protocol header, version 1 and 2.
 const HTTP: u32 = u32::from_ne_bytes(*b"HTTP");
+/// The longest header of version 1, CR LF included.
+const PROXY_V1_LEN: u64 = 107;
 const PROXY_V1: u32 = u32::from_ne_bytes(*b"PROX");
 const PROXY_V2: u32 = u32::from_ne_bytes(*b"\r\n\r\n");
 
@@ -123,10 +125,8 @@ pub fn ingress(ctx: &SkBuffContext) {
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
         return heads::release(conn);
     }
-    let mut first = [0_u8; 4];
     // Zero where the payload is shorter.
-    let _short = load(ctx, payload.offset, &mut first);
-    let word = u32::from_ne_bytes(first);
+    let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
     // A retransmission of what was received already begins nothing.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
     if conn.flags & flag::ORIGIN_FIN != 0 {
@@ -192,14 +192,21 @@ fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
     }
     let mut behind = 0_u32;
     if word(0) == PROXY_V1 {
-        for (at, byte) in (0..have).zip(&request[..108]) {
-            if *byte == b'\n' {
-                behind = at + 1;
+        let mut next = 0;
+        for _ in 0..PROXY_V1_LEN {
+            // The compiler would end the loop by an equality, from which the verifier learns no bound before 6.8.
+            let at = opaque(next);
+            if at >= u64::from(have) || at >= PROXY_V1_LEN {
+                break;
+            }
+            next = at + 1;
+            if request[at as usize] == b'\n' {
+                behind = next as u32;
                 break;
             }
         }
         if behind == 0 {
-            conn.flags |= if have >= 108 { flag::SNIFFED } else { 0 };
+            conn.flags |= if u64::from(have) >= PROXY_V1_LEN { flag::SNIFFED } else { 0 };
             return;
         }
     } else if word(0) == PROXY_V2 {
@@ -253,7 +260,7 @@ fn with_handshake(ctx: &SkBuffContext, payload: &Payload) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot; a softirq is not interrupted by another.
     let early = unsafe { &mut *early };
-    let Some(packet) = ends(ctx, 0, 6) else { return };
+    let Some(packet) = Ends::of(ctx, 0, 6) else { return };
     early.peer_addr = packet.source;
     early.peer_port = packet.source_port;
     early.local_port = packet.destination_port;
@@ -448,9 +455,8 @@ fn ends_as_before(conn: &Conn, heads: &Heads) -> bool {
 /// The first packet after a request: its response begins (`true`), unless the one before goes on.
 #[inline(always)]
 fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
-    let mut first = [0_u8; 4];
-    let long = load(ctx, payload.offset, &mut first);
-    let http = u32::from_ne_bytes(first) == HTTP;
+    let first: Option<u32> = read_packet(ctx, payload.offset);
+    let (long, http) = (first.is_some(), first == Some(HTTP));
     if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !is_over(conn) {
         conn.flags |= flag::PIPELINED;
         return false;
@@ -630,10 +636,7 @@ fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     // A short piece: what was there moves up.
     let mut old = before(conn, at);
     let mut new = [0_u8; limits::TAIL_LEN];
-    let len = opaque(u64::from(payload.len)) & 7;
-    if len == 0 {
-        return;
-    }
+    let len = up_to(payload.len, u64::from(TAIL) - 1);
     // SAFETY: 1 to 7 bytes into a buffer of 8.
     let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, new.as_mut_ptr().cast(), len as u32) };
     if failed == 0 {

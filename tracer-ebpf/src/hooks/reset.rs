@@ -42,8 +42,8 @@ pub fn tells_all() -> bool {
     HAS_RST_REASON.load() != 0
 }
 
-/// A RST in answer to a packet.
-#[inline(always)]
+/// A RST in answer to a packet. In the kernel a function of its own, for the sake of its caller's stack, as is the next.
+#[inline(never)]
 fn answer(skb: u64, reason: u32) {
     let Some(segment) = Segment::of(skb) else { return };
     if !tells_all() {
@@ -53,7 +53,7 @@ fn answer(skb: u64, reason: u32) {
 }
 
 /// A RST in answer to a packet: to a SYN that nobody listens for, or to data on a connection that the origin had closed.
-#[inline(always)]
+#[inline(never)]
 pub fn answer_to(segment: &Segment, reason: u32) {
     if !edge::is_edge(&segment.tuple.peer_addr) || !edge::is_watched(segment.tuple.local_port) {
         return;
