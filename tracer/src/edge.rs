@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::SystemTime;
 
 use ipnet::{IpNet, Ipv4Net};
+use jiff::{Timestamp, civil, tz::TimeZone};
 
 /// Day of the published list that is built in.
 pub const BUILTIN_DATE: &str = "2026-10-14";
@@ -53,6 +55,7 @@ impl std::error::Error for RangesError {}
 pub struct EdgeRanges {
     ranges: Vec<IpNet>,
     source: String,
+    date: Option<Timestamp>,
 }
 
 impl EdgeRanges {
@@ -60,7 +63,9 @@ impl EdgeRanges {
     #[must_use]
     pub fn builtin() -> Self {
         let ranges = BUILTIN.iter().filter_map(|text| text.parse().ok()).collect();
-        Self::sorted(ranges, format!("Cloudflare's published list of {BUILTIN_DATE}, built in"))
+        let published = BUILTIN_DATE.parse::<civil::Date>().and_then(|day| day.to_zoned(TimeZone::UTC));
+        let date = published.ok().map(|day| day.timestamp());
+        Self { date, ..Self::sorted(ranges, format!("Cloudflare's published list of {BUILTIN_DATE}, built in")) }
     }
 
     /// Reads a list: one CIDR a line, `#` comments. `name` (the file) leads every error.
@@ -93,8 +98,17 @@ impl EdgeRanges {
     pub fn with_extra(mut self, extra: &[IpNet]) -> Self {
         if !extra.is_empty() {
             self.ranges.extend(extra);
+            let date = self.date;
             self = Self::sorted(self.ranges, format!("{}, and {} added", self.source, extra.len()));
+            self.date = date;
         }
+        self
+    }
+
+    /// The same, with the time at which its file was written.
+    #[must_use]
+    pub fn written(mut self, at: Option<SystemTime>) -> Self {
+        self.date = at.and_then(|at| Timestamp::try_from(at).ok());
         self
     }
 
@@ -140,10 +154,16 @@ impl EdgeRanges {
         &self.source
     }
 
+    /// When the list was published (the built-in one) or its file written, if that is known. Added ranges have no date.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        self.date
+    }
+
     fn sorted(mut ranges: Vec<IpNet>, source: String) -> Self {
         ranges.sort_unstable();
         ranges.dedup();
-        Self { ranges, source }
+        Self { ranges, source, date: None }
     }
 }
 
@@ -198,6 +218,7 @@ mod tests {
         assert_eq!((ranges.len(), ranges.count_ipv4(), ranges.count_ipv6()), (BUILTIN.len(), 15, 7));
         assert!(ranges.iter().is_sorted());
         assert!(ranges.source().contains(BUILTIN_DATE));
+        assert_eq!(ranges.date().unwrap().to_string(), format!("{BUILTIN_DATE}T00:00:00Z"));
     }
 
     #[test]
@@ -269,6 +290,7 @@ mod tests {
         assert_eq!(ranges.len(), BUILTIN.len() + 1);
         assert!(ranges.source().ends_with("and 2 added"));
         assert!(ranges.range_of(ip("10.99.0.1")).is_some());
+        assert_eq!(ranges.date(), EdgeRanges::builtin().date());
         assert_eq!(EdgeRanges::builtin().with_extra(&[]), EdgeRanges::builtin());
     }
 }

@@ -128,3 +128,19 @@ fn a_lost_record_makes_failures_missing_and_never_wrong() {
         }
     }
 }
+
+#[test]
+fn every_recorded_verdict_is_as_its_page_of_the_runbook_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(root.join("tests/replay")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        for told in replay(&events(name.strip_suffix(".rec").unwrap())) {
+            let page = std::fs::read_to_string(root.join(format!("dist/runbook/{}.md", told.cause))).unwrap();
+            let facts = page.lines().nth(2).unwrap();
+            let status = told.edge_status.map_or("none".to_owned(), |status| status.to_string());
+            let (statuses, certainties) = facts.split_once(". Certainty: ").unwrap();
+            assert!(statuses.contains(&status), "{name}: {} with {status}: {facts}", told.cause);
+            assert!(certainties.contains(told.certainty.name()), "{name}: {} {}: {facts}", told.cause, told.certainty);
+        }
+    }
+}

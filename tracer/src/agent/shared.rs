@@ -9,10 +9,18 @@ use log::warn;
 
 use crate::{edge::EdgeRanges, probes::Counters, sinks::metrics::Snapshot};
 
+/// The ranges in force, in numbers.
+#[derive(Clone, Copy, Default)]
+struct Ranges {
+    ipv4: u64,
+    ipv6: u64,
+    date_s: Option<i64>,
+}
+
 /// Counters that a scrape may read from another task.
 pub struct Shared {
     counters: Counters,
-    ranges: Mutex<(u64, u64)>,
+    ranges: Mutex<Ranges>,
     undecoded: AtomicU64,
 }
 
@@ -39,9 +47,10 @@ impl Shared {
             warn!("reading the kernel's counters: {error:#}");
             Snapshot::default()
         });
-        let (ipv4, ipv6) = *self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.ranges_ipv4 = ipv4;
-        snapshot.ranges_ipv6 = ipv6;
+        let ranges = *self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.ranges_ipv4 = ranges.ipv4;
+        snapshot.ranges_ipv6 = ranges.ipv6;
+        snapshot.ranges_date_s = ranges.date_s;
         snapshot.lost.push(("decode", self.undecoded.load(Ordering::Relaxed)));
         snapshot
     }
@@ -53,7 +62,10 @@ impl Shared {
     }
 
     pub(super) fn set_ranges(&self, ranges: &EdgeRanges) {
-        let counts = (ranges.count_ipv4() as u64, ranges.count_ipv6() as u64);
-        *self.ranges.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        *self.ranges.lock().unwrap_or_else(PoisonError::into_inner) = Ranges {
+            ipv4: ranges.count_ipv4() as u64,
+            ipv6: ranges.count_ipv6() as u64,
+            date_s: ranges.date().map(|date| date.as_second()),
+        };
     }
 }

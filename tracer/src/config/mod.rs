@@ -261,7 +261,9 @@ fn edge_ranges(source: &RangeSource, extra: &[IpNet]) -> Result<EdgeRanges, Inva
         RangeSource::BuiltIn => EdgeRanges::builtin(),
         RangeSource::File(path) => {
             let text = read_text(path).map_err(|why| Invalid(format!("range file {}: {why}", path.display())))?;
-            EdgeRanges::parse(&text, &path.display().to_string()).map_err(|error| Invalid(error.to_string()))?
+            let ranges = EdgeRanges::parse(&text, &path.display().to_string());
+            let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+            ranges.map_err(|error| Invalid(error.to_string()))?.written(written)
         }
     };
     let ranges = ranges.with_extra(extra);

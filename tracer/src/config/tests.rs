@@ -149,6 +149,8 @@ fn range_file_replaces_the_list_and_extra_ranges_join_it() {
     let settings = run(&format!("--ranges {} --extra-range 10.1.2.3/8", file.0.display()), &[]).unwrap().settings;
     let ranges: Vec<_> = settings.edge_ranges().unwrap().iter().map(|range| range.to_string()).collect();
     assert_eq!(ranges, ["10.0.0.0/8", "192.0.2.0/24"]);
+    let written = std::fs::metadata(&file.0).unwrap().modified().unwrap();
+    assert_eq!(settings.edge_ranges().unwrap().date(), Some(written.try_into().unwrap()));
     std::fs::write(&file.0, "198.51.100.0/24\nbad").unwrap();
     assert!(settings.edge_ranges().unwrap_err().to_string().contains("ips:2: \"bad\" is not a CIDR"), "read anew");
 }

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub ranges_ipv4: u64,
     /// IPv6 ranges in force.
     pub ranges_ipv6: u64,
+    /// When their list was published or written, in seconds since 1970; `None`: not known.
+    pub ranges_date_s: Option<i64>,
 }
 
 /// What is counted for one local port.
@@ -202,6 +204,13 @@ const FAMILIES: &[Family] = &[
         samples: |now| {
             vec![(vec!["ipv4".into()], float(now.ranges_ipv4)), (vec!["ipv6".into()], float(now.ranges_ipv6))]
         },
+    },
+    Family {
+        name: "tracer_edge_ranges_timestamp_seconds",
+        help: "When the list of ranges in force was published (the built-in one) or last written (a file).",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        samples: |now| now.ranges_date_s.map(|seconds| (vec![], seconds as f64)).into_iter().collect(),
     },
 ];
 

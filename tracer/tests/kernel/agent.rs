@@ -1,8 +1,7 @@
 //! The agent under test: `tracer run` as a child process, asked over HTTP and read from its events file.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use xtask::lab::{procs, wait};
 
+use crate::http;
 use crate::metrics::Metrics;
 
 /// The binary under test.
@@ -91,15 +91,7 @@ impl Agent {
 
     /// GET: the status and the body.
     pub(crate) fn http(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.listen)?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        // HTTP/1.0: the body ends with the connection.
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        let (head, body) = text.split_once("\r\n\r\n").context("an HTTP answer without a header section")?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.context("an HTTP answer without a status")?, body.to_owned()))
+        http::get(self.listen, path)
     }
 
     /// Sends SIGTERM and waits for the end, which must come within the contract's limit and with status 0.

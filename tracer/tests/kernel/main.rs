@@ -4,7 +4,11 @@
 
 mod agent;
 mod cases;
+#[path = "../dist/dashboard.rs"]
+mod dashboard;
+mod http;
 mod metrics;
+mod prometheus;
 mod runner;
 mod want;
 

@@ -9,6 +9,25 @@ use anyhow::{Result, anyhow};
 /// `required`: not being root is a failure; `skip`: run nothing; unset: run if root.
 const SWITCH: &str = "TRACER_KERNEL_TESTS";
 
+/// Why a case can't run here: it counts as ignored, unless the tests are required.
+#[derive(Debug)]
+pub(crate) struct Skip(pub(crate) &'static str);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// What became of a case.
+enum Outcome {
+    Passed,
+    Failed(anyhow::Error),
+    Ignored,
+}
+
 /// A test: its name and what it does.
 #[derive(Clone)]
 pub(crate) struct Case {
@@ -49,22 +68,34 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
         return close(0, chosen.len(), 0, left_out);
     }
     println!("\nrunning {} tests", chosen.len());
-    let failures: Vec<(&str, anyhow::Error)> = chosen.iter().filter_map(|case| attempt(case)).collect();
-    for (name, error) in &failures {
-        println!("\n---- {name} ----\n{error:#}");
+    let outcomes: Vec<Outcome> = chosen.iter().map(|case| attempt(case, switch == "required")).collect();
+    for (case, outcome) in chosen.iter().zip(&outcomes) {
+        if let Outcome::Failed(error) = outcome {
+            println!("\n---- {} ----\n{error:#}", case.name);
+        }
     }
-    close(chosen.len() - failures.len(), failures.len(), 0, left_out)
+    let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
+    let ignored = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Ignored)).count();
+    close(chosen.len() - failed - ignored, failed, ignored, left_out)
 }
 
-fn attempt(case: &Case) -> Option<(&'static str, anyhow::Error)> {
+fn attempt(case: &Case, required: bool) -> Outcome {
     let start = Instant::now();
     let outcome = catch_unwind(case.run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
         Err(anyhow!("panicked: {}", text.unwrap_or("no message")))
     });
-    let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+    let outcome = match outcome {
+        Ok(()) => Outcome::Passed,
+        Err(error) if !required && error.is::<Skip>() => {
+            println!("test {} ... ignored: {error}", case.name);
+            return Outcome::Ignored;
+        }
+        Err(error) => Outcome::Failed(error),
+    };
+    let verdict = if matches!(outcome, Outcome::Passed) { "ok" } else { "FAILED" };
     println!("test {} ... {verdict} ({:.1} s)", case.name, start.elapsed().as_secs_f64());
-    outcome.err().map(|error| (case.name, error))
+    outcome
 }
 
 fn close(passed: usize, failed: usize, ignored: usize, left_out: usize) -> ExitCode {

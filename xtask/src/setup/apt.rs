@@ -31,7 +31,10 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     &["iproute2", "nginx", "libnginx-mod-http-perl"],
                     "the demo's namespaces and its origin, whose Perl module makes a worker crash",
                 ),
-                For::Test => (&["iproute2", "nftables", "nginx"], "the kernel tests' namespaces and servers"),
+                For::Test => (
+                    &["iproute2", "nftables", "nginx", "prometheus"],
+                    "the kernel tests' namespaces and servers, and the proof of the dashboard and the alert rules",
+                ),
                 For::Zoo => (
                     &[
                         "tshark", "tcpdump", "nftables", "iptables", "nginx", "apache2", "haproxy", "gunicorn",
@@ -75,7 +78,25 @@ fn install(packages: &[String]) -> Result<()> {
     updated?;
     preseed()?;
     let _quiet = NoServices::hold()?;
-    sh::run(apt().args(["-y", "--no-install-recommends", "install"]).args(packages))
+    sh::run(apt().args(["-y", "--no-install-recommends", "install"]).args(packages))?;
+    packages.iter().for_each(|package| disable(package));
+    Ok(())
+}
+
+/// Keeps what was installed for a task from being started at the next boot.
+fn disable(package: &str) {
+    let Some(files) = sh::try_output(Command::new("dpkg-query").args(["-L", package])) else { return };
+    let units: Vec<&str> = files.lines().filter_map(service).collect();
+    if !units.is_empty() {
+        // Without systemd there is nothing to disable.
+        let _ = sh::try_output(Command::new("systemctl").args(["--quiet", "disable"]).args(units));
+    }
+}
+
+/// The unit that a package's file is, unless it is a template.
+fn service(file: &str) -> Option<&str> {
+    let (folder, unit) = file.rsplit_once('/')?;
+    (folder.ends_with("/systemd/system") && unit.ends_with(".service") && !unit.contains('@')).then_some(unit)
 }
 
 fn apt() -> Command {
@@ -118,6 +139,22 @@ impl Drop for NoServices {
     fn drop(&mut self) {
         if self.0 {
             let _ = fs::remove_file(POLICY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::service;
+
+    #[test]
+    fn services_are_told_from_other_files() {
+        assert_eq!(service("/lib/systemd/system/prometheus.service"), Some("prometheus.service"));
+        assert_eq!(service("/usr/lib/systemd/system/nginx.service"), Some("nginx.service"));
+        for other in
+            ["/lib/systemd/system", "/lib/systemd/system/a@.service", "/lib/systemd/system/a.timer", "/a.service"]
+        {
+            assert_eq!(service(other), None, "{other}");
         }
     }
 }

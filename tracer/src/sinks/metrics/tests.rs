@@ -25,6 +25,7 @@ fn snapshot() -> Snapshot {
         tables: vec![TableUse { name: "connections", entries: 8, capacity: 65_536 }],
         ranges_ipv4: 15,
         ranges_ipv6: 7,
+        ranges_date_s: Some(1_791_936_000),
     }
 }
 
@@ -84,6 +85,7 @@ fn kernel_counters_are_read_at_the_scrape() {
         r#"tracer_table_capacity{table="connections"} 65536"#,
         r#"tracer_edge_ranges{family="ipv4"} 15"#,
         r#"tracer_edge_ranges{family="ipv6"} 7"#,
+        "tracer_edge_ranges_timestamp_seconds 1791936000",
     ] {
         let sorted = |line: &str| {
             let mut parts: Vec<_> = line.split(['{', ',', '}']).map(str::to_owned).collect();

@@ -5,6 +5,7 @@ mod lab;
 mod life;
 mod mechanism;
 mod process;
+mod prometheus;
 mod wire;
 
 use std::time::Duration;
@@ -16,7 +17,16 @@ use crate::runner::Case;
 
 /// Every case, in the order of running.
 pub(crate) fn all() -> Vec<Case> {
-    [lab::cases(), life::cases(), healthy::cases(), mechanism::cases(), process::cases(), wire::cases()].concat()
+    [
+        lab::cases(),
+        life::cases(),
+        healthy::cases(),
+        mechanism::cases(),
+        process::cases(),
+        wire::cases(),
+        prometheus::cases(),
+    ]
+    .concat()
 }
 
 /// The lab origin's name.
