@@ -127,6 +127,9 @@ impl Agent {
         if !off.is_empty() {
             text.push_str(&format!("; off: {off}"));
         }
+        for detail in self.kernel.layout.details().iter().filter(|detail| !detail.present) {
+            text.push_str(&format!("; without {}: {}", detail.name, detail.instead));
+        }
         for probe in &self.kernel.probes {
             if let ProbeState::Missing(why) = &probe.state {
                 text.push_str(&format!("; missing: {} ({}): {why}", probe.hook.name, probe.hook.blurs));

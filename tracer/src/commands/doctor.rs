@@ -131,6 +131,7 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
     let mut records = kernel.records()?;
     kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
     let mut checks: Vec<_> = kernel.probes.iter().map(hook).collect();
+    checks.extend(kernel.layout.details().iter().map(detail));
     checks.extend(Cause::ALL.iter().map(|cause| visible(*cause, &kernel.probes)));
     let made = thread::spawn(move || failures(&listener, port));
     let mut state = State::new(loopback, kernel.layout.rst_reasons.clone(), std::collections::BTreeMap::new());
@@ -178,6 +179,12 @@ fn hook(probe: &crate::probes::Probe) -> Check {
             Check::bad(&name, format!("{why}; without it: {}", probe.hook.blurs), "a newer kernel, or more privilege")
         }
     }
+}
+
+/// What a hook tells here. What stands in for it does its work, so that its absence is no fault of the host.
+fn detail(detail: &crate::probes::Detail) -> Check {
+    let found = if detail.present { "there".to_owned() } else { format!("not on this kernel: {}", detail.instead) };
+    Check::good(&format!("argument {}", detail.name), found)
 }
 
 /// Whether this host can show the cause.

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+mod reduce;
+
 const MAGIC: u16 = 0xeb9f;
 /// Anonymous members nested deeper than this do not occur.
 const MAX_DEPTH: u32 = 16;

@@ -14,7 +14,7 @@ use aya::{
 };
 use tracer_common::{Distributions, Owner, PortCounts, limits, lost};
 
-use super::{Layout, Probe, load::take};
+use super::{Detail, Layout, Probe, load::take};
 use crate::sinks::metrics::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
 
 /// Handles on the kernel's counters.
@@ -28,6 +28,7 @@ pub struct Counters {
     owners: HashMap<MapData, u32, Owner>,
     rst_reasons: Vec<Option<String>>,
     probes: Vec<(Probe, Option<ProgramFd>)>,
+    details: [Detail; 3],
 }
 
 impl Counters {
@@ -52,6 +53,7 @@ impl Counters {
             owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
             rst_reasons,
             probes,
+            details: layout.details(),
         })
     }
 
@@ -69,7 +71,7 @@ impl Counters {
                 ("head_table", sum(&self.lost, lost::HEADS)?),
                 ("recursion", self.missed()),
             ],
-            probes: self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref())).collect(),
+            probes: self.probe_counters(),
             tables: vec![
                 TableUse { name: "connections", entries: open, capacity: limits::CONNECTIONS.into() },
                 TableUse {
@@ -82,6 +84,17 @@ impl Counters {
             ports,
             ..Snapshot::default()
         })
+    }
+
+    /// The programs, and what newer kernels tell them.
+    fn probe_counters(&self) -> Vec<ProbeCounters> {
+        let details = self.details.iter().map(|detail| ProbeCounters {
+            name: detail.name.to_owned(),
+            attached: detail.present,
+            ..ProbeCounters::default()
+        });
+        let programs = self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref()));
+        programs.chain(details).collect()
     }
 
     /// Processes that hold or held edge connections and have not ended: tgid and name.

@@ -13,7 +13,7 @@ mod sweep;
 
 pub use counters::Counters;
 pub use load::{Kernel, LoadError, Sight};
-pub use offsets::{Layout, Netfilter};
+pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
 pub use sweep::Sweep;

@@ -84,6 +84,17 @@ pub enum Netfilter {
     Unknown(&'static str),
 }
 
+/// What a hook tells on newer kernels only, and what stands in for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// Hook and argument, with a colon between them.
+    pub name: &'static str,
+    /// This kernel has it.
+    pub present: bool,
+    /// What is done without it, and what that blurs.
+    pub instead: &'static str,
+}
+
 /// What was found in a kernel's type information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -110,6 +121,13 @@ impl Layout {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The type information cut down to what [`Layout::resolve`] reads of it.
+    #[must_use]
+    pub fn fixture(btf: &Btf) -> Vec<u8> {
+        let paths = MEMBERS.iter().flat_map(|(_, _, path)| path.split('.'));
+        btf.reduced(&paths.chain(["repair"]).collect())
     }
 
     /// Resolves all that the kernel programs need; an error names every member that this kernel lacks.
@@ -139,6 +157,49 @@ impl Layout {
             victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
             rst_reasons,
         })
+    }
+
+    /// What this kernel's hooks tell, or what stands in for it.
+    #[must_use]
+    pub fn details(&self) -> [Detail; 3] {
+        let by_location = matches!(self.netfilter, Netfilter::Location(_));
+        [
+            Detail {
+                name: "tcp_send_reset:reason",
+                present: self.has_rst_reason,
+                instead: "a RST without a connection is read off the wire and the packet that it answers; reset reasons \
+                          are unknown",
+            },
+            Detail {
+                name: "kfree_skb:reason",
+                present: matches!(self.netfilter, Netfilter::Reason(_)),
+                instead: if by_location {
+                    "netfilter's drops are known by the address of nf_hook_slow()"
+                } else {
+                    "firewall_drop and firewall_reject are not told"
+                },
+            },
+            Detail {
+                name: "mark_victim:task",
+                present: self.victim_is_task,
+                instead: "an OOM victim is known by its pid, and by the signal that it got",
+            },
+        ]
+    }
+
+    /// One line per fact, for people and for comparison.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut lines: Vec<_> = self.offsets.iter().map(|(name, offset)| format!("{name} {offset}")).collect();
+        lines.push(format!("reset reasons {}", self.has_rst_reason));
+        lines.push(format!("victim is a task {}", self.victim_is_task));
+        lines.push(self.repair.map_or("repair unknown".into(), |(byte, bit)| format!("repair {byte} bit {bit:#x}")));
+        lines.push(match &self.netfilter {
+            Netfilter::Reason(number) => format!("netfilter drops by reason {number}"),
+            Netfilter::Location(_) | Netfilter::Unknown(_) => "netfilter drops by location".to_owned(),
+        });
+        lines.extend(self.rst_reasons.iter().map(|(number, name)| format!("reset reason {number} {name}")));
+        lines.join("\n") + "\n"
     }
 
     /// The kernel's name of a reset reason, if it has one.

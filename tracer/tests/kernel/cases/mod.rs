@@ -2,6 +2,7 @@
 
 mod healthy;
 mod lab;
+mod layout;
 mod life;
 mod mechanism;
 mod process;
@@ -19,6 +20,7 @@ use crate::runner::Case;
 pub(crate) fn all() -> Vec<Case> {
     [
         lab::cases(),
+        layout::cases(),
         life::cases(),
         healthy::cases(),
         mechanism::cases(),
