@@ -34,11 +34,23 @@ static HAS_DROP_REASON: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static NETFILTER_DROP: Global<u32> = Global::new(0);
 
-/// Where `nf_hook_slow()` begins and ends, for kernels without reasons. Both 0: not known.
+/// Its number of `SKB_DROP_REASON_NO_SOCKET`.
+#[unsafe(no_mangle)]
+static NO_SOCKET: Global<u32> = Global::new(0);
+
+/// Where `nf_hook_slow()`, `tcp_v4_rcv()` and `tcp_v6_rcv()` begin and end, for kernels without reasons. Both 0: not known.
 #[unsafe(no_mangle)]
 static NETFILTER_FROM: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static NETFILTER_TO: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static TCP4_FROM: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static TCP4_TO: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static TCP6_FROM: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+static TCP6_TO: Global<u64> = Global::new(0);
 
 /// The answer to a packet and its drop follow each other on one CPU within a softirq, nanoseconds.
 const SAME_PACKET_NS: u64 = 1_000_000;
@@ -62,6 +74,9 @@ pub fn kfree_skb(ctx: &BtfTracePointContext) {
     let Some(skb) = Skb::new(ctx.arg(0)) else { return };
     if !by_netfilter(ctx) {
         if !reset::tells_all() {
+            if by_tcp(ctx) {
+                syn_refused(skb);
+            }
             answered_by_tcp(skb);
         }
         return;
@@ -126,6 +141,26 @@ fn by_netfilter(ctx: &BtfTracePointContext) -> bool {
     }
 }
 
+/// Whether TCP itself freed the packet, because there is no socket for it; without reasons: for whatever reason.
+#[inline(always)]
+fn by_tcp(ctx: &BtfTracePointContext) -> bool {
+    if HAS_DROP_REASON.load() != 0 {
+        ctx.arg::<u32>(2) == NO_SOCKET.load()
+    } else {
+        let from = ctx.arg::<u64>(1);
+        (TCP4_FROM.load()..TCP4_TO.load()).contains(&from) || (TCP6_FROM.load()..TCP6_TO.load()).contains(&from)
+    }
+}
+
+/// A SYN that TCP frees is refused; its RST may leave later, when the edge's link address is known.
+#[inline(never)]
+fn syn_refused(skb: Skb) {
+    let Some(segment) = Segment::of(skb.address()) else { return };
+    if segment.syn && !segment.ack {
+        reset::answer_to(&segment, rst::UNKNOWN);
+    }
+}
+
 /// A packet is freed that was answered with a RST a moment ago, and that netfilter did not drop: it found no connection.
 #[inline(never)]
 fn answered_by_tcp(skb: Skb) {
@@ -142,7 +177,7 @@ fn answered_by_tcp(skb: Skb) {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
-    if is_to(&answer.tuple, &segment.tuple) {
+    if !segment.syn && is_to(&answer.tuple, &segment.tuple) {
         answer.time_ns = 0;
         reset::answer_to(&segment, rst::UNKNOWN);
     }

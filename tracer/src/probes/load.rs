@@ -24,8 +24,11 @@ use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
 
 use super::{
-    Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Netfilter, Probe, Records, Seeded, State, Sweep, btf::Btf,
-    host, offsets::nf_hook_slow, seed,
+    Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Netfilter, Probe, Records, Seeded, State, Sweep,
+    btf::Btf,
+    host,
+    offsets::{Places, places},
+    seed,
 };
 use crate::edge::EdgeRanges;
 
@@ -74,11 +77,12 @@ impl Kernel {
         let has_rst_reason = u8::from(layout.has_rst_reason);
         let victim_is_task = u8::from(layout.victim_is_task);
         let (repair, repair_bit) = layout.repair.unwrap_or((0, 0));
-        let (has_drop_reason, netfilter_drop, netfilter) = match &layout.netfilter {
-            Netfilter::Reason(number) => (1_u8, *number, 0..0),
-            Netfilter::Location(range) => (0, 0, range.clone()),
-            Netfilter::Unknown(_) => (0, 0, 0..0),
+        let (has_drop_reason, netfilter_drop, places) = match &layout.netfilter {
+            Netfilter::Reason(number) => (1_u8, *number, Places::default()),
+            Netfilter::Location(places) => (0, 0, places.clone()),
+            Netfilter::Unknown(_) => (0, 0, Places::default()),
         };
+        let no_socket = layout.no_socket.unwrap_or(0);
         for (name, offset) in &layout.offsets {
             loader.override_global(name, offset, true);
         }
@@ -90,8 +94,13 @@ impl Kernel {
             .override_global("REPAIR_BIT", &repair_bit, true)
             .override_global("HAS_DROP_REASON", &has_drop_reason, true)
             .override_global("NETFILTER_DROP", &netfilter_drop, true)
-            .override_global("NETFILTER_FROM", &netfilter.start, true)
-            .override_global("NETFILTER_TO", &netfilter.end, true)
+            .override_global("NO_SOCKET", &no_socket, true)
+            .override_global("NETFILTER_FROM", &places.nf_hook_slow.start, true)
+            .override_global("NETFILTER_TO", &places.nf_hook_slow.end, true)
+            .override_global("TCP4_FROM", &places.tcp_v4_rcv.start, true)
+            .override_global("TCP4_TO", &places.tcp_v4_rcv.end, true)
+            .override_global("TCP6_FROM", &places.tcp_v6_rcv.start, true)
+            .override_global("TCP6_TO", &places.tcp_v6_rcv.end, true)
             .override_global(aya_log::LEVEL, &log_level, false);
         lift_memory_limit();
         let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
@@ -255,9 +264,9 @@ fn read_types() -> Result<(Layout, aya::Btf)> {
     let btf = Btf::parse(data, &Layout::names()).map_err(refuse)?;
     let mut layout = Layout::resolve(&btf).map_err(refuse)?;
     if matches!(layout.netfilter, Netfilter::Unknown(_))
-        && let Some(range) = fs::read_to_string("/proc/kallsyms").ok().as_deref().and_then(nf_hook_slow)
+        && let Some(places) = fs::read_to_string("/proc/kallsyms").ok().as_deref().and_then(places)
     {
-        layout.netfilter = Netfilter::Location(range);
+        layout.netfilter = Netfilter::Location(places);
     }
     let names = aya::Btf::parse(&btf.skeleton(), aya::Endianness::default()).map_err(|error| untraceable(&error))?;
     Ok((layout, names))

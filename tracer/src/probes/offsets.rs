@@ -78,10 +78,18 @@ const ATTACHED: &[&str] = &[
 pub enum Netfilter {
     /// By the kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`.
     Reason(u32),
-    /// By the address that freed them: `nf_hook_slow()` is there.
-    Location(Range<u64>),
+    /// By the address that freed them.
+    Location(Places),
     /// Not at all: why.
     Unknown(&'static str),
+}
+
+/// Where the kernel's functions lie that free packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    pub nf_hook_slow: Range<u64>,
+    pub tcp_v4_rcv: Range<u64>,
+    pub tcp_v6_rcv: Range<u64>,
 }
 
 /// What a hook tells on newer kernels only, and what stands in for it.
@@ -108,6 +116,8 @@ pub struct Layout {
     pub repair: Option<(u64, u8)>,
     /// How the packets that netfilter drops are known.
     pub netfilter: Netfilter,
+    /// The kernel's number of `SKB_DROP_REASON_NO_SOCKET`.
+    pub no_socket: Option<u32>,
     /// The kernel's own names of reset reasons, `SK_RST_REASON_` cut off.
     pub rst_reasons: BTreeMap<u32, String>,
 }
@@ -154,6 +164,7 @@ impl Layout {
             has_rst_reason: btf.tracepoint_args("tcp_send_reset").is_some_and(|args| args >= 3),
             repair: btf.bit("tcp_sock", "repair"),
             netfilter: netfilter(btf),
+            no_socket: drop_reason(btf, "SKB_DROP_REASON_NO_SOCKET"),
             victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
             rst_reasons,
         })
@@ -174,7 +185,7 @@ impl Layout {
                 name: "kfree_skb:reason",
                 present: matches!(self.netfilter, Netfilter::Reason(_)),
                 instead: if by_location {
-                    "netfilter's drops are known by the address of nf_hook_slow()"
+                    "netfilter's drops and refused SYNs are known by the address of the function that freed them"
                 } else {
                     "firewall_drop and firewall_reject are not told"
                 },
@@ -213,16 +224,33 @@ fn netfilter(btf: &Btf) -> Netfilter {
     if btf.tracepoint_args("kfree_skb").is_none_or(|args| args < 3) {
         return Netfilter::Unknown("this kernel's kfree_skb gives no reason, and /proc/kallsyms no addresses");
     }
-    let reasons = btf.enum_values("skb_drop_reason").unwrap_or_default();
-    let number = reasons.iter().find_map(|(value, name)| (name == "SKB_DROP_REASON_NETFILTER_DROP").then_some(*value));
-    number.map_or(Netfilter::Unknown("this kernel's kfree_skb has no reason for netfilter"), Netfilter::Reason)
+    drop_reason(btf, "SKB_DROP_REASON_NETFILTER_DROP")
+        .map_or(Netfilter::Unknown("this kernel's kfree_skb has no reason for netfilter"), Netfilter::Reason)
 }
 
-/// Where `nf_hook_slow()` lies, from the text of `/proc/kallsyms`: up to the next symbol. `None` where addresses are hidden.
+/// The kernel's number of a drop reason.
+fn drop_reason(btf: &Btf, wanted: &str) -> Option<u32> {
+    let reasons = btf.enum_values("skb_drop_reason").unwrap_or_default();
+    reasons.iter().find_map(|(value, name)| (name == wanted).then_some(*value))
+}
+
+/// Where the functions that free packets lie, from the text of `/proc/kallsyms`. `None` where addresses are hidden.
 #[must_use]
-pub(super) fn nf_hook_slow(kallsyms: &str) -> Option<Range<u64>> {
+pub(super) fn places(kallsyms: &str) -> Option<Places> {
+    let function = |name| function(kallsyms, name);
+    Some(Places {
+        nf_hook_slow: function("nf_hook_slow")?,
+        tcp_v4_rcv: function("tcp_v4_rcv")?,
+        // A kernel without IPv6 has none.
+        tcp_v6_rcv: function("tcp_v6_rcv").unwrap_or_default(),
+    })
+}
+
+/// Where a function lies: up to the next symbol.
+fn function(kallsyms: &str, name: &str) -> Option<Range<u64>> {
     let address = |line: &str| u64::from_str_radix(line.split(' ').next()?, 16).ok();
-    let from = kallsyms.lines().find(|line| line.split(' ').nth(2) == Some("nf_hook_slow")).and_then(address)?;
+    let is_it = |line: &&str| line.split([' ', '\t']).nth(2) == Some(name);
+    let from = kallsyms.lines().find(is_it).and_then(address)?;
     let to = kallsyms.lines().filter_map(address).filter(|next| *next > from).min()?;
     (from != 0).then_some(from..to)
 }
@@ -255,10 +283,10 @@ mod tests {
     #[test]
     fn a_function_reaches_to_the_next_symbol() {
         let text = "ffffffff81000000 T _text\nffffffff81a00200 T nf_hook_slow_list\nffffffff81a00100 T nf_hook_slow\n";
-        assert_eq!(nf_hook_slow(text), Some(0xffff_ffff_81a0_0100..0xffff_ffff_81a0_0200));
+        assert_eq!(function(text, "nf_hook_slow"), Some(0xffff_ffff_81a0_0100..0xffff_ffff_81a0_0200));
         let hidden = "0000000000000000 T _text\n0000000000000000 T nf_hook_slow\n";
-        assert_eq!(nf_hook_slow(hidden), None);
-        assert_eq!(nf_hook_slow(""), None);
+        assert_eq!(places(hidden), None);
+        assert_eq!(places(""), None);
     }
 
     #[test]

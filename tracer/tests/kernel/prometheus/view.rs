@@ -14,7 +14,8 @@ use crate::dashboard::{self, Query};
 const RATE: &str = "5s";
 const RANGE_S: &str = "120";
 /// Panels that may show nothing but zeros, and why.
-const FLAT: [(&str, &str); 4] = [
+const FLAT: [(&str, &str); 5] = [
+    ("Agent's CPU", "often less in that range than the hundredth of a second that the kernel counts in"),
     ("Unexplained", "every staged failure has a cause"),
     ("Missing probes", "all are attached on this kernel"),
     ("Records lost", "nothing is lost at this rate"),
