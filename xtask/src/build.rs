@@ -1,10 +1,15 @@
 //! The release binary, and where cargo puts it.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::sh;
+
+/// The target of binaries that need no library.
+pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// Builds `tracer` (its build script builds the kernel programs) and returns the binary's path.
 pub(crate) fn release() -> Result<PathBuf> {
@@ -13,10 +18,51 @@ pub(crate) fn release() -> Result<PathBuf> {
     Ok(target_dir()?.join("release/tracer"))
 }
 
+/// Binaries that run without a library, so on any Linux of this machine's kind.
+pub(crate) struct Guest {
+    pub(crate) tracer: PathBuf,
+    pub(crate) kernel_tests: PathBuf,
+}
+
+/// Builds `tracer` and its kernel tests for guests.
+pub(crate) fn guest() -> Result<Guest> {
+    let args =
+        ["test", "--quiet", "--release", "--package=tracer", "--test=kernel", "--no-run", "--message-format=json"];
+    let mut command = sh::command("cargo", &args);
+    let done = command.args(["--target", MUSL]).stderr(Stdio::inherit()).output().context("starting cargo")?;
+    ensure!(done.status.success(), "`{}` failed ({})", sh::show(&command), done.status);
+    let messages = String::from_utf8_lossy(&done.stdout).into_owned();
+    let find = |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo built no {kind} {name}"));
+    Ok(Guest { tracer: find("bin", "tracer")?, kernel_tests: find("test", "kernel")? })
+}
+
+/// The path of an executable in cargo's messages.
+fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
+    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|message| {
+        let target = &message["target"];
+        message["executable"].is_string() && target["kind"][0] == kind && target["name"] == name
+    })?;
+    Some(built["executable"].as_str()?.into())
+}
+
 /// Cargo's target folder, whatever environment and configuration make of it.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let metadata = sh::try_output(&mut sh::command("cargo", &["metadata", "--no-deps", "--format-version=1"]))
         .context("`cargo metadata` failed")?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata).context("reading cargo's metadata")?;
     metadata["target_directory"].as_str().map(PathBuf::from).context("cargo's metadata has no target_directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executable_is_found_by_kind_and_name() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"tracer"},"executable":null}
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"tracer"},"executable":"/t/tracer"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages, "bin", "tracer"), Some("/t/tracer".into()));
+        assert_eq!(executable(messages, "test", "tracer"), None);
+    }
 }

@@ -12,6 +12,7 @@ mod setup;
 mod sh;
 mod soak;
 mod test;
+pub mod vm;
 mod zoo;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Judge the release binary by the failure zoo beside this checkout
     Zoo(zoo::Args),
+    /// Run the kernel tests on other kernels, each in a virtual machine
+    Vm(vm::Args),
 }
 
 /// Reads the command line and does the task.
@@ -63,5 +66,6 @@ pub fn run() -> Result<ExitCode> {
         Task::Soak(args) => soak::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Vm(args) => vm::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -11,11 +11,11 @@ use crate::setup::{self, For};
 use crate::{build, sh};
 
 /// Where the zoo is if not told otherwise, from the repository's root.
-const ZOO: &str = "../shared/zoo";
+pub(crate) const ZOO: &str = "../shared/zoo";
 /// The cases that the tracer must get fully right.
 const SETS: [&str; 3] = ["sets/spine.txt", "sets/wire.txt", "sets/sound.txt"];
 /// What follows the binary's path; the zoo fills in the braces.
-const RUN: &str = "run --listen {metrics} --events {events} --ranges {ranges} --connect-timeout {connect_timeout}s \
+pub(crate) const RUN: &str = "run --listen {metrics} --events {events} --ranges {ranges} --connect-timeout {connect_timeout}s \
     --read-timeout {read_timeout}s --write-timeout {write_timeout}s --header-limit {header_limit}";
 
 #[derive(Debug, clap::Args)]
@@ -121,8 +121,9 @@ impl Round<'_> {
     }
 }
 
+/// What a result of the zoo says of the tracer.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// Fully right.
     Right,
     /// The zoo could not stage the failure as it declares it: says nothing about the tracer.
@@ -131,7 +132,8 @@ enum Verdict {
     Wrong(String),
 }
 
-fn read_verdict(line: &str) -> Result<(String, Verdict)> {
+/// A case and its verdict, from a line of results.
+pub(crate) fn read_verdict(line: &str) -> Result<(String, Verdict)> {
     let result: Value = serde_json::from_str(line).context("reading a result of the zoo")?;
     let case = result["case"].as_str().context("a result of the zoo without a case")?.to_owned();
     Ok((case, verdict(&result)))

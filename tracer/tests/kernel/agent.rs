@@ -15,8 +15,10 @@ use xtask::lab::{procs, wait};
 use crate::http;
 use crate::metrics::Metrics;
 
-/// The binary under test.
-pub(crate) const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+/// The binary under test, where it was built.
+const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+/// Names the binary under test where these tests run elsewhere than they were built.
+const ELSEWHERE: &str = "TRACER_UNDER_TEST";
 /// Loading and attaching may take so long (a debug build on a busy machine).
 const READY: Duration = Duration::from_secs(15);
 /// The contract's limit for the way out.
@@ -45,7 +47,7 @@ impl Agent {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("starting {TRACER}"))?;
+            .with_context(|| format!("starting {}", tracer().display()))?;
         let mut agent = Self { child, listen, dir };
         let ready = agent.wait_ready();
         ready.with_context(|| format!("starting the agent: {}", agent.log()))?;
@@ -118,9 +120,13 @@ impl Drop for Agent {
     }
 }
 
+fn tracer() -> PathBuf {
+    std::env::var_os(ELSEWHERE).map_or_else(|| TRACER.into(), PathBuf::from)
+}
+
 /// `tracer run --listen …` with nothing of the caller's environment that could configure it.
 pub(crate) fn run_command(listen: SocketAddr) -> Command {
-    let mut command = Command::new(TRACER);
+    let mut command = Command::new(tracer());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TRACER_")) {
         command.env_remove(name);
     }

@@ -15,8 +15,8 @@ mod want;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The lab's origin is this executable, started again.
-    match xtask::lab::origin::main_if_asked() {
+    // The lab's origin is this executable, started again; so is process 1 of a virtual machine.
+    match xtask::lab::origin::main_if_asked().or_else(xtask::vm::guest::main_if_asked) {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
             eprintln!("{error:#}");

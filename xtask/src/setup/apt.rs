@@ -43,6 +43,20 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the zoo's servers and witnesses",
                 ),
                 For::Bench => (&["iproute2", "nginx", "wrk"], "the benchmark's server and load"),
+                For::Vm => (
+                    &[
+                        "qemu-system-x86",
+                        "mmdebstrap",
+                        "e2fsprogs",
+                        "kmod",
+                        "xz-utils",
+                        "debian-archive-keyring",
+                        "iproute2",
+                        "nftables",
+                        "nginx",
+                    ],
+                    "the virtual machines, their kernels and their root; the kernel tests on the host",
+                ),
                 For::Fuzz => (&["g++"], "the fuzzer's run-time library is C++"),
                 For::Soak => (
                     &["iproute2", "nginx", "apache2", "haproxy", "caddy", "nodejs", "gunicorn", "php-fpm"],

@@ -21,6 +21,7 @@ pub(crate) enum For {
     Bench,
     Soak,
     Fuzz,
+    Vm,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::{For, Need, apt};
+use crate::build::MUSL;
 use crate::sh;
 
 /// The linker for BPF objects; its LLVM must not be older than the nightly's.
@@ -69,6 +70,9 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
         needs.extend(apt::need(&LLVM_PACKAGES, "the LLVM that bpf-linker links, and a compiler to build it"));
         needs.push(bpf_linker_need());
     }
+    if tasks.contains(&For::Vm) {
+        needs.extend(musl_need());
+    }
     if tasks.contains(&For::Fuzz) && version("cargo-fuzz").as_deref() != Some(CARGO_FUZZ) {
         needs.push(cargo_fuzz_need());
     }
@@ -117,6 +121,19 @@ fn bpf_linker_need() -> Need {
             sh::run(command.args(["--no-default-features", "--features", &feature]).env("PATH", search))
         }),
     }
+}
+
+/// The standard library for binaries that need none of the guests' libraries.
+fn musl_need() -> Option<Need> {
+    let stable = Pinned::stable().ok()?.channel;
+    let args = ["target", "list", "--installed", "--toolchain", &stable];
+    let list = sh::try_output(Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0")).unwrap_or_default();
+    (!list.lines().any(|line| line == MUSL)).then(|| Need {
+        what: format!("Rust {stable} for {MUSL}"),
+        why: "what runs in the virtual machines brings its libraries along",
+        how: format!("rustup target add --toolchain {stable} {MUSL}"),
+        get: Box::new(move || sh::run(Command::new("rustup").args(["target", "add", "--toolchain", &stable, MUSL]))),
+    })
 }
 
 fn cargo_fuzz_need() -> Need {

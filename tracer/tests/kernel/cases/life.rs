@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use xtask::lab::origin::Spec;
 use xtask::lab::{EDGE_A, EDGE_B, Lab, Seen, procs, wait};
 
-use super::{LIMIT, ORIGIN, answered, saw, worker};
+use super::{LIMIT, ORIGIN, answered, programs, saw, worker};
 use crate::agent::{Agent, run_command};
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
@@ -28,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
 const TICKS: Duration = Duration::from_millis(50);
 
 fn sigterm_ends_with_zero_within_two_seconds() -> Result<()> {
-    let before = programs()?;
+    let before = programs::ids()?;
     Agent::start(&[])?.stop()?;
     gone(&before)
 }
@@ -40,16 +40,16 @@ fn sigint_ends_with_zero() -> Result<()> {
 }
 
 fn sigkill_leaves_no_program_in_the_kernel() -> Result<()> {
-    let before = programs()?;
+    let before = programs::ids()?;
     let mut agent = Agent::start(&[])?;
-    ensure!(!programs()?.is_subset(&before), "the agent is ready without a program in the kernel");
+    ensure!(!programs::ids()?.is_subset(&before), "the agent is ready without a program in the kernel");
     agent.end(Signal::KILL)?;
     gone(&before)
 }
 
 fn a_second_agent_on_the_same_port_says_so() -> Result<()> {
     let first = Agent::start(&[])?;
-    let before = programs()?;
+    let before = programs::ids()?;
     let mut second = run_command(first.listen()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let status = wait::until("the second agent to end", LIMIT, || Ok(second.try_wait()?));
     let _ = second.kill();
@@ -90,12 +90,9 @@ fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
     check(&mut agent, &lab, &wants)
 }
 
-/// The ids of the BPF programs in the kernel.
-fn programs() -> Result<BTreeSet<u32>> {
-    aya::programs::loaded_programs().map(|info| Ok(info?.id())).collect()
-}
-
 /// Waits until no program is there that was not there before; the kernel frees them a little after the last reference.
 fn gone(before: &BTreeSet<u32>) -> Result<()> {
-    wait::until("the agent's programs to leave the kernel", LIMIT, || Ok(programs()?.is_subset(before).then_some(())))
+    wait::until("the agent's programs to leave the kernel", LIMIT, || {
+        Ok(programs::ids()?.is_subset(before).then_some(()))
+    })
 }

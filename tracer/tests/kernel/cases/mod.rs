@@ -6,6 +6,7 @@ mod layout;
 mod life;
 mod mechanism;
 mod process;
+mod programs;
 mod prometheus;
 mod wire;
 
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Case> {
     [
         lab::cases(),
         layout::cases(),
+        programs::cases(),
         life::cases(),
         healthy::cases(),
         mechanism::cases(),

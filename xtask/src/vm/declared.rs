@@ -1,0 +1,80 @@
+//! What is known to differ between kernels: a test that is declared here must fail there, and only there.
+
+use super::outcome::Verdict;
+
+/// A test that can't pass on a kernel.
+#[derive(Debug)]
+pub(super) struct Difference {
+    pub(super) kernel: &'static str,
+    pub(super) test: &'static str,
+    /// What that kernel lacks, for the table's reader.
+    pub(super) reason: &'static str,
+}
+
+/// Every declared difference.
+pub(super) const DECLARED: &[Difference] = &[];
+
+/// What a verdict is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    Good,
+    /// Failed as declared: the reason.
+    Declared(&'static str),
+    Bad,
+    /// Passed although declared: the declaration must go.
+    Outdated,
+}
+
+/// Weighs a test's verdict on a kernel.
+pub(super) fn weigh(declared: &[Difference], kernel: &str, test: &str, verdict: &Verdict) -> Worth {
+    let difference = declared.iter().find(|difference| difference.kernel == kernel && difference.test == test);
+    match (verdict, difference) {
+        (Verdict::Passed, None) => Worth::Good,
+        (Verdict::Passed, Some(_)) => Worth::Outdated,
+        (Verdict::Failed(_), Some(difference)) => Worth::Declared(difference.reason),
+        (Verdict::Failed(_), None) | (Verdict::Missing, _) => Worth::Bad,
+    }
+}
+
+/// The declarations that name no test or kernel that there is.
+pub(super) fn strangers(declared: &[Difference], kernels: &[&str], tests: &[String]) -> Vec<String> {
+    let known = |difference: &&Difference| {
+        kernels.contains(&difference.kernel) && tests.iter().any(|test| test == difference.test)
+    };
+    declared.iter().filter(|one| !known(one)).map(|one| format!("{} on {}", one.test, one.kernel)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOME: &[Difference] =
+        &[Difference { kernel: "5.10", test: "port_closed", reason: "tcp_send_reset does not fire" }];
+
+    #[test]
+    fn a_declared_difference_must_fail_where_it_is_declared_and_nowhere_else() {
+        let failed = Verdict::Failed("x".into());
+        assert_eq!(weigh(SOME, "5.10", "port_closed", &failed), Worth::Declared("tcp_send_reset does not fire"));
+        assert_eq!(weigh(SOME, "5.10", "port_closed", &Verdict::Passed), Worth::Outdated);
+        assert_eq!(weigh(SOME, "6.12", "port_closed", &failed), Worth::Bad);
+        assert_eq!(weigh(SOME, "6.12", "port_closed", &Verdict::Passed), Worth::Good);
+    }
+
+    #[test]
+    fn a_test_without_a_verdict_is_bad_even_where_it_is_declared() {
+        assert_eq!(weigh(SOME, "5.10", "port_closed", &Verdict::Missing), Worth::Bad);
+    }
+
+    #[test]
+    fn a_declaration_of_something_that_is_not_there_is_told() {
+        assert_eq!(strangers(SOME, &["5.10"], &["port_closed".into()]), Vec::<String>::new());
+        assert_eq!(strangers(SOME, &["5.10"], &["other".into()]), ["port_closed on 5.10"]);
+        assert_eq!(strangers(SOME, &["6.1"], &["port_closed".into()]), ["port_closed on 5.10"]);
+    }
+
+    #[test]
+    fn every_declaration_names_a_kernel_of_the_matrix() {
+        let kernels = super::super::kernels::KERNELS.map(|kernel| kernel.name);
+        assert!(DECLARED.iter().all(|one| kernels.contains(&one.kernel) && !one.reason.is_empty()));
+    }
+}

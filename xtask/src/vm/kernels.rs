@@ -1,0 +1,92 @@
+//! The kernels of the matrix, pinned.
+//!
+//! To renew a pin: run `cargo xtask vm --pins`, which lists what apt has for each, take the newest release of the same
+//! line, write its release and version here, and run the whole matrix. A pin that apt no longer has fails with that list:
+//! sid drops a release after some weeks, the others are the last of suites that get no more point releases.
+
+use anyhow::{Result, bail};
+
+/// A kernel of Debian's: its name in the matrix, and the packages that make it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kernel {
+    /// The line, as one asks for it.
+    pub(super) name: &'static str,
+    /// `uname -r`.
+    pub(super) release: &'static str,
+    /// Of each of the packages.
+    pub(super) version: &'static str,
+    /// What the packages' names begin with; the release follows.
+    pub(super) packages: &'static [&'static str],
+}
+
+/// Oldest first: Debian 11's, 12's, the one that Debian 12 gets from 13, and the development branch's.
+pub(super) const KERNELS: [Kernel; 4] = [
+    Kernel { name: "5.10", release: "5.10.0-32-cloud-amd64", version: "5.10.223-1", packages: &["linux-image-"] },
+    Kernel { name: "6.1", release: "6.1.0-50-cloud-amd64", version: "6.1.176-1", packages: &["linux-image-"] },
+    Kernel {
+        name: "6.12",
+        release: "6.12.95+deb12-cloud-amd64",
+        version: "6.12.95-1~bpo12+1",
+        packages: &["linux-image-"],
+    },
+    Kernel {
+        name: "7.2",
+        release: "7.2.13+deb14-cloud-amd64",
+        version: "7.2.13-1",
+        packages: &["linux-binary-", "linux-modules-", "linux-base-"],
+    },
+];
+
+impl Kernel {
+    /// The packages as apt takes them.
+    pub(super) fn pins(&self) -> Vec<String> {
+        self.packages.iter().map(|package| format!("{package}{}={}", self.release, self.version)).collect()
+    }
+
+    /// A pattern for the names of the first package in all releases of the line.
+    pub(super) fn line(&self) -> String {
+        format!("^{}{}[.].*-cloud-amd64$", self.packages[0], self.name.replace('.', "[.]"))
+    }
+}
+
+/// The kernels of these names; all if none is given.
+pub(super) fn choose(names: &[String]) -> Result<Vec<&'static Kernel>> {
+    if let Some(stranger) = names.iter().find(|name| KERNELS.iter().all(|kernel| kernel.name != name.as_str())) {
+        let known: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
+        bail!("no kernel {stranger}: there are {}", known.join(", "));
+    }
+    let wanted = |kernel: &&Kernel| names.is_empty() || names.iter().any(|name| name == kernel.name);
+    Ok(KERNELS.iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_names_package_release_and_version() {
+        let pins = KERNELS.iter().find(|kernel| kernel.name == "7.2").unwrap().pins();
+        assert_eq!(pins.len(), 3);
+        assert!(pins.iter().all(|pin| pin.starts_with("linux-") && pin.contains("-cloud-amd64=7.2")), "{pins:?}");
+    }
+
+    #[test]
+    fn every_release_and_version_is_of_the_line_that_it_is_named_by() {
+        for Kernel { name, release, version, .. } in &KERNELS {
+            for text in [release, version] {
+                assert!(text.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')), "{name}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_are_chosen_by_name_in_their_own_order() {
+        let names = |chosen: &[&str]| {
+            let chosen: Vec<String> = chosen.iter().map(|&name| name.to_owned()).collect();
+            choose(&chosen).map(|kernels| kernels.iter().map(|kernel| kernel.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["5.10", "6.1", "6.12", "7.2"]);
+        assert_eq!(names(&["6.12", "5.10"]).unwrap(), ["5.10", "6.12"]);
+        assert_eq!(names(&["6.2"]).unwrap_err().to_string(), "no kernel 6.2: there are 5.10, 6.1, 6.12, 7.2");
+    }
+}

@@ -1,0 +1,97 @@
+//! One virtual machine: started, read from, and ended in time.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::guest;
+use crate::sh;
+
+/// How the kernel is told to come up: fast, on the first serial port, and to end rather than wait when something is wrong.
+const COMMAND_LINE: &str = "console=ttyS0 loglevel=4 panic=-1 nokaslr mitigations=off audit=0 tsc=reliable no_timer_check \
+    random.trust_cpu=on init_on_alloc=0 rcupdate.rcu_expedited=1 rdinit=/init";
+
+/// What a machine is made of.
+pub(super) struct Machine<'a> {
+    pub(super) kernel: &'a Path,
+    pub(super) initramfs: &'a Path,
+    /// Read-only disks, the root first.
+    pub(super) disks: &'a [&'a Path],
+    /// Where the kernel's console is kept.
+    pub(super) console: &'a Path,
+    pub(super) memory_mib: u64,
+}
+
+/// Whether the machine ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Itself,
+    OutOfTime,
+}
+
+impl Machine<'_> {
+    /// Runs it, and hands on each line that its job writes. It is gone when this returns.
+    pub(super) fn run(&self, limit: Duration, mut line: impl FnMut(&str)) -> Result<End> {
+        let mut command = self.command()?;
+        let child = command.spawn().with_context(|| format!("starting `{}`", sh::show(&command)))?;
+        let mut running = Running(child);
+        let output = running.0.stdout.take().context("a machine without output")?;
+        let pid = running.0.id();
+        thread::scope(|scope| {
+            let (done, wait) = mpsc::channel::<()>();
+            let watch = scope.spawn(move || match wait.recv_timeout(limit) {
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    crate::lab::procs::signal(pid, rustix::process::Signal::KILL);
+                    End::OutOfTime
+                }
+                _ => End::Itself,
+            });
+            for bytes in BufReader::new(output).split(b'\n') {
+                let bytes = bytes.context("reading from a machine")?;
+                line(String::from_utf8_lossy(&bytes).trim_end_matches('\r'));
+            }
+            drop(done);
+            running.0.wait().context("waiting for a machine")?;
+            Ok(watch.join().unwrap_or(End::Itself))
+        })
+    }
+
+    fn command(&self) -> Result<Command> {
+        // It dies with the thread that waits for it, whatever becomes of that.
+        let mut command = sh::command("setpriv", &["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+        command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+        // Time passes with the instructions, and at once where all sleep: what a guest sees does not depend on this host.
+        command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]);
+        command.args(["-machine", "pc,nvdimm=on", "-cpu", "max,la57=off,cx16=off"]);
+        command.args(["-m", &format!("{}M,slots=4,maxmem=16G", self.memory_mib)]);
+        command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
+        command.args(["-append", &format!("{COMMAND_LINE} -- {}", guest::COMMAND)]);
+        for (number, disk) in self.disks.iter().enumerate() {
+            let size = std::fs::metadata(disk).with_context(|| format!("looking at {}", disk.display()))?.len();
+            let place = disk.display();
+            command
+                .arg("-object")
+                .arg(format!("memory-backend-file,id=m{number},mem-path={place},size={size},share=off,readonly=on"));
+            command.args(["-device", &format!("nvdimm,id=d{number},memdev=m{number},unarmed=on")]);
+        }
+        command.arg("-serial").arg(format!("file:{}", self.console.display()));
+        command.args(["-chardev", "stdio,id=job,signal=off", "-serial", "chardev:job"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok(command)
+    }
+}
+
+/// A machine's process; killed when it goes out of scope.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,125 @@
+//! The kernel tests on several kernels and on the host.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::declared::{self, DECLARED};
+use super::fleet::{Fate, Fleet};
+use super::job::{GUEST, Job};
+use super::kernel::Ready;
+use super::outcome::Outcome;
+use super::table::{Column, Matrix};
+use super::{HOST, kernels};
+use crate::sh;
+
+/// Enough for the tests, which use a few hundred.
+const MEMORY_MIB: u64 = 1536;
+
+/// Which tests to run, and by what.
+pub(super) struct Plan<'a> {
+    pub(super) fleet: &'a Fleet<'a>,
+    /// Only those whose name contains this.
+    pub(super) only: Option<&'a str>,
+}
+
+impl Plan<'_> {
+    /// Runs the tests, shows the matrix, and fails unless it is as it should be. The host comes first, since the
+    /// machines keep it busy.
+    pub(super) fn run(&self, kernels: &[Ready], root: &Path, host: bool) -> Result<()> {
+        let names: Vec<_> = kernels::KERNELS.iter().map(|kernel| kernel.name).collect();
+        let strangers = declared::strangers(DECLARED, &names, &self.list(None)?);
+        ensure!(strangers.is_empty(), "declared, but not there: {}", strangers.join(", "));
+        let tests = self.list(self.only)?;
+        let mut columns = Vec::new();
+        if host {
+            sh::heading("kernel tests on this host");
+            columns.push(self.on_host()?);
+        }
+        if !kernels.is_empty() {
+            sh::heading(&format!("kernel tests in virtual machines, {} at a time", self.fleet.at_once));
+            columns.extend(self.in_machines(kernels, root)?);
+        }
+        let matrix = Matrix { tests: &tests, columns: &columns, declared: DECLARED };
+        print!("{}", matrix.text());
+        let problems = matrix.problems();
+        ensure!(
+            problems.is_empty(),
+            "{} are not as they should be:\n  {}\nwhat the machines and their tests wrote is in {}",
+            problems.len(),
+            problems.join("\n  "),
+            self.fleet.cache.display()
+        );
+        sh::heading("every test as it should be on every kernel");
+        Ok(())
+    }
+
+    fn in_machines(&self, kernels: &[Ready], root: &Path) -> Result<Vec<Column>> {
+        let since = Instant::now();
+        let job = Job { script: script(self.only), root, memory_mib: MEMORY_MIB, folder: None };
+        let read = |ready: &Ready, outcome: &mut Outcome, line: &str| {
+            outcome.read(line);
+            progress(ready.kernel.name, since, line);
+        };
+        let done = self.fleet.run(kernels, &job, read)?;
+        let columns = kernels.iter().zip(done).map(|(ready, (outcome, fate))| Column {
+            kernel: ready.kernel.name,
+            outcome,
+            broken: if let Fate::Broken(why) = fate {
+                Some(format!("{why}; its console: {}", self.fleet.console(ready).display()))
+            } else {
+                None
+            },
+        });
+        Ok(columns.collect())
+    }
+
+    fn on_host(&self) -> Result<Column> {
+        let mut command = self.tests(self.only);
+        command.env("TRACER_UNDER_TEST", &self.fleet.guest.tracer).env("TRACER_KERNEL_TESTS", "required");
+        let mut child = command.stdout(Stdio::piped()).spawn().context("starting the kernel tests")?;
+        let output = child.stdout.take().context("kernel tests without output")?;
+        let mut outcome = Outcome::default();
+        let since = Instant::now();
+        for line in BufReader::new(output).lines() {
+            let line = line.context("reading from the kernel tests")?;
+            outcome.read(&line);
+            progress(HOST, since, &line);
+        }
+        child.wait().context("waiting for the kernel tests")?;
+        Ok(Column { kernel: HOST, outcome, broken: None })
+    }
+
+    /// The names of the tests, in the order of running.
+    fn list(&self, only: Option<&str>) -> Result<Vec<String>> {
+        let mut command = self.tests(only);
+        let list = sh::try_output(command.arg("--list")).with_context(|| format!("`{}` failed", sh::show(&command)))?;
+        let names: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
+        ensure!(!names.is_empty(), "no kernel test has such a name");
+        Ok(names)
+    }
+
+    fn tests(&self, only: Option<&str>) -> Command {
+        let mut command = Command::new(&self.fleet.guest.kernel_tests);
+        command.args(only).stdin(Stdio::null());
+        command
+    }
+}
+
+/// Runs the tests in a guest.
+fn script(only: Option<&str>) -> String {
+    format!(
+        "cd /tmp\nTRACER_UNDER_TEST={GUEST}/tracer TRACER_KERNEL_TESTS=required exec {GUEST}/kernel '{}'\n",
+        only.unwrap_or_default()
+    )
+}
+
+/// One line for each test that ended.
+fn progress(kernel: &str, since: Instant, line: &str) {
+    if line.starts_with("test ") {
+        println!("{kernel:>5} {:>5.0} s  {line}", since.elapsed().as_secs_f64());
+    }
+}
