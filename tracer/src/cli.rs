@@ -36,7 +36,16 @@ A range file holds one CIDR a line; `#` starts a comment.
 Examples:
   tracer ranges
   tracer ranges check 173.245.48.10
+  tracer ranges update --output ips.txt
   tracer ranges --ranges ips.txt --extra-range 10.0.0.0/8";
+
+const UPDATE_EXAMPLES: &str = "\
+The list is checked, then replaces the file as a whole; what can't be Cloudflare's is refused.
+
+Examples:
+  tracer ranges update --output /etc/tracer/ips.txt --reload-pid /run/tracer.pid
+  tracer ranges update --url https://api.cloudflare.com/client/v4/ips
+  tracer ranges update --file downloaded.txt --ranges /etc/tracer/ips.txt";
 
 /// Tells from the origin's kernel why a request from Cloudflare's edge failed.
 #[derive(Clone, Debug, Parser)]
@@ -69,6 +78,9 @@ pub struct RunArgs {
     /// Write events as NDJSON; `-` is standard output
     #[arg(long, value_name = "FILE|-")]
     pub events: Option<PathBuf>,
+    /// TLS and passwords, as Prometheus' exporters take them
+    #[arg(long, value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
     #[command(flatten)]
     pub shared: SharedArgs,
 }
@@ -123,6 +135,32 @@ pub enum RangesAction {
         /// The address
         ip: IpAddr,
     },
+    /// Fetch Cloudflare's published list into the range file
+    Update(UpdateArgs),
+}
+
+/// `tracer ranges update`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = UPDATE_EXAMPLES)]
+pub struct UpdateArgs {
+    /// Read the list from a file instead, without a network
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "ca_file", "timeout"])]
+    pub file: Option<PathBuf>,
+    /// Fetch from here (repeatable) [default: https://www.cloudflare.com/ips-v4 and ips-v6]
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Where to write [default: the range file; without one, standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Trust these authorities (PEM) instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Time for each address [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Then let this running tracer reload: its process id, or the file that holds it
+    #[arg(long, value_name = "PID|FILE")]
+    pub reload_pid: Option<PathBuf>,
 }
 
 /// Where the configuration and the ranges come from.

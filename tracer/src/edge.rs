@@ -1,5 +1,7 @@
 //! Which addresses count as Cloudflare's edge: the published list, or one that the user gives.
 
+pub mod published;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;

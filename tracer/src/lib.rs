@@ -7,7 +7,7 @@
 //!       └──────── per-CPU counters ◄───────────── read at a scrape ─────────────────────────┘
 //! ```
 //!
-//! Only [`probes`], [`sinks`] and [`agent`] touch the outside. Everything between takes values and the time and gives
+//! Only [`probes`], [`sinks`] and [`agent`] touch the outside; of the commands, [`commands::update`] does. Everything between takes values and the time and gives
 //! values, so that recorded events replay through the same path.
 //!
 //! # Invariants
@@ -18,6 +18,7 @@
 //! * A lost record can make a failure missing or its cause unknown, never wrong; every loss is counted.
 //! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time window.
 //! * Nothing is pinned in the kernel: when the agent goes, so do its programs.
+//! * Nobody is called: the agent opens no connection to the outside; only `ranges update` does, and only when run.
 //! * Of a request, only method, path, Host and CF-Ray leave the process.
 
 #![deny(unsafe_code)]

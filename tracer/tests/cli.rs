@@ -137,6 +137,19 @@ fn bad_values_are_named_with_the_right_form() {
 }
 
 #[test]
+fn bad_web_config_is_named_with_file_line_and_key() {
+    let dir = TempDir::new("web");
+    let bad = dir.file("web.yml", "\nbasic_auth_users:\n  prometheus: secret\n");
+    let named = "web.yml:3: basic_auth_users: prometheus: not a bcrypt hash";
+    refused(&["run", "--web-config", &bad], &[named]);
+    let config = dir.file("tracer.toml", format!("web-config = {bad:?}"));
+    refused(&["run", "--config", &config], &[named]);
+    let ended = run(command(&["run"]).env("TRACER_WEB_CONFIG", &bad));
+    assert_refused(&ended, &["run"], &[named]);
+    refused(&["run", "--web-config", "/nowhere/web.yml"], &["web config file /nowhere/web.yml: No such file"]);
+}
+
+#[test]
 fn bad_variables_are_named() {
     let args = &["run"];
     let ended = run(command(args).env("TRACER_READ_TIMEOUT", "2x"));
@@ -184,6 +197,26 @@ fn ranges_check_tells_by_exit_status() {
     assert_eq!((stranger.status, stranger.out.as_str()), (NOT_EDGE, "1.2.3.4 is not edge\n"));
     let added = tracer(&["ranges", "check", "1.2.3.4", "--extra-range", "1.2.3.0/24"]);
     assert_eq!((added.status, added.out.as_str()), (0, "1.2.3.4 is edge: 1.2.3.0/24\n"));
+}
+
+#[test]
+fn ranges_update_takes_a_list_from_a_file_into_the_range_file() {
+    let dir = TempDir::new("update");
+    let list = dir.file("list", "104.16.0.0/13\n2606:4700::/32\n");
+    let file = dir.file("ips", "# not yet\n");
+    let ended = tracer(&["ranges", "update", "--file", &list, "--ranges", &file]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    assert_eq!(ended.out, format!("{file}: 1 IPv4, 1 IPv6 ranges\n"));
+    assert_eq!(tracer(&["ranges", "check", "104.16.0.1", "--ranges", &file]).status, 0);
+    let data = tracer(&["ranges", "update", "--file", &list]);
+    assert!(data.out.ends_with("\n104.16.0.0/13\n2606:4700::/32\n"), "{}", data.out);
+    let page = dir.file("page", "<html>");
+    let ended = tracer(&["ranges", "update", "--file", &page, "--output", &file]);
+    assert_eq!((ended.status, ended.out.as_str()), (1, ""));
+    assert!(ended.err.contains("page is an HTML page"), "{}", ended.err);
+    refused(&["ranges", "update", "--file", "/nowhere/list"], &["--file: /nowhere/list: No such file"]);
+    refused(&["ranges", "update", "--url", "http://127.0.0.1/"], &["--url: ", "does not begin with https://"]);
+    refused(&["ranges", "update", "--ca-file", "/nowhere/ca"], &["--ca-file: /nowhere/ca: No such file"]);
 }
 
 #[test]

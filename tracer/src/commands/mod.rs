@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod ranges;
 pub mod run;
+pub mod update;
 pub mod watch;
 
 use anyhow::{Context as _, Result};

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::cli::RangesArgs;
+use super::update;
+use crate::cli::{RangesAction, RangesArgs};
 use crate::config::RangesConfig;
 use crate::edge::EdgeRanges;
 
@@ -12,8 +13,11 @@ const NOT_EDGE: u8 = 1;
 /// Checks what was typed, then answers on standard output.
 ///
 /// # Errors
-/// Wrong use, or standard output can't be written to.
+/// Wrong use, or standard output can't be written to; for an update, see there.
 pub fn main(args: &RangesArgs) -> anyhow::Result<u8> {
+    if let Some(RangesAction::Update(typed)) = &args.action {
+        return update::main(args, typed);
+    }
     Ok(run(&args.check()?, &mut io::stdout().lock())?)
 }
 

@@ -16,6 +16,7 @@ use crate::{
     config::RunConfig,
     diagnose::Diagnosis,
     sinks::{
+        access::Access,
         http::{Web, serve},
         metrics::Metrics,
         stream::Format,
@@ -35,9 +36,13 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 
 async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     let ranges = config.settings.edge_ranges()?;
+    let access = Arc::new(Access::load(config.web_config.as_deref())?);
     // Bound first: a second instance, or a taken port, must not attach anything.
     let listener = TcpListener::bind(config.listen).await.with_context(|| taken(&config))?;
     let open = |target| Writer::open(target, Format::Json).with_context(|| format!("opening {target}"));
+    if let Some(why) = access.exposure().filter(|_| !config.listen.ip().to_canonical().is_loopback()) {
+        warn!("listening on {} without TLS: {why}; see --web-config", config.listen);
+    }
     let events = config.events.as_ref().map(open).transpose()?;
     let shed = events.as_ref().map(Writer::shed);
     let mut agent = Agent::start(&config.settings, ranges)?;
@@ -50,14 +55,20 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     }))?;
     let web = Arc::new(Web::new(metrics, agent.summary()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, Arc::clone(&web), async {
+    let server = tokio::spawn(serve(listener, Arc::clone(&web), Arc::clone(&access), async {
         let _sender_gone = stopped.await;
     }));
     web.set_ready(true);
-    info!("ready; listening on http://{}; {}", config.listen, agent.summary());
+    info!("ready; listening on {}://{}; {}", access.scheme(), config.listen, agent.summary());
     notify(&[sd_notify::NotifyState::Ready]);
     let mut sink = DaemonSink { web: Arc::clone(&web), events };
-    let reload = || Ok(args.check()?.settings);
+    let reload = || {
+        let config = args.check()?;
+        // All is read before any of it is used.
+        config.settings.edge_ranges()?;
+        access.reload(config.web_config.as_deref())?;
+        Ok(config.settings)
+    };
     let ended = agent.run(&mut sink, None, &reload).await;
     notify(&[sd_notify::NotifyState::Stopping]);
     drop(agent);

@@ -11,6 +11,7 @@ use super::{Invalid, read_text};
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "events",
+    "web-config",
     "ranges",
     "extra-range",
     "port",

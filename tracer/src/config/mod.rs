@@ -2,6 +2,7 @@
 
 mod file;
 mod layers;
+mod update;
 mod value;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::diagnose::Limits;
 use crate::edge::EdgeRanges;
 use crate::sinks::stream::Target;
 use layers::{Environment, Layers};
+pub use update::{Origin, Reload, UpdateConfig};
 
 /// Where `run` serves its metrics, unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9520);
@@ -124,6 +126,8 @@ pub struct RunConfig {
     pub settings: Settings,
     pub listen: SocketAddr,
     pub events: Option<Target>,
+    /// Who may read the web surface, and how; `None`: plain HTTP for everyone.
+    pub web_config: Option<PathBuf>,
 }
 
 /// `tracer watch`, checked.
@@ -166,6 +170,7 @@ impl RunArgs {
         Ok(RunConfig {
             settings: settings(&layers, &self.shared)?,
             listen: layers.one("listen", self.listen.as_deref(), value::address)?.unwrap_or(DEFAULT_LISTEN),
+            web_config: layers.path("web-config", self.web_config.as_deref())?,
             events: events.map(|path| if path == Path::new("-") { Target::Stdout } else { Target::File(path) }),
         })
     }
@@ -207,7 +212,7 @@ impl RangesArgs {
         let (ranges, extra) = sources(&layers, &self.source)?;
         let check = match self.action {
             Some(RangesAction::Check { ip }) => Some(ip),
-            Some(RangesAction::List) | None => None,
+            Some(RangesAction::List | RangesAction::Update(_)) | None => None,
         };
         Ok(RangesConfig { ranges: edge_ranges(&ranges, &extra)?, check })
     }
@@ -275,7 +280,7 @@ fn edge_ranges(source: &RangeSource, extra: &[IpNet]) -> Result<EdgeRanges, Inva
 }
 
 /// A small text file, or why not, in words.
-fn read_text(path: &Path) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))

@@ -46,7 +46,10 @@ fn watch(line: &str) -> Result<WatchConfig, String> {
 #[test]
 fn without_a_word_the_defaults_of_the_contract_hold() {
     let config = run("", &[]).unwrap();
-    assert_eq!(config, RunConfig { settings: Settings::default(), listen: DEFAULT_LISTEN, events: None });
+    assert_eq!(
+        config,
+        RunConfig { settings: Settings::default(), listen: DEFAULT_LISTEN, events: None, web_config: None }
+    );
     assert_eq!(config.listen.to_string(), "127.0.0.1:9520");
     let seconds = |time: Duration| time.as_secs();
     let timeouts = config.settings.timeouts;

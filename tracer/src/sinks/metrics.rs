@@ -29,6 +29,7 @@ const FAILURES: &str = "tracer_failures_total";
 
 /// All metrics of the agent.
 pub struct Metrics {
+    source: Source,
     registry: Registry,
     failures: IntCounterVec,
     listener_failures: IntCounterVec,
@@ -49,6 +50,7 @@ impl Metrics {
     /// A name is taken twice, which is a mistake in this program.
     pub fn new(source: Source) -> Result<Self> {
         let metrics = Self {
+            source: source.clone(),
             registry: Registry::new(),
             failures: counter(
                 FAILURES,
@@ -87,6 +89,11 @@ impl Metrics {
             }
         }
         Ok(metrics)
+    }
+
+    /// What is counted outside of this, now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        (self.source)()
     }
 
     fn register(&self, source: Source) -> prometheus::Result<()> {

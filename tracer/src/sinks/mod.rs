@@ -1,6 +1,8 @@
 //! Where verdicts go: streams of lines, metrics, the small web surface. Sinks take what is decided and decide nothing.
 
+pub mod access;
 pub mod escape;
+mod gzip;
 pub mod http;
 pub mod metrics;
 mod negotiate;

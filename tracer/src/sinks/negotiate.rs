@@ -1,4 +1,4 @@
-//! Which exposition format a scraper asks for.
+//! Which exposition format and which encoding a scraper asks for.
 
 /// Whether OpenMetrics 1.0 is asked for, and not liked less than plain text.
 pub(super) fn wants_openmetrics<'a>(accepts: impl Iterator<Item = &'a str>) -> bool {
@@ -24,6 +24,18 @@ pub(super) fn wants_openmetrics<'a>(accepts: impl Iterator<Item = &'a str>) -> b
         }
     }
     openmetrics > 0.0 && openmetrics >= plain
+}
+
+/// Whether the response may be sent in gzip's format; only where it is asked for by name.
+pub(super) fn accepts_gzip<'a>(accepts: impl Iterator<Item = &'a str>) -> bool {
+    accepts.flat_map(|header| header.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let weight =
+            parts.filter_map(|part| part.split_once('=')).find(|(key, _)| key.trim().eq_ignore_ascii_case("q"));
+        let quality = weight.map_or(1.0, |(_, value)| value.trim().parse::<f32>().unwrap_or(0.0));
+        name.eq_ignore_ascii_case("gzip") && quality > 0.0
+    })
 }
 
 #[cfg(test)]
@@ -63,6 +75,18 @@ mod tests {
             assert!(!wants(accept), "{accept}");
         }
         assert!(!wants_openmetrics(std::iter::empty()));
+    }
+
+    #[test]
+    fn gzip_is_sent_only_where_it_is_named_and_not_refused() {
+        let gzip = |accept| accepts_gzip([accept].into_iter());
+        for accept in ["gzip", "deflate, gzip;q=0.5", "GZip ; Q=1", "br;q=1.0, gzip;q=0.8, *;q=0.1"] {
+            assert!(gzip(accept), "{accept}");
+        }
+        for accept in ["", "*", "identity", "gzip;q=0", "gzip;q=0.000", "gzip;q=x", "x-gzip-not", "br"] {
+            assert!(!gzip(accept), "{accept}");
+        }
+        assert!(!accepts_gzip(std::iter::empty()));
     }
 
     #[test]

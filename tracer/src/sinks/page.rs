@@ -1,49 +1,94 @@
-//! The page at `/`: version, readiness, probes, the last failures. Everything foreign is escaped; no script.
+//! The page at `/`: version, health, probes, the last failures. Everything foreign is escaped; no script, nothing fetched;
+//! narrow screens need no sideways scrolling.
 
 use std::fmt::{self, Write as _};
 
+use jiff::Timestamp;
+
 use super::escape::html;
+use super::snapshot::Snapshot;
 use super::text;
 use crate::diagnose::Diagnosis;
 
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;\
-color-scheme:light dark}h1{font-size:1.3rem}h2{font-size:1.05rem;margin-top:2rem}code{overflow-wrap:anywhere}\
-article{border-left:3px solid #c33;margin:1rem 0;padding:0 0 0 .8rem}ul{margin:.2rem 0;padding-left:1.2rem}\
-p{margin:.2rem 0}";
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem;overflow-wrap:anywhere}\
+h1{font-size:1.3rem;margin:.2rem 0}h2{font-size:1.05rem;margin:1.6rem 0 .3rem}p{margin:.25rem 0}\
+ul{margin:.25rem 0;padding-left:1.2rem}a{margin-right:.8rem}code{font-size:.9em}\
+.ok{color:#187a3c}.bad,article b{color:#c22}article{border-left:3px solid #c22;margin:1rem 0;padding-left:.7rem}\
+@media(prefers-color-scheme:dark){.ok{color:#5fc983}.bad,article b{color:#ff7b72}}";
+
+/// What the page says beside the failures.
+pub(super) struct State<'a> {
+    pub(super) ready: bool,
+    /// What is attached and what is not, parts separated by `; `.
+    pub(super) probes: &'a str,
+    pub(super) now: &'a Snapshot,
+    /// Failures since the start.
+    pub(super) failures: u64,
+}
 
 /// The whole page; `recent` has the newest failure first.
-pub(super) fn render<'a>(ready: bool, probes: &str, recent: impl IntoIterator<Item = &'a Diagnosis>) -> String {
-    let mut out = String::with_capacity(8 * 1024);
+pub(super) fn render<'a>(state: &State<'_>, recent: impl ExactSizeIterator<Item = &'a Diagnosis>) -> String {
+    let mut out = String::with_capacity(16 * 1024);
     // Writing to a string can't fail.
-    let _ = write(&mut out, ready, probes, recent);
+    let _ = write(&mut out, state, recent);
     out
 }
 
 fn write<'a>(
     out: &mut String,
-    ready: bool,
-    probes: &str,
-    recent: impl IntoIterator<Item = &'a Diagnosis>,
+    state: &State<'_>,
+    mut recent: impl ExactSizeIterator<Item = &'a Diagnosis>,
 ) -> fmt::Result {
-    let (version, state) = (env!("CARGO_PKG_VERSION"), if ready { "ready" } else { "not ready" });
     write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>tracer</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>\n\
-         <h1>tracer {version}: {state}</h1>\n<p>Why requests from Cloudflare's edge fail at this host. \
-         <a href=\"/metrics\">metrics</a> · <a href=\"/-/ready\">ready</a> · <a href=\"/-/healthy\">healthy</a></p>\n\
-         <h2>Probes</h2>\n<ul>"
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style></head><body>\n\
+         <h1>tracer {}</h1>\n<p>Why requests from Cloudflare's edge fail at this host.</p>\n\
+         <p><a href=\"/metrics\">metrics</a> <a href=\"/-/ready\">ready</a> <a href=\"/-/healthy\">healthy</a></p>\n",
+        env!("CARGO_PKG_VERSION")
     )?;
-    for part in probes.split("; ") {
-        write!(out, "<li>{}</li>", html(part))?;
+    health(out, state)?;
+    out.push_str("<h2>Probes</h2>\n<ul>");
+    for part in state.probes.split("; ") {
+        let class = if part.starts_with("missing: ") { " class=\"bad\"" } else { "" };
+        write!(out, "<li{class}>{}</li>", html(part))?;
     }
-    out.push_str("</ul>\n<h2>Last failures</h2>\n");
-    let mut recent = recent.into_iter().peekable();
-    if recent.peek().is_none() {
+    writeln!(out, "</ul>\n<h2>Last failures: {} of {}</h2>", recent.len(), state.failures)?;
+    if recent.len() == 0 {
         out.push_str("<p>None since the start.</p>\n");
     }
     recent.try_for_each(|diagnosis| failure(out, diagnosis))?;
     out.push_str("</body></html>\n");
+    Ok(())
+}
+
+fn health(out: &mut String, state: &State<'_>) -> fmt::Result {
+    let now = state.now;
+    let (class, word) = if state.ready { ("ok", "ready") } else { ("bad", "not ready") };
+    let sum = |of: fn(&super::snapshot::PortCounters) -> u64| now.ports.iter().map(of).sum::<u64>();
+    write!(
+        out,
+        "<h2>Health</h2>\n<ul><li><b class=\"{class}\">{word}</b></li><li>{} exchanges seen, {} connections open</li>\
+         <li>{} IPv4 and {} IPv6 ranges",
+        sum(|port| port.exchanges),
+        sum(|port| port.open),
+        now.ranges_ipv4,
+        now.ranges_ipv6
+    )?;
+    if let Some(date) = now.ranges_date_s.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+        write!(out, " of {}", jiff::fmt::strtime::format("%F", date).unwrap_or_default())?;
+    }
+    out.push_str("</li>");
+    let mut lost = now.lost.iter().filter(|(_, count)| *count > 0).peekable();
+    if lost.peek().is_none() {
+        out.push_str("<li>no record lost</li>");
+    }
+    for (place, count) in lost {
+        write!(out, "<li class=\"bad\">{count} records lost: {}</li>", html(place))?;
+    }
+    out.push_str("</ul>\n");
     Ok(())
 }
 
@@ -69,42 +114,118 @@ fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::sinks::sample::diagnosis;
+    use crate::sinks::snapshot::PortCounters;
+
+    fn page(ready: bool, probes: &str, recent: &[Diagnosis]) -> String {
+        let state = State { ready, probes, now: &Snapshot::default(), failures: recent.len() as u64 };
+        render(&state, recent.iter())
+    }
 
     #[test]
     fn page_shows_state_probes_and_failures_with_evidence_and_advice() {
-        let page = render(true, "attached: a b; missing: c (blurs d): no BTF", [&diagnosis()]);
+        let text = page(true, "attached: a b; missing: c (blurs d): no BTF", &[diagnosis()]);
         for part in [
             "<h1>tracer 0.",
-            ": ready</h1>",
-            "<li>attached: a b</li><li>missing: c (blurs d): no BTF</li>",
+            "<b class=\"ok\">ready</b>",
+            "<li>attached: a b</li><li class=\"bad\">missing: c (blurs d): no BTF</li>",
+            "<h2>Last failures: 1 of 1</h2>",
             "<b>520 empty_reply</b> certain · 2026-11-20T10:00:00.123456789Z · ray 7d1234567890abcd-LAX",
             "<code>GET www.example.com/api/users</code>",
             "<code>nginx[1234] (nginx.service) on :80 ← 173.245.48.10:41234</code>",
             "<li>no response byte was sent</li>",
             "Look at the server&#39;s error log",
         ] {
-            assert!(page.contains(part), "{part} not in\n{page}");
+            assert!(text.contains(part), "{part} not in\n{text}");
         }
-        assert!(render(false, "", []).contains(": not ready</h1>"));
-        assert!(render(false, "", []).contains("None since the start."));
+        assert!(page(false, "", &[]).contains("<b class=\"bad\">not ready</b>"));
+        assert!(page(false, "", &[]).contains("None since the start."));
     }
 
     #[test]
-    fn foreign_text_stays_text() {
-        let nasty = || Some("<script>alert('1')</script>\x1b\u{202e}\"".to_owned());
-        let failure = Diagnosis {
-            ray: nasty(),
-            method: nasty(),
-            host: nasty(),
-            path: nasty(),
-            process: nasty(),
-            unit: nasty(),
-            evidence: vec![nasty().unwrap()],
-            advice: nasty().unwrap(),
-            ..diagnosis()
+    fn health_counts_what_was_seen_and_what_was_lost() {
+        let port = |exchanges, open| PortCounters { exchanges, open, ..PortCounters::default() };
+        let now = Snapshot {
+            ports: vec![port(40, 1), port(2, 2)],
+            lost: vec![("ring", 0), ("events", 7)],
+            ranges_ipv4: 15,
+            ranges_ipv6: 7,
+            ranges_date_s: Some(1_792_022_400),
+            ..Snapshot::default()
         };
-        let page = render(true, &nasty().unwrap(), [&failure]);
-        assert!(!page.contains("<script") && !page.contains(['\x1b', '\u{202e}']), "{page}");
-        assert_eq!(page.matches("&lt;script&gt;").count(), 9, "{page}");
+        let text = render(&State { ready: true, probes: "", now: &now, failures: 60 }, [].iter());
+        for part in [
+            "42 exchanges seen, 3 connections open",
+            "15 IPv4 and 7 IPv6 ranges of 2026-10-1",
+            "<li class=\"bad\">7 records lost: events</li>",
+            "Last failures: 0 of 60",
+        ] {
+            assert!(text.contains(part), "{part} not in\n{text}");
+        }
+        assert!(!text.contains("ring"), "{text}");
+        assert!(page(true, "", &[]).contains("<li>no record lost</li>"));
+    }
+
+    #[test]
+    fn page_suits_a_phone_and_fetches_nothing() {
+        let text = page(true, "attached: all", &[diagnosis()]).to_lowercase();
+        assert!(text.contains("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"));
+        assert!(text.contains("overflow-wrap:anywhere"));
+        for foreign in
+            ["<script", "<img", "<link", "<iframe", "<form", "src=", "url(", "@import", "http:", "https:", " on"]
+        {
+            let found = text.replace(" on :80", "").replace(" once", "").contains(foreign);
+            assert!(!found, "{foreign} in\n{text}");
+        }
+    }
+
+    /// A failure with this text wherever the host, the edge or the wire says something.
+    fn told(text: &str) -> Diagnosis {
+        let said = || Some(text.to_owned());
+        Diagnosis {
+            ray: said(),
+            method: said(),
+            host: said(),
+            path: said(),
+            edge_range: said(),
+            tls_sni: said(),
+            tls_alert: said(),
+            process: said(),
+            exe: said(),
+            unit: said(),
+            container: said(),
+            end_signal: said(),
+            oom_victim: said(),
+            reset_reason: said(),
+            evidence: vec![text.to_owned(); 3],
+            advice: text.to_owned(),
+            ..diagnosis()
+        }
+    }
+
+    fn tags(page: &str) -> Vec<String> {
+        page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn hostile_bytes_stay_text_and_the_pages_tags_its_own() {
+        let own = tags(&page(true, "x", &[told("x")]));
+        let bytes: String = (0..=255_u8).map(char::from).collect();
+        for hostile in [
+            "<script>alert('1')</script>\x1b\u{202e}\"",
+            "</style></code></li><img src=x onerror=alert(1)>",
+            "--><!--",
+            "]]><![CDATA[",
+            "\" onmouseover=\"x",
+            "&lt;script&gt;&#60;b&#x3e;",
+            "a\r\nb\u{2028}c\0d\u{feff}\u{9b}31m",
+            bytes.as_str(),
+        ] {
+            let text = page(true, hostile, &[told(hostile)]);
+            assert_eq!(tags(&text), own, "{hostile:?}");
+            let strange =
+                text.chars().find(|&c| c != '\n' && (c.is_control() || "\u{202e}\u{2028}\u{feff}".contains(c)));
+            assert_eq!(strange, None, "{hostile:?}");
+        }
+        assert!(page(true, "x", &[told("&lt;b&gt;")]).contains("<code>&amp;lt;b&amp;gt; "), "shown as it came");
     }
 }

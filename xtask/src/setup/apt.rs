@@ -46,6 +46,7 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                 For::Vm => (
                     &[
                         "qemu-system-x86",
+                        "musl-tools",
                         "mmdebstrap",
                         "e2fsprogs",
                         "kmod",

@@ -61,6 +61,7 @@ impl Pinned {
 /// What is missing of nightly, LLVM and bpf-linker, and of the tasks' own tools.
 pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
     let mut needs = Vec::new();
+    needs.extend(compilers());
     match Pinned::nightly() {
         Ok(nightly) if !nightly.installed() => needs.push(nightly_need(&nightly)),
         Ok(_) => {}
@@ -77,6 +78,25 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
         needs.push(cargo_fuzz_need());
     }
     needs
+}
+
+/// The C compilers that ring takes: it holds C and assembly. musl's, where Rust's musl target is installed.
+fn compilers() -> impl Iterator<Item = Need> {
+    let host = (!runs("cc")).then(|| apt::need(&["gcc", "libc6-dev"], "TLS (ring) is partly C and assembly"));
+    let is_musl =
+        apt::usable() && !runs("musl-gcc") && Pinned::stable().is_ok_and(|stable| has_target(&stable.channel, MUSL));
+    let musl = is_musl.then(|| apt::need(&["musl-tools"], "the same for the binary that needs no library"));
+    [host, musl].into_iter().flatten().flatten()
+}
+
+fn runs(compiler: &str) -> bool {
+    sh::try_output(Command::new(compiler).arg("--version")).is_some()
+}
+
+fn has_target(channel: &str, target: &str) -> bool {
+    let args = ["target", "list", "--installed", "--toolchain", channel];
+    let list = sh::try_output(Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0"));
+    list.is_some_and(|list| list.lines().any(|line| line == target))
 }
 
 fn nightly_need(nightly: &Pinned) -> Need {

@@ -19,7 +19,7 @@ impl Server {
         let metrics = Metrics::new(Arc::new(Snapshot::default)).unwrap();
         let web = Arc::new(Web::new(metrics, "attached: all"));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, Arc::clone(&web), async {
+        let task = tokio::spawn(serve(listener, Arc::clone(&web), Arc::new(Access::load(None).unwrap()), async {
             let _ = stopped.await;
         }));
         Self { addr, web, stop, task }
@@ -62,6 +62,44 @@ fn metrics_come_in_the_format_that_is_asked_for() {
             "{head}"
         );
         assert!(body.ends_with("# EOF\n"));
+    });
+}
+
+#[test]
+fn metrics_are_compressed_where_that_is_accepted() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let plain = server.ask("GET", "/metrics", "").await;
+        assert!(!plain.1.contains("content-encoding"));
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n").await.unwrap();
+        let mut response = Vec::new();
+        timeout(Duration::from_secs(5), stream.read_to_end(&mut response)).await.unwrap().unwrap();
+        let end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8(response[..end].to_vec()).unwrap().to_lowercase();
+        assert!(head.contains("content-encoding: gzip\r\n") && head.contains("vary: accept, accept-encoding\r\n"));
+        assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&response[end..]), &mut text).unwrap();
+        let names = |text: &str| text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(names(&text), names(&plain.2));
+        assert!(response.len() < plain.2.len() / 2, "{} of {} bytes", response.len(), plain.2.len());
+    });
+}
+
+#[test]
+fn scrapes_beyond_the_limit_are_refused_and_the_rest_is_not() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let taken: Vec<_> = (0..MAX_SCRAPES).map(|_| server.web.scrapes.try_acquire().unwrap()).collect();
+        let (status, head, body) = server.ask("GET", "/metrics", "").await;
+        assert_eq!(status, 503);
+        assert!(head.contains("retry-after: 1") && body.contains("under way"), "{head}");
+        assert_eq!(server.ask("GET", "/-/healthy", "").await.0, 200);
+        drop(taken);
+        for _ in 0..MAX_SCRAPES * 2 {
+            assert_eq!(server.ask("GET", "/metrics", "").await.0, 200, "a place was not given back");
+        }
     });
 }
 
