@@ -58,7 +58,13 @@ pub fn mark_victim(ctx: &BtfTracePointContext) {
         // SAFETY: a torn entry only fails to match.
         let start = unsafe { SIGNALS.get(&signal_key(pid, SIGKILL)) }.map_or(0, |seen| seen.target_start_ns);
         let _full_is_lru = OOM_VICTIMS.insert(&pid, &start, 0);
-        emit::oom(pid, [0; limits::COMM_LEN]);
+        // A process without edge connections stays nameless.
+        let comm = match OWNERS.get_ptr(&pid) {
+            // SAFETY: a live map value.
+            Some(owner) => unsafe { (*owner).comm },
+            None => [0; limits::COMM_LEN],
+        };
+        emit::oom(pid, comm);
     }
 }
 
