@@ -106,9 +106,9 @@ unsafe fn search<const SIZE: usize>(base: *const u8, at: u32, to: u32) -> u64 {
 
 const FOUND: u64 = 1 << 32;
 /// Steps of one part: words, and lines.
-const PART: u32 = 64;
+const PART: u32 = 32;
 /// Parts that take in the largest section that is kept, with lines of a dozen bytes.
-const PARTS: u32 = 24;
+const PARTS: u32 = 48;
 
 // The functions that follow are the kernel's "global functions": it checks each of them once, and not at each call. That is
 // why they take numbers only (5.10 allows no pointers) and look things up again, and why loops are cut into parts.
@@ -325,8 +325,8 @@ fn verdict(response: &Judged, number: u64) -> Verdict {
 }
 
 /// Enough for all the words and a hundred lines.
-const WALK_PARTS: u32 = 8;
-const WALK_PART: u32 = 48;
+const WALK_PARTS: u32 = 16;
+const WALK_PART: u32 = 24;
 
 /// Takes some steps of the walk in this slot. 1: it is over.
 #[unsafe(no_mangle)]

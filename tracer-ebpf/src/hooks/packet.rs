@@ -172,7 +172,7 @@ pub fn up_to(len: u32, most: u64) -> u64 {
 const PIECES: u32 = 6;
 
 #[inline(always)]
-fn copy_piece<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32 {
+pub fn copy_piece<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32 {
     let size = SIZE as u64;
     let at = opaque(u64::from(at));
     let most = if at == 0 {

@@ -16,7 +16,7 @@ use crate::{
     hooks::{
         attempts, drop,
         head::{self, Verdict},
-        packet::{Ends, Packet, Payload, UNUSED, copy, opaque, packet, read as read_packet, up_to},
+        packet::{Ends, Packet, Payload, UNUSED, copy, copy_piece, opaque, packet, read as read_packet, up_to},
         read,
     },
     kernel::TcpSock,
@@ -570,7 +570,7 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
             payload.after(done)
         };
         // SAFETY: the buffer is that much longer.
-        let len = copy::<{ head::CHUNK - limits::TAIL_LEN }>(ctx, &chunk, unsafe { scratch.add(TAIL as usize) }, 0);
+        let len = copy_piece::<{ head::CHUNK - limits::TAIL_LEN }>(ctx, &chunk, unsafe { scratch.add(TAIL as usize) }, 0);
         if len == 0 {
             break;
         }
