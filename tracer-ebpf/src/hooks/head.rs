@@ -519,21 +519,24 @@ fn ends_chunked(base: *const u8, end: u64) -> bool {
 /// A decimal number between spaces, of at most 18 digits.
 #[inline(always)]
 fn number(base: *const u8, from: u64, end: u64) -> Option<u64> {
-    let (mut value, mut digits, mut closed) = (0_u64, false, false);
+    let (mut value, mut digits, mut closed) = (0_u64, 0_u64, 0_u64);
+    let zero = ZERO.get(0).copied()?;
     for index in 0..22_u64 {
         let at = from + index;
         if at >= end {
-            return digits.then_some(value);
+            return (digits & 1 != 0).then_some(value);
         }
+        // As in `search`: one state for the verifier to follow, not one for each run of digits and spaces.
+        (digits, closed) = (digits ^ zero, closed ^ zero);
         // SAFETY: `base` has RESPONSE bytes.
         let byte = unsafe { word::<{ limits::RESPONSE_LEN }>(base, at) } as u8;
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 && byte > b' ' || digit <= 9 && closed {
+        if digit > 9 && byte > b' ' || digit <= 9 && closed & 1 != 0 {
             return None;
         }
         if digit <= 9 {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            digits = true;
+            digits = 1;
         } else {
             closed = digits;
         }

@@ -192,6 +192,7 @@ fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
     }
     let mut behind = 0_u32;
     if word(0) == PROXY_V1 {
+        let Some(zero) = ZERO.get(0).copied() else { return };
         let mut next = 0;
         for _ in 0..PROXY_V1_LEN {
             // The compiler would end the loop by an equality, from which the verifier learns no bound before 6.8.
@@ -201,7 +202,8 @@ fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
             }
             next = at + 1;
             if request[at as usize] == b'\n' {
-                behind = next as u32;
+                // As in `head::search`: one end for the verifier to follow, not a hundred.
+                behind = (next ^ zero) as u32;
                 break;
             }
         }
@@ -570,7 +572,8 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
             payload.after(done)
         };
         // SAFETY: the buffer is that much longer.
-        let len = copy_piece::<{ head::CHUNK - limits::TAIL_LEN }>(ctx, &chunk, unsafe { scratch.add(TAIL as usize) }, 0);
+        let len =
+            copy_piece::<{ head::CHUNK - limits::TAIL_LEN }>(ctx, &chunk, unsafe { scratch.add(TAIL as usize) }, 0);
         if len == 0 {
             break;
         }
