@@ -78,7 +78,16 @@ pub struct RunArgs {
     /// Write events as NDJSON; `-` is standard output
     #[arg(long, value_name = "FILE|-")]
     pub events: Option<PathBuf>,
-    /// TLS and passwords, as Prometheus' exporters take them
+    /// Rotate that file at this size [default: 100MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub events_max_size: Option<String>,
+    /// Rotated files to keep [default: 5]
+    #[arg(long, value_name = "N")]
+    pub events_keep: Option<String>,
+    /// Write events to the systemd journal, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub journald: Option<String>,
+    /// TLS and passwords, as Prometheus' exporters do
     #[arg(long, value_name = "FILE")]
     pub web_config: Option<PathBuf>,
     #[command(flatten)]

@@ -1,6 +1,10 @@
 //! The documents say what the code does: causes, metrics and hooks have one spelling everywhere.
 
-use tracer::{diagnose::Cause, probes::HOOKS};
+use tracer::{
+    diagnose::Cause,
+    probes::HOOKS,
+    sinks::{journal::MESSAGE_ID, stream::Rotation},
+};
 
 const README: &str = include_str!("../../README.md");
 
@@ -34,4 +38,15 @@ fn the_readme_names_every_hook_in_its_picture() {
             assert!(README.contains(hook.name), "{}", hook.name);
         }
     }
+}
+
+#[test]
+fn the_readme_names_the_journals_class_of_entries_and_the_rotation_in_force() {
+    assert!(README.contains(&format!("MESSAGE_ID={MESSAGE_ID}`")));
+    let Rotation { max_size, keep } = Rotation::default();
+    let size = max_size.map(|bytes| format!("{}MiB", bytes >> 20)).unwrap_or_default();
+    assert!(
+        README.contains(&format!("`--events-max-size` ({size};"))
+            && README.contains(&format!("`--events-keep` ({keep})"))
+    );
 }

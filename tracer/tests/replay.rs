@@ -1,43 +1,11 @@
 //! Recorded kernel events in, verdicts out: without root and without a kernel.
-//!
-//! The recordings in `replay/` were made with `tracer watch --record FILE` on Linux 6.18 while real servers failed.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+mod recorded;
 
-use tracer::{
-    decode::Event,
-    diagnose::{Cause, Diagnosis, Limits},
-    edge::EdgeRanges,
-    recording,
-    state::{Clock, Output, State},
-};
+use std::{collections::BTreeMap, path::Path};
 
-fn events(name: &str) -> Vec<Event> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay").join(name).with_extension("rec");
-    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    recording::read(std::io::BufReader::new(file)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Replays a recording as the agent would have seen it.
-fn replay(events: &[Event]) -> Vec<Diagnosis> {
-    let reasons = BTreeMap::from([(11, "TCP_ABORT_ON_CLOSE".to_owned()), (14, "TCP_STATE".to_owned())]);
-    let mut state = State::new(EdgeRanges::builtin(), reasons, BTreeMap::new());
-    // The recordings were made with an edge that soon loses patience.
-    let [connect, ack, read, write] = [Duration::from_millis(1600); 4];
-    state.set_limits(Limits { connect, ack, read, write, ..Limits::default() });
-    let mut outputs = Vec::new();
-    for event in events {
-        let clock = Clock { monotonic_ns: event.time_ns(), wall: jiff::Timestamp::UNIX_EPOCH, tick_ns: 4_000_000 };
-        outputs.extend(state.expire(clock.monotonic_ns));
-        outputs.extend(state.handle(event, &clock));
-    }
-    outputs.extend(state.flush());
-    let failure = |output| match output {
-        Output::Failure(diagnosis) => Some(*diagnosis),
-        _ => None,
-    };
-    outputs.into_iter().filter_map(failure).collect()
-}
+use recorded::{events, names, replay};
+use tracer::diagnose::{Cause, Diagnosis};
 
 /// The one way to state what a recording tells: how many failures of which causes, and in which process.
 #[track_caller]
@@ -132,9 +100,8 @@ fn a_lost_record_makes_failures_missing_and_never_wrong() {
 #[test]
 fn every_recorded_verdict_is_as_its_page_of_the_runbook_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for entry in std::fs::read_dir(root.join("tests/replay")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        for told in replay(&events(name.strip_suffix(".rec").unwrap())) {
+    for name in names() {
+        for told in replay(&events(&name)) {
             let page = std::fs::read_to_string(root.join(format!("dist/runbook/{}.md", told.cause))).unwrap();
             let facts = page.lines().nth(2).unwrap();
             let status = told.edge_status.map_or("none".to_owned(), |status| status.to_string());

@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod clickhouse;
 mod demo;
 mod fuzz;
 pub mod lab;
@@ -45,6 +46,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Judge the release binary by the failure zoo beside this checkout
     Zoo(zoo::Args),
+    /// Prove the table for a fleet's events on the real ClickHouse, from PyPI
+    Clickhouse(clickhouse::Args),
     /// Run the kernel tests on other kernels, each in a virtual machine
     Vm(vm::Args),
 }
@@ -66,6 +69,7 @@ pub fn run() -> Result<ExitCode> {
         Task::Soak(args) => soak::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Clickhouse(args) => clickhouse::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Vm(args) => vm::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

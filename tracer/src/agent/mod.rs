@@ -230,6 +230,7 @@ impl Agent {
             self.state.set_ranges(ranges);
             Ok(())
         });
+        self.shared.reloaded(applied.is_ok());
         match applied {
             Ok(()) => info!("reloaded"),
             Err(error) => warn!("not reloaded, the old settings stay: {error:#}"),

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use jiff::Timestamp;
 use log::warn;
 
 use crate::{edge::EdgeRanges, probes::Counters, sinks::metrics::Snapshot};
@@ -17,17 +18,28 @@ struct Ranges {
     date_s: Option<i64>,
 }
 
+/// How the last reading of the configuration went.
+#[derive(Clone, Copy, Default)]
+struct Reload {
+    failed: bool,
+    /// Of the last that did not fail.
+    at_s: i64,
+}
+
 /// Counters that a scrape may read from another task.
 pub struct Shared {
     counters: Counters,
     ranges: Mutex<Ranges>,
+    reload: Mutex<Reload>,
     undecoded: AtomicU64,
 }
 
 impl Shared {
     pub(super) fn new(counters: Counters, ranges: &EdgeRanges) -> Self {
-        let shared = Self { counters, ranges: Mutex::default(), undecoded: AtomicU64::new(0) };
+        let shared =
+            Self { counters, ranges: Mutex::default(), reload: Mutex::default(), undecoded: AtomicU64::new(0) };
         shared.set_ranges(ranges);
+        shared.reloaded(true);
         shared
     }
 
@@ -51,8 +63,19 @@ impl Shared {
         snapshot.ranges_ipv4 = ranges.ipv4;
         snapshot.ranges_ipv6 = ranges.ipv6;
         snapshot.ranges_date_s = ranges.date_s;
+        let reload = *self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        (snapshot.reload_failed, snapshot.reloaded_s) = (reload.failed, reload.at_s);
         snapshot.lost.push(("decode", self.undecoded.load(Ordering::Relaxed)));
         snapshot
+    }
+
+    /// Notes how a reading of the configuration went, the one at the start included.
+    pub(super) fn reloaded(&self, successfully: bool) {
+        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        reload.failed = !successfully;
+        if successfully {
+            reload.at_s = Timestamp::now().as_second();
+        }
     }
 
     /// Exchanges seen and records lost so far.

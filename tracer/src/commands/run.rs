@@ -19,7 +19,7 @@ use crate::{
         access::Access,
         http::{Web, serve},
         metrics::Metrics,
-        stream::Format,
+        stream::{Format, Target},
         writer::Writer,
     },
 };
@@ -39,18 +39,17 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     let access = Arc::new(Access::load(config.web_config.as_deref())?);
     // Bound first: a second instance, or a taken port, must not attach anything.
     let listener = TcpListener::bind(config.listen).await.with_context(|| taken(&config))?;
-    let open = |target| Writer::open(target, Format::Json).with_context(|| format!("opening {target}"));
     if let Some(why) = access.exposure().filter(|_| !config.listen.ip().to_canonical().is_loopback()) {
         warn!("listening on {} without TLS: {why}; see --web-config", config.listen);
     }
-    let events = config.events.as_ref().map(open).transpose()?;
-    let shed = events.as_ref().map(Writer::shed);
+    let outputs = outputs(&config)?;
+    let counter = |output: &Option<Writer>| output.as_ref().map_or_else(Arc::default, Writer::shed);
+    let lost: Vec<_> = outputs.iter().map(|(place, output)| (*place, counter(output))).collect();
     let mut agent = Agent::start(&config.settings, ranges)?;
     let shared = agent.shared();
     let metrics = Metrics::new(Arc::new(move || {
         let mut snapshot = shared.snapshot();
-        let shed = shed.as_ref().map_or(0, |shed| shed.load(Ordering::Relaxed));
-        snapshot.lost.push(("events", shed));
+        snapshot.lost.extend(lost.iter().map(|(place, lost)| (*place, lost.load(Ordering::Relaxed))));
         snapshot
     }))?;
     let web = Arc::new(Web::new(metrics, agent.summary()));
@@ -61,7 +60,8 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     web.set_ready(true);
     info!("ready; listening on {}://{}; {}", access.scheme(), config.listen, agent.summary());
     notify(&[sd_notify::NotifyState::Ready]);
-    let mut sink = DaemonSink { web: Arc::clone(&web), events };
+    let mut sink =
+        DaemonSink { web: Arc::clone(&web), events: outputs.into_iter().filter_map(|(_, output)| output).collect() };
     let reload = || {
         let config = args.check()?;
         // All is read before any of it is used.
@@ -76,12 +76,19 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     let _already_gone = stop.send(());
     let _ = server.await;
     let ended = ended?;
-    match sink.events.map_or(Ok(()), Writer::close) {
+    match Writer::close(sink.events) {
         Err(error) if ended != Ended::BrokenPipe && error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("writing a failure")
         }
         _ => Ok(DONE),
     }
+}
+
+/// Where events go, by the name that their losses have.
+fn outputs(config: &RunConfig) -> Result<Vec<(&'static str, Option<Writer>)>> {
+    let open = |target| Writer::open(target, Format::Json).with_context(|| format!("opening {target}"));
+    let targets = [("events", config.events.as_ref()), ("journal", config.journald.then_some(&Target::Journal))];
+    targets.into_iter().map(|(place, target)| Ok((place, target.map(open).transpose()?))).collect()
 }
 
 fn taken(config: &RunConfig) -> String {
@@ -96,15 +103,13 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
 
 struct DaemonSink {
     web: Arc<Web>,
-    events: Option<Writer>,
+    events: Vec<Writer>,
 }
 
 impl Sink for DaemonSink {
     fn failure(&mut self, diagnosis: &Diagnosis) {
         self.web.record(diagnosis);
-        if let Some(events) = &self.events {
-            events.write(diagnosis);
-        }
+        self.events.iter().for_each(|events| events.write(diagnosis));
     }
 
     fn process_end(&mut self, process: &str, how: &'static str) {
@@ -116,12 +121,10 @@ impl Sink for DaemonSink {
     }
 
     fn reopen(&mut self) {
-        if let Some(events) = &self.events {
-            events.reopen();
-        }
+        self.events.iter().for_each(Writer::reopen);
     }
 
     fn is_done(&mut self) -> io::Result<bool> {
-        self.events.as_ref().and_then(Writer::failure).map_or(Ok(false), Err)
+        self.events.iter().find_map(Writer::failure).map_or(Ok(false), Err)
     }
 }

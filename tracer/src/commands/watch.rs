@@ -48,7 +48,7 @@ async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
     let shared = agent.shared();
     drop(agent);
     let (mut summary, shed) = (sink.summary, sink.stream.shed());
-    match sink.stream.close() {
+    match Writer::close([sink.stream]) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error).context("writing a failure"),
         Err(_) => return Ok(DONE),
         Ok(()) if ended == Ended::BrokenPipe => return Ok(DONE),

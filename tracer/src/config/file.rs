@@ -11,6 +11,9 @@ use super::{Invalid, read_text};
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "events",
+    "events-max-size",
+    "events-keep",
+    "journald",
     "web-config",
     "ranges",
     "extra-range",

@@ -18,7 +18,7 @@ use tracer_common::limits;
 use crate::cli::{DoctorArgs, RangesAction, RangesArgs, RunArgs, SharedArgs, SourceArgs, WatchArgs};
 use crate::diagnose::Limits;
 use crate::edge::EdgeRanges;
-use crate::sinks::stream::Target;
+use crate::sinks::stream::{Rotation, Target};
 use layers::{Environment, Layers};
 pub use update::{Origin, Reload, UpdateConfig};
 
@@ -126,6 +126,8 @@ pub struct RunConfig {
     pub settings: Settings,
     pub listen: SocketAddr,
     pub events: Option<Target>,
+    /// Whether events go to the systemd journal.
+    pub journald: bool,
     /// Who may read the web surface, and how; `None`: plain HTTP for everyone.
     pub web_config: Option<PathBuf>,
 }
@@ -166,12 +168,17 @@ impl RunArgs {
 
     fn check_in(&self, env: Environment<'_>) -> Result<RunConfig, Invalid> {
         let layers = Layers::open(&self.shared.source, env)?;
-        let events = layers.path("events", self.events.as_deref())?;
+        let rotation = rotation(&layers, self)?;
+        let events = layers.path("events", self.events.as_deref())?.map(|path| match path.to_str() {
+            Some("-") => Target::Stdout,
+            _ => Target::File(path, rotation),
+        });
         Ok(RunConfig {
             settings: settings(&layers, &self.shared)?,
             listen: layers.one("listen", self.listen.as_deref(), value::address)?.unwrap_or(DEFAULT_LISTEN),
             web_config: layers.path("web-config", self.web_config.as_deref())?,
-            events: events.map(|path| if path == Path::new("-") { Target::Stdout } else { Target::File(path) }),
+            events,
+            journald: layers.one("journald", self.journald.as_deref(), value::boolean)?.unwrap_or(false),
         })
     }
 }
@@ -216,6 +223,13 @@ impl RangesArgs {
         };
         Ok(RangesConfig { ranges: edge_ranges(&ranges, &extra)?, check })
     }
+}
+
+fn rotation(layers: &Layers<'_>, args: &RunArgs) -> Result<Rotation, Invalid> {
+    let default = Rotation::default();
+    let max_size = layers.one("events-max-size", args.events_max_size.as_deref(), value::max_size)?;
+    let keep = layers.one("events-keep", args.events_keep.as_deref(), value::keep)?;
+    Ok(Rotation { max_size: max_size.unwrap_or(default.max_size), keep: keep.unwrap_or(default.keep) })
 }
 
 fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid> {

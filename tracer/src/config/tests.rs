@@ -48,7 +48,13 @@ fn without_a_word_the_defaults_of_the_contract_hold() {
     let config = run("", &[]).unwrap();
     assert_eq!(
         config,
-        RunConfig { settings: Settings::default(), listen: DEFAULT_LISTEN, events: None, web_config: None }
+        RunConfig {
+            settings: Settings::default(),
+            listen: DEFAULT_LISTEN,
+            events: None,
+            journald: false,
+            web_config: None
+        }
     );
     assert_eq!(config.listen.to_string(), "127.0.0.1:9520");
     let seconds = |time: Duration| time.as_secs();
@@ -118,6 +124,28 @@ fn errors_name_the_place_that_the_value_came_from() {
             .unwrap_err()
             .starts_with("TRACER_EXTRA_RANGE: \"0.0.0.0/0\" holds")
     );
+}
+
+#[test]
+fn events_are_rotated_as_told_and_go_to_the_journal_too() {
+    let rotation = |line: &str, env: &[(&str, &str)]| -> Result<_, String> {
+        match run(line, env)?.events {
+            Some(Target::File(_, rotation)) => Ok((rotation.max_size, rotation.keep)),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(rotation("--events x", &[]), Ok((Some(100 << 20), 5)));
+    let file = TempFile::new("rotation.toml", "events-max-size = \"1GiB\"\nevents-keep = 9\njournald = true");
+    let line = format!("--events x --config {}", file.0.display());
+    assert_eq!(rotation(&line, &[]), Ok((Some(1 << 30), 9)));
+    let off = [("TRACER_EVENTS_MAX_SIZE", "off"), ("TRACER_EVENTS_KEEP", "3")];
+    assert_eq!(rotation(&format!("{line} --events-keep 7"), &off), Ok((None, 7)));
+    assert!(rotation("--events x --events-max-size 1k", &[]).unwrap_err().starts_with("--events-max-size: \"1k\" is"));
+    assert!(rotation("--events x", &[("TRACER_EVENTS_KEEP", "0")]).unwrap_err().starts_with("TRACER_EVENTS_KEEP: "));
+    let journald = |line: &str| run(line, &[]).map(|config| config.journald);
+    assert_eq!((journald(&line), journald("--journald")), (Ok(true), Ok(true)));
+    assert_eq!(journald(&format!("{line} --journald=false")), Ok(false), "the flag beats the file");
+    assert!(journald("--journald=perhaps").unwrap_err().starts_with("--journald: \"perhaps\" is neither"));
 }
 
 #[test]

@@ -15,6 +15,15 @@ const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 const UNITS: [(&str, u64); 4] =
     [("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
 
+/// The units of a size and how many bytes they have.
+const SIZES: [(&str, u64); 4] = [("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// Smallest size that is worth a file.
+const MIN_SIZE: u64 = 64 << 10;
+
+/// Most files that are taken for meant.
+const MAX_KEEP: u32 = 1000;
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration (write 1600ms, 2s or 1.5s)");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -48,6 +57,25 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     positive(text).ok_or_else(|| format!("{text:?} is not a number of bytes (write 131072 for 128 KiB)"))
+}
+
+/// `None`: no limit.
+pub(super) fn max_size(text: &str) -> Result<Option<u64>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = SIZES.iter().find(|(name, _)| *name == &text[digits.len()..]);
+    let size = unit.and_then(|&(_, bytes)| positive(digits)?.checked_mul(bytes));
+    match size.ok_or_else(|| format!("{text:?} is not a size (write 100MiB, 65536 or off)"))? {
+        size if size < MIN_SIZE => Err(format!("{text:?} holds hardly an event (write 64KiB or more)")),
+        size => Ok(Some(size)),
+    }
+}
+
+pub(super) fn keep(text: &str) -> Result<u32, String> {
+    let wrong = || format!("{text:?} is not a number of files from 1 to {MAX_KEEP}");
+    text.parse().ok().filter(|number| (1..=MAX_KEEP).contains(number)).ok_or_else(wrong)
 }
 
 pub(super) fn count(text: &str) -> Result<u64, String> {
@@ -128,6 +156,26 @@ mod tests {
         assert!(bytes("0").unwrap_err().contains("number of bytes"));
         assert!(bytes("128k").unwrap_err().contains("write 131072"));
         assert!(count("-3").unwrap_err().contains("from 1 up"));
+    }
+
+    #[test]
+    fn sizes_have_binary_units_and_may_be_off() {
+        for (text, size) in [("65536", 65_536), ("64KiB", 65_536), ("100MiB", 100 << 20), ("2GiB", 2 << 30)] {
+            assert_eq!(max_size(text), Ok(Some(size)), "{text}");
+        }
+        assert_eq!(max_size("off"), Ok(None));
+        for text in ["", "0", "MiB", "100MB", "1.5GiB", "-1KiB", "100 MiB", "18446744073709551615KiB", "none"] {
+            assert_eq!(max_size(text), Err(format!("{text:?} is not a size (write 100MiB, 65536 or off)")));
+        }
+        assert!(max_size("63KiB").unwrap_err().contains("hardly an event"));
+    }
+
+    #[test]
+    fn as_many_files_are_kept_as_anybody_means() {
+        assert_eq!((keep("1"), keep("1000")), (Ok(1), Ok(1000)));
+        for text in ["0", "1001", "-1", "all", ""] {
+            assert_eq!(keep(text), Err(format!("{text:?} is not a number of files from 1 to 1000")));
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Where verdicts go: streams of lines, metrics, the small web surface. Sinks take what is decided and decide nothing.
 
 pub mod access;
+mod appender;
 pub mod escape;
 mod gzip;
 pub mod http;
+pub mod journal;
 pub mod metrics;
 mod negotiate;
 mod openmetrics;

@@ -25,6 +25,10 @@ pub struct Snapshot {
     pub ranges_ipv6: u64,
     /// When their list was published or written, in seconds since 1970; `None`: not known.
     pub ranges_date_s: Option<i64>,
+    /// The last reading of the configuration failed.
+    pub reload_failed: bool,
+    /// When the configuration in force was read, in seconds since 1970.
+    pub reloaded_s: i64,
 }
 
 /// What is counted for one local port.
@@ -211,6 +215,21 @@ const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         samples: |now| now.ranges_date_s.map(|seconds| (vec![], seconds as f64)).into_iter().collect(),
+    },
+    Family {
+        name: "tracer_config_last_reload_successful",
+        help: "Whether the configuration and the ranges could be read when that was last asked for (1), or the old \
+            ones stay (0).",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        samples: |now| vec![(vec![], f64::from(u8::from(!now.reload_failed)))],
+    },
+    Family {
+        name: "tracer_config_last_reload_success_timestamp_seconds",
+        help: "When the configuration in force was read.",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        samples: |now| vec![(vec![], now.reloaded_s as f64)],
     },
 ];
 

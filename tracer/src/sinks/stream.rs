@@ -1,29 +1,34 @@
-//! Failures as lines: NDJSON for programs, text for people. One write per failure, so that lines stay whole.
+//! Failures as lines: NDJSON for programs, text for people; or as entries of the journal. One write per failure.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::appender::Appender;
+pub use super::appender::Rotation;
+use super::journal::{Journal, SOCKET};
 use super::{escape, text};
 use crate::diagnose::{Cause, Diagnosis};
 
-/// Where lines go.
+/// Where failures go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Standard output.
     Stdout,
     /// A file, appended to; made with mode 0640.
-    File(PathBuf),
+    File(PathBuf, Rotation),
+    /// The systemd journal, whatever the format.
+    Journal,
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path, _) => write!(f, "{}", path.display()),
+            Self::Journal => write!(f, "the journal ({SOCKET})"),
         }
     }
 }
@@ -37,12 +42,25 @@ pub enum Format {
     Text,
 }
 
+/// What is open.
+#[derive(Debug)]
+enum Output {
+    Stdout(File),
+    File(Appender),
+    Journal(Journal),
+}
+
 /// An open stream of failures.
 #[derive(Debug)]
 pub struct Stream {
-    target: Target,
+    output: Output,
+    wording: Wording,
+}
+
+/// What lines say.
+#[derive(Debug)]
+struct Wording {
     format: Format,
-    file: File,
     colour: bool,
     /// The advice last written: it is not repeated while one failure follows another of its kind.
     advice: Option<(Cause, String)>,
@@ -52,17 +70,16 @@ impl Stream {
     /// Opens `target`.
     ///
     /// # Errors
-    /// The file can't be opened or made.
+    /// The file can't be opened or made, or no journal listens.
     pub fn open(target: &Target, format: Format) -> io::Result<Self> {
-        let file = open(target)?;
-        let colour = file.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Ok(Self { target: target.clone(), format, file, colour, advice: None })
-    }
-
-    /// Where the lines go.
-    #[must_use]
-    pub const fn target(&self) -> &Target {
-        &self.target
+        let output = match target {
+            Target::Stdout => Output::Stdout(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+            Target::File(path, rotation) => Output::File(Appender::open(path, *rotation)?),
+            Target::Journal => Output::Journal(Journal::open(Path::new(SOCKET))?),
+        };
+        let is_terminal = matches!(&output, Output::Stdout(file) if file.is_terminal());
+        let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Ok(Self { output, wording: Wording { format, colour, advice: None } })
     }
 
     /// Writes one failure, at once.
@@ -70,11 +87,11 @@ impl Stream {
     /// # Errors
     /// [`io::ErrorKind::BrokenPipe`] when the reader has left; a full disk and the like otherwise.
     pub fn write(&mut self, diagnosis: &Diagnosis) -> io::Result<()> {
-        let lines = match self.format {
-            Format::Json => json_line(diagnosis)?,
-            Format::Text => self.text(diagnosis)?,
-        };
-        self.file.write_all(lines.as_bytes())
+        match &mut self.output {
+            Output::Stdout(file) => file.write_all(self.wording.lines(diagnosis)?.as_bytes()),
+            Output::File(file) => file.write(&self.wording.lines(diagnosis)?),
+            Output::Journal(journal) => journal.write(diagnosis),
+        }
     }
 
     /// Opens the file anew, for a log that was rotated; on failure the old one stays in use.
@@ -82,13 +99,18 @@ impl Stream {
     /// # Errors
     /// The file can't be opened or made.
     pub fn reopen(&mut self) -> io::Result<()> {
-        if matches!(self.target, Target::File(_)) {
-            self.file = open(&self.target)?;
+        match &mut self.output {
+            Output::File(file) => file.reopen(),
+            Output::Stdout(_) | Output::Journal(_) => Ok(()),
         }
-        Ok(())
     }
+}
 
-    fn text(&mut self, diagnosis: &Diagnosis) -> io::Result<String> {
+impl Wording {
+    fn lines(&mut self, diagnosis: &Diagnosis) -> io::Result<String> {
+        if self.format == Format::Json {
+            return json_line(diagnosis);
+        }
         let advice = (diagnosis.cause, diagnosis.advice.clone());
         let is_news = self.advice.as_ref() != Some(&advice);
         let mut lines = String::new();
@@ -104,13 +126,6 @@ fn json_line(diagnosis: &Diagnosis) -> io::Result<String> {
     let mut line = escape::json(&record).into_owned();
     line.push('\n');
     Ok(line)
-}
-
-fn open(target: &Target) -> io::Result<File> {
-    match target {
-        Target::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-        Target::File(path) => OpenOptions::new().append(true).create(true).mode(0o640).open(path),
-    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,14 @@ pub(super) fn write(out: &mut String, d: &Diagnosis, colour: bool, with_advice: 
     Ok(())
 }
 
+/// One failure as a single line without a time: for a journal, which has its own. All foreign text is escaped.
+pub(super) fn line(d: &Diagnosis) -> String {
+    let status = d.edge_status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
+    let ray = d.ray.as_deref().map(|ray| format!("ray {}", terminal(ray)));
+    let parts = [Some(format!("{status} {} {}", d.cause, d.certainty)), request(d), ray, Some(place(d))];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
 /// The time of day in UTC, as in the edge's own logs.
 fn clock(d: &Diagnosis) -> impl fmt::Display {
     jiff::fmt::strtime::format("%H:%M:%S%.3fZ", d.time).unwrap_or_else(|_| d.time.to_string())

@@ -4,14 +4,14 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use log::warn;
+use log::{info, warn};
 
 use super::stream::{Format, Stream, Target};
 use crate::diagnose::Diagnosis;
@@ -20,18 +20,18 @@ use crate::diagnose::Diagnosis;
 const QUEUE: usize = 4096;
 /// Time for what waits to be written when the agent ends.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two warnings of the same kind.
-const QUIET: Duration = Duration::from_secs(10);
 
 enum Order {
     Write(Box<Diagnosis>),
-    Reopen,
+    /// Nothing to write, but something else to look at.
+    Wake,
 }
 
 /// Hands failures to the writing thread.
 pub struct Writer {
     orders: SyncSender<Order>,
     finished: Receiver<()>,
+    reopen: Arc<AtomicBool>,
     shed: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<io::Error>>>,
 }
@@ -45,20 +45,22 @@ impl Writer {
         let stream = Stream::open(target, format)?;
         let (orders, waiting) = sync_channel(QUEUE);
         let (finish, finished) = sync_channel(1);
+        let reopen = Arc::new(AtomicBool::new(false));
         let shed = Arc::new(AtomicU64::new(0));
         let failure = Arc::new(Mutex::new(None));
         let thread = Thread {
             stream,
-            is_file: matches!(target, Target::File(_)),
+            target: target.clone(),
+            reopen: Arc::clone(&reopen),
             shed: Arc::clone(&shed),
             failure: Arc::clone(&failure),
-            warned: None,
+            lost: None,
         };
         thread::Builder::new().name("events".to_owned()).spawn(move || {
             thread.run(&waiting);
             let _nobody_waits = finish.send(());
         })?;
-        Ok(Self { orders, finished, shed, failure })
+        Ok(Self { orders, finished, reopen, shed, failure })
     }
 
     /// Queues one failure; sheds and counts it where the queue is full.
@@ -68,10 +70,11 @@ impl Writer {
         }
     }
 
-    /// Opens the file anew, after what waits was written.
+    /// Opens the file anew, before the next failure is written.
     pub fn reopen(&self) {
-        // A full queue, or a thread that has ended: there is nothing to open anew for.
-        let _full = self.orders.try_send(Order::Reopen);
+        self.reopen.store(true, Ordering::Release);
+        // A full queue wakes the thread as well.
+        let _full = self.orders.try_send(Order::Wake);
     }
 
     /// The error that ended the thread, once.
@@ -85,80 +88,72 @@ impl Writer {
         Arc::clone(&self.shed)
     }
 
-    /// Waits until all that waits is written, for a second at most; gives the error that ended the thread, if one did.
+    /// Waits until all that waits in any of them is written, for a second at most; gives the error that ended a thread,
+    /// if one did.
     ///
     /// # Errors
-    /// Where the target could not be written to.
-    pub fn close(self) -> io::Result<()> {
-        drop(self.orders);
-        match self.finished.recv_timeout(PATIENCE) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
-            Err(RecvTimeoutError::Timeout) => warn!("the reader of the events is too slow: the last ones are lost"),
+    /// Where a target could not be written to.
+    pub fn close(writers: impl IntoIterator<Item = Self>) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let closed = |writer: Self| (writer.finished, writer.failure);
+        let mut result = Ok(());
+        for (finished, failure) in writers.into_iter().map(closed).collect::<Vec<_>>() {
+            match finished.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
+                Err(RecvTimeoutError::Timeout) => warn!("the reader of the events is too slow: the last ones are lost"),
+            }
+            result = result.and(failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err));
         }
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failure.map_or(Ok(()), Err)
+        result
     }
 }
 
 struct Thread {
     stream: Stream,
-    is_file: bool,
+    target: Target,
+    reopen: Arc<AtomicBool>,
     shed: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<io::Error>>>,
-    warned: Option<Instant>,
+    /// Failures lost since the target stopped taking them; `None`: it takes them.
+    lost: Option<u64>,
 }
 
 impl Thread {
     fn run(mut self, orders: &Receiver<Order>) {
         for order in orders {
-            let done = match order {
-                Order::Write(diagnosis) => self.stream.write(&diagnosis),
-                Order::Reopen => self.stream.reopen(),
-            };
-            let Err(error) = done else { continue };
-            // A full disk must not stop the counting; standard output that is gone ends the work.
-            if self.is_file {
-                self.shed.fetch_add(1, Ordering::Relaxed);
-                self.warn(&error);
-            } else {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                return;
+            if self.reopen.swap(false, Ordering::Acquire)
+                && let Err(error) = self.stream.reopen()
+            {
+                warn!("opening {} anew: {error}; the old one stays in use", self.target);
+            }
+            let Order::Write(diagnosis) = order else { continue };
+            match self.stream.write(&diagnosis) {
+                Ok(()) => self.written(),
+                // A full disk must not stop the counting; standard output that is gone ends the work.
+                Err(error) if self.target == Target::Stdout => {
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return;
+                }
+                Err(error) => self.lose(&error),
             }
         }
     }
 
-    fn warn(&mut self, error: &io::Error) {
-        if self.warned.is_none_or(|at| at.elapsed() >= QUIET) {
-            self.warned = Some(Instant::now());
-            warn!("writing the events file: {error}");
+    fn written(&mut self) {
+        if let Some(lost) = self.lost.take() {
+            info!("writing to {} works again; {lost} events were lost", self.target);
         }
+    }
+
+    /// Counts a loss; only the first of a row is logged.
+    fn lose(&mut self, error: &io::Error) {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        if self.lost.is_none() {
+            warn!("writing to {}: {error}; events are lost, and counted, until it works again", self.target);
+        }
+        *self.lost.get_or_insert(0) += 1;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sinks::sample::diagnosis;
-
-    #[test]
-    fn what_was_queued_is_written_before_the_end() {
-        let path = std::env::temp_dir().join(format!("tracer-writer-{}", std::process::id()));
-        let writer = Writer::open(&Target::File(path.clone()), Format::Json).unwrap();
-        for _ in 0..100 {
-            writer.write(&diagnosis());
-        }
-        writer.close().unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(text.lines().count(), 100);
-    }
-
-    #[test]
-    fn a_full_disk_is_counted_and_survived() {
-        let writer = Writer::open(&Target::File("/dev/full".into()), Format::Json).unwrap();
-        let shed = writer.shed();
-        writer.write(&diagnosis());
-        writer.close().unwrap();
-        assert_eq!(shed.load(Ordering::Relaxed), 1);
-    }
-}
+mod tests;

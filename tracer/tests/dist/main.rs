@@ -1,6 +1,10 @@
-//! What is shipped beside the binary agrees with it: the dashboard, the alert rules, the runbook.
+//! What is shipped beside the binary agrees with it: the dashboard, the alert rules, the runbook, a fleet's table.
 
+mod clickhouse;
 mod dashboard;
 mod lint;
+#[path = "../recorded/mod.rs"]
+mod recorded;
 mod rules;
 mod runbook;
+mod vector;

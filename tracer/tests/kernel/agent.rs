@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -29,26 +29,42 @@ pub(crate) struct Agent {
     child: Child,
     listen: SocketAddr,
     dir: PathBuf,
+    events: PathBuf,
 }
 
 impl Agent {
     /// Starts `tracer run` with more arguments, and waits until it is ready.
     pub(crate) fn start(more: &[&str]) -> Result<Self> {
+        Self::launch(&[], None, more)
+    }
+
+    /// The same with its events in this file.
+    pub(crate) fn start_writing(events: &Path, more: &[&str]) -> Result<Self> {
+        Self::launch(&[], Some(events), more)
+    }
+
+    /// The same by way of another program that becomes it.
+    pub(crate) fn start_by(program: &[&str], more: &[&str]) -> Result<Self> {
+        Self::launch(program, None, more)
+    }
+
+    fn launch(program: &[&str], events: Option<&Path>, more: &[&str]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("tracer-kernel-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         fs::create_dir(&dir)?;
         let listen = free_address()?;
         let log = File::create(dir.join("log"))?;
-        let child = run_command(listen)
+        let events = events.map_or_else(|| dir.join("events"), PathBuf::from);
+        let child = run_by(program, listen)
             .arg("--events")
-            .arg(dir.join("events"))
+            .arg(&events)
             .args(more)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", tracer().display()))?;
-        let mut agent = Self { child, listen, dir };
+        let mut agent = Self { child, listen, dir, events };
         let ready = agent.wait_ready();
         ready.with_context(|| format!("starting the agent: {}", agent.log()))?;
         Ok(agent)
@@ -68,6 +84,16 @@ impl Agent {
         self.listen
     }
 
+    /// Where it writes its records.
+    pub(crate) fn events_file(&self) -> &Path {
+        &self.events
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        procs::signal(self.child.id(), signal);
+    }
+
     /// Its log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
@@ -75,7 +101,7 @@ impl Agent {
 
     /// The records that it has written so far.
     pub(crate) fn events(&self) -> Result<Vec<Value>> {
-        let text = fs::read_to_string(self.dir.join("events")).unwrap_or_default();
+        let text = fs::read_to_string(&self.events).unwrap_or_default();
         // The last line may still be on its way.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole
@@ -107,7 +133,7 @@ impl Agent {
 
     /// Sends a signal and waits for the end.
     pub(crate) fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
-        procs::signal(self.child.id(), signal);
+        self.signal(signal);
         wait::until("the agent to end", END * 2, || Ok(self.child.try_wait()?)).with_context(|| self.log())
     }
 }
@@ -126,7 +152,19 @@ fn tracer() -> PathBuf {
 
 /// `tracer run --listen …` with nothing of the caller's environment that could configure it.
 pub(crate) fn run_command(listen: SocketAddr) -> Command {
-    let mut command = Command::new(tracer());
+    run_by(&[], listen)
+}
+
+/// The same by way of another program that becomes it.
+pub(crate) fn run_by(program: &[&str], listen: SocketAddr) -> Command {
+    let mut command = match program {
+        [] => Command::new(tracer()),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(tracer());
+            command
+        }
+    };
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TRACER_")) {
         command.env_remove(name);
     }

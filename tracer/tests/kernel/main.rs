@@ -7,6 +7,7 @@ mod cases;
 #[path = "../dist/dashboard.rs"]
 mod dashboard;
 mod http;
+mod journal;
 mod metrics;
 mod prometheus;
 mod runner;

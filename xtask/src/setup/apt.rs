@@ -32,8 +32,8 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the demo's namespaces and its origin, whose Perl module makes a worker crash",
                 ),
                 For::Test => (
-                    &["iproute2", "nftables", "nginx", "prometheus"],
-                    "the kernel tests' namespaces and servers, and the proof of the dashboard and the alert rules",
+                    &["iproute2", "nftables", "nginx", "prometheus", "systemd"],
+                    "the kernel tests' namespaces and servers, the proof of the dashboard and the alert rules, a journal",
                 ),
                 For::Zoo => (
                     &[
@@ -59,6 +59,7 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the virtual machines, their kernels and their root; the kernel tests on the host",
                 ),
                 For::Fuzz => (&["g++"], "the fuzzer's run-time library is C++"),
+                For::Clickhouse => (&["python3", "python3-venv"], "the engine is a Python module"),
                 For::Soak => (
                     &["iproute2", "nginx", "apache2", "haproxy", "caddy", "nodejs", "gunicorn", "php-fpm"],
                     "the soak's namespaces and servers",

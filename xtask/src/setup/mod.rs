@@ -21,6 +21,7 @@ pub(crate) enum For {
     Bench,
     Soak,
     Fuzz,
+    Clickhouse,
     Vm,
 }
 
@@ -97,7 +98,7 @@ fn in_words(missing: &[Need]) -> String {
 fn missing(tasks: &[For]) -> Vec<Need> {
     let mut needs = toolchain::missing(tasks);
     needs.extend(apt::missing(tasks));
-    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz)) {
+    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz | For::Clickhouse)) {
         needs.extend(mounts::missing());
     }
     needs

@@ -21,6 +21,10 @@ pub(super) const DECLARED: &[Difference] = &[
     about_prometheus("6.12", DASHBOARD),
     about_prometheus("7.2", RULES),
     about_prometheus("7.2", DASHBOARD),
+    about_the_journal("5.10"),
+    about_the_journal("6.1"),
+    about_the_journal("6.12"),
+    about_the_journal("7.2"),
 ];
 
 const RULES: &str = "promtool_takes_the_rules_and_their_tests";
@@ -28,6 +32,11 @@ const DASHBOARD: &str = "prometheus_answers_every_query_of_the_dashboard";
 
 const fn about_prometheus(kernel: &'static str, test: &'static str) -> Difference {
     Difference { kernel, test, reason: "is of Prometheus, which the guests do not have, and not of the kernel" }
+}
+
+const fn about_the_journal(kernel: &'static str) -> Difference {
+    let test = "failures_are_entries_of_the_journal_and_what_it_does_not_take_is_counted";
+    Difference { kernel, test, reason: "is of systemd, which the guests do not have, and not of the kernel" }
 }
 
 /// What a verdict is worth.

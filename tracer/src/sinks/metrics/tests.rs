@@ -26,6 +26,8 @@ fn snapshot() -> Snapshot {
         ranges_ipv4: 15,
         ranges_ipv6: 7,
         ranges_date_s: Some(1_791_936_000),
+        reload_failed: true,
+        reloaded_s: 1_792_022_400,
     }
 }
 
@@ -86,6 +88,8 @@ fn kernel_counters_are_read_at_the_scrape() {
         r#"tracer_edge_ranges{family="ipv4"} 15"#,
         r#"tracer_edge_ranges{family="ipv6"} 7"#,
         "tracer_edge_ranges_timestamp_seconds 1791936000",
+        "tracer_config_last_reload_successful 0",
+        "tracer_config_last_reload_success_timestamp_seconds 1792022400",
     ] {
         let sorted = |line: &str| {
             let mut parts: Vec<_> = line.split(['{', ',', '}']).map(str::to_owned).collect();

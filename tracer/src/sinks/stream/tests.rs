@@ -15,7 +15,7 @@ impl TempDir {
 
     fn stream(&self, format: Format) -> (PathBuf, Stream) {
         let path = self.0.join("events");
-        let stream = Stream::open(&Target::File(path.clone()), format).unwrap();
+        let stream = Stream::open(&file(&path), format).unwrap();
         (path, stream)
     }
 }
@@ -24,6 +24,10 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+fn file(path: &Path) -> Target {
+    Target::File(path.to_owned(), Rotation::default())
 }
 
 fn written(format: Format, failures: &[Diagnosis], name: &str) -> String {
@@ -133,19 +137,23 @@ fn ipv4_mapped_peer_is_shown_as_ipv4_and_ipv6_in_brackets() {
 }
 
 #[test]
-fn file_is_private_appended_to_and_reopened_after_rotation() {
+fn file_is_private_and_appended_to() {
     let dir = TempDir::new("file");
     let (path, mut stream) = dir.stream(Format::Json);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0, "no more than 0640");
     stream.write(&diagnosis()).unwrap();
     dir.stream(Format::Json).1.write(&diagnosis()).unwrap();
-    let old = dir.0.join("events.1");
-    std::fs::rename(&path, &old).unwrap();
-    stream.write(&diagnosis()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn file_that_was_moved_is_let_go_at_once_when_told_to_reopen() {
+    let dir = TempDir::new("reopen");
+    let (path, mut stream) = dir.stream(Format::Json);
+    std::fs::rename(&path, dir.0.join("moved")).unwrap();
     stream.reopen().unwrap();
-    stream.write(&diagnosis()).unwrap();
-    let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
-    assert_eq!((lines(&old), lines(&path)), (3, 1));
+    assert!(path.exists());
+    assert_eq!(std::fs::read_to_string(dir.0.join("moved")).unwrap(), "");
 }
 
 #[test]
@@ -153,13 +161,13 @@ fn reader_that_leaves_is_a_broken_pipe() {
     let (reader, writer) = io::pipe().unwrap();
     let dir = TempDir::new("pipe");
     let (_, mut stream) = dir.stream(Format::Json);
-    stream.file = File::from(std::os::fd::OwnedFd::from(writer));
+    stream.output = Output::Stdout(File::from(std::os::fd::OwnedFd::from(writer)));
     drop(reader);
     assert_eq!(stream.write(&diagnosis()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[test]
 fn file_that_cannot_be_made_is_an_error() {
-    let error = Stream::open(&Target::File("/nowhere/events".into()), Format::Json).unwrap_err();
+    let error = Stream::open(&file(Path::new("/nowhere/events")), Format::Json).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod events;
 mod healthy;
 mod lab;
 mod layout;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<Case> {
         layout::cases(),
         programs::cases(),
         life::cases(),
+        events::cases(),
         healthy::cases(),
         mechanism::cases(),
         process::cases(),
