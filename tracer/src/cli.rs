@@ -30,6 +30,25 @@ Examples:
   tracer watch --port 443 --count 1
   tracer watch --json --for 30s | jq -r .cause";
 
+const DOCTOR_EXAMPLES: &str = "\
+It also looks for the usual roots of a 520 on this host: firewall, queues, memory, disks, servers' settings.
+Exit status: 0 this host can be traced, 3 it can't; what it finds on the host changes neither.
+
+Examples:
+  tracer doctor
+  tracer doctor --port 3000 --extra-range 10.0.0.0/8
+  tracer doctor --json | jq '.host[] | select(.status != \"ok\")'";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  tracer ranges list
+  tracer ranges list --extra-range 10.0.0.0/8 > ips.txt";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  tracer ranges check 173.245.48.10
+  tracer ranges check 2606:4700::1 --ranges ips.txt";
+
 const RANGES_EXAMPLES: &str = "\
 A range file holds one CIDR a line; `#` starts a comment.
 
@@ -116,6 +135,7 @@ pub struct WatchArgs {
 
 /// `tracer doctor`.
 #[derive(Clone, Debug, Default, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
 pub struct DoctorArgs {
     /// Write one JSON object
     #[arg(long)]
@@ -138,8 +158,10 @@ pub struct RangesArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum RangesAction {
     /// Print the ranges, one a line
+    #[command(after_help = LIST_EXAMPLES)]
     List,
     /// Tell whether an address is edge: exit status 0 if so, 1 if not
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// The address
         ip: IpAddr,
@@ -235,15 +257,23 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// A command with all below it.
+    fn pages(command: &clap::Command) -> Vec<clap::Command> {
+        std::iter::once(command.clone()).chain(command.get_subcommands().flat_map(pages)).collect()
+    }
+
     #[test]
-    fn every_help_fits_a_screen() {
+    fn every_help_fits_a_screen_and_shows_examples() {
         let mut cli = Cli::command().term_width(80);
         cli.build();
-        let pages = std::iter::once(cli.clone()).chain(cli.get_subcommands().cloned());
+        let pages = pages(&cli);
+        assert_eq!(pages.len(), 8);
         for mut page in pages {
             let name = page.get_name().to_owned();
             let text = page.render_help().to_string();
-            assert!(text.lines().count() <= 32, "{name} takes {} lines:\n{text}", text.lines().count());
+            assert!(text.lines().count() <= 50, "{name} takes {} lines:\n{text}", text.lines().count());
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{name} is too wide:\n{text}");
+            assert!(text.contains("\nExamples:\n  tracer "), "{name} shows no example:\n{text}");
         }
     }
 

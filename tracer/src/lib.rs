@@ -7,7 +7,7 @@
 //!       └──────── per-CPU counters ◄───────────── read at a scrape ─────────────────────────┘
 //! ```
 //!
-//! Only [`probes`], [`sinks`] and [`agent`] touch the outside; of the commands, [`commands::update`] does. Everything between takes values and the time and gives
+//! Only [`probes`], [`sinks`] and [`agent`] touch the outside; of the commands, [`commands::update`] and [`commands::doctor`] do. Everything between takes values and the time and gives
 //! values, so that recorded events replay through the same path.
 //!
 //! # Invariants

@@ -177,6 +177,23 @@ fn help_and_version_are_data() {
 }
 
 #[test]
+fn colours_are_for_terminals_and_not_where_no_color_asks_for_none() {
+    let coloured = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = command(args);
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        let ended = run(command.envs(variables.iter().copied()));
+        (ended.out + &ended.err).contains('\u{1b}')
+    };
+    for args in [&["doctor", "--help"][..], &["fly"], &["ranges", "check", "x"]] {
+        assert!(!coloured(args, &[]), "{args:?}: into a pipe");
+        assert!(coloured(args, &[("CLICOLOR_FORCE", "1")]), "{args:?}: forced");
+        assert!(!coloured(args, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]), "{args:?}: NO_COLOR");
+    }
+}
+
+#[test]
 fn ranges_prints_the_list_with_its_source_and_reads_it_back() {
     let ended = tracer(&["ranges"]);
     assert_eq!((ended.status, ended.err.as_str()), (0, ""));

@@ -1,5 +1,8 @@
 //! `tracer doctor`: can this host be traced, how well, what is missing, how to get it. Loads and attaches everything,
-//! then makes a real reset and a real empty close on loopback and sees whether they arrive.
+//! then makes a real reset and a real empty close on loopback and sees whether they arrive. Then looks for the usual roots
+//! of a 520 on this host, which change nothing about the exit status.
+
+pub mod roots;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -13,6 +16,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tracer_common::limits;
 
+use self::roots::finding::{self, Finding};
 use super::{DONE, runtime, start_log};
 use crate::{
     cli::DoctorArgs,
@@ -21,6 +25,7 @@ use crate::{
     diagnose::Cause,
     edge::EdgeRanges,
     probes::{Kernel, LoadError, Sight, State as ProbeState, host, sight},
+    sinks::escape,
     state::{Output, State},
 };
 
@@ -54,6 +59,8 @@ impl Check {
 struct Report {
     traceable: bool,
     checks: Vec<Check>,
+    /// The usual roots of a 520 on this host.
+    host: Vec<Finding>,
 }
 
 /// Examines the host. Exit status 0 where it can be traced, 3 where it can't.
@@ -64,9 +71,16 @@ pub fn run(args: &DoctorArgs) -> Result<u8> {
     let config = args.check()?;
     start_log(&config.settings);
     let ranges = config.settings.edge_ranges()?;
-    let report = runtime()?.block_on(examine(&config.settings, &ranges));
-    let text = if config.json { serde_json::to_string(&report)? + "\n" } else { text(&report) };
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    let mut report = runtime()?.block_on(examine(&config.settings, &ranges));
+    let roots = roots::examine(&config.settings, &ranges);
+    report.host = roots.findings;
+    let text = if config.json {
+        escape::json(&serde_json::to_string(&report)?).into_owned() + "\n"
+    } else {
+        text(&report) + &finding::text(&roots.heading, &report.host)
+    };
+    // Colours go to a terminal alone, and not where NO_COLOR or CLICOLOR=0 asks for none.
+    match anstream::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error).context("writing the report"),
         _ => {}
     }
@@ -87,7 +101,7 @@ async fn examine(settings: &Settings, ranges: &EdgeRanges) -> Report {
             false
         }
     };
-    Report { traceable, checks }
+    Report { traceable, checks, host: Vec::new() }
 }
 
 fn kernel() -> Check {
@@ -239,7 +253,7 @@ mod tests {
     #[test]
     fn every_cross_carries_its_mend() {
         let checks = vec![Check::good("a", "fine"), Check::bad("b", "broken", "mend it")];
-        let text = text(&Report { traceable: false, checks });
+        let text = text(&Report { traceable: false, checks, host: Vec::new() });
         assert_eq!(text, "✓ a: fine\n✗ b: broken\n    → mend it\nthis host can't be traced\n");
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+
+use anstream::{AutoStream, ColorChoice};
 
 use super::appender::Appender;
 pub use super::appender::Rotation;
@@ -38,7 +40,7 @@ impl fmt::Display for Target {
 pub enum Format {
     /// The record of the outward contract, one object a line.
     Json,
-    /// A headline with evidence and advice; in colour on a terminal, unless `NO_COLOR` is set.
+    /// A headline with evidence and advice; in colour on a terminal, unless `NO_COLOR` or `CLICOLOR=0` is set.
     Text,
 }
 
@@ -77,8 +79,7 @@ impl Stream {
             Target::File(path, rotation) => Output::File(Appender::open(path, *rotation)?),
             Target::Journal => Output::Journal(Journal::open(Path::new(SOCKET))?),
         };
-        let is_terminal = matches!(&output, Output::Stdout(file) if file.is_terminal());
-        let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = matches!(&output, Output::Stdout(file) if AutoStream::choice(file) != ColorChoice::Never);
         Ok(Self { output, wording: Wording { format, colour, advice: None } })
     }
 

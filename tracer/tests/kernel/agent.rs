@@ -150,13 +150,13 @@ fn tracer() -> PathBuf {
     std::env::var_os(ELSEWHERE).map_or_else(|| TRACER.into(), PathBuf::from)
 }
 
-/// `tracer run --listen …` with nothing of the caller's environment that could configure it.
-pub(crate) fn run_command(listen: SocketAddr) -> Command {
-    run_by(&[], listen)
+/// `tracer` with nothing of the caller's environment that could configure it.
+pub(crate) fn command() -> Command {
+    command_by(&[])
 }
 
 /// The same by way of another program that becomes it.
-pub(crate) fn run_by(program: &[&str], listen: SocketAddr) -> Command {
+fn command_by(program: &[&str]) -> Command {
     let mut command = match program {
         [] => Command::new(tracer()),
         [first, rest @ ..] => {
@@ -169,6 +169,17 @@ pub(crate) fn run_by(program: &[&str], listen: SocketAddr) -> Command {
         command.env_remove(name);
     }
     command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+    command
+}
+
+/// `tracer run --listen …`.
+pub(crate) fn run_command(listen: SocketAddr) -> Command {
+    run_by(&[], listen)
+}
+
+/// The same by way of another program that becomes it.
+pub(crate) fn run_by(program: &[&str], listen: SocketAddr) -> Command {
+    let mut command = command_by(program);
     command.args(["run", "--listen", &listen.to_string()]);
     command
 }

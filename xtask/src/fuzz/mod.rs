@@ -12,7 +12,8 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets in `tracer/fuzz/fuzz_targets`; each says there what must hold.
-const TARGETS: [&str; 6] = ["http_exchange", "http_request", "ranges", "record", "recording", "tls_handshake"];
+const TARGETS: [&str; 7] =
+    ["http_exchange", "http_request", "ranges", "record", "recording", "server_config", "tls_handshake"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,4 +1,4 @@
-//! What fuzzing starts from: the recordings and handshakes of tracer's tests, and a few heads.
+//! What fuzzing starts from: the recordings, handshakes and configurations of tracer's tests, and a few heads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "ranges" => RANGES.map(Vec::from).into(),
         "record" => recordings()?.iter().flat_map(|recording| records(recording)).collect(),
         "recording" => recordings()?,
+        "server_config" => configurations()?,
         "tls_handshake" => handshakes()?,
         _ => Vec::new(),
     })
@@ -77,6 +78,18 @@ fn handshakes() -> Result<Vec<Vec<u8>>> {
         Ok(sides(&read(edge)?, &read(Path::new(&origin))?))
     };
     fixtures("tls", ".edge.bin")?.iter().map(both).collect()
+}
+
+fn configurations() -> Result<Vec<Vec<u8>>> {
+    let root = sh::repo().join("tracer/tests/doctor/root/etc");
+    let files = [
+        "nginx/nginx.conf",
+        "nginx/sites-available/shop",
+        "apache2/apache2.conf",
+        "haproxy/haproxy.cfg",
+        "caddy/Caddyfile",
+    ];
+    files.iter().map(|file| read(&root.join(file))).collect()
 }
 
 /// The files of a folder of tracer's tests whose names end so.

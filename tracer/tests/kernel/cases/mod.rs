@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod doctor;
 mod events;
 mod healthy;
 mod lab;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
         programs::cases(),
         life::cases(),
         events::cases(),
+        doctor::cases(),
         healthy::cases(),
         mechanism::cases(),
         process::cases(),
