@@ -270,7 +270,10 @@ fn finish(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> u32 {
     stand_closed(sk, tcp, conn, old, new);
     conn.flags |= flag::ORIGIN_FIN;
     attempts::passed(&conn.tuple, conn.close.time_ns);
-    let tell = if unanswered(conn) {
+    let tell = if conn.flags & flag::REPORTED != 0 {
+        // The request was told when the edge's timeout passed.
+        false
+    } else if unanswered(conn) {
         true
     } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
         match response(conn, header_limit()) {
@@ -375,6 +378,10 @@ fn abort(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> Outcome {
 /// Whether an end without FIN loses a request or cuts its response short.
 #[inline(always)]
 fn is_loss(conn: &Conn) -> bool {
+    // Told when the edge's timeout passed.
+    if conn.flags & flag::REPORTED != 0 {
+        return false;
+    }
     let fresh = conn.exchanges == 0 && conn.close.time_ns.wrapping_sub(conn.opened_ns) < limits::FRESH_NS;
     if fresh || conn.close.accepted == 0 || unanswered(conn) {
         return true;

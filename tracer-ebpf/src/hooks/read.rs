@@ -31,6 +31,10 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
         conn.turn_out = written.wrapping_sub(conn.written);
         conn.written = written;
         conn.flags &= !flag::COUNTED;
+        // Where requests can't be seen to begin, a turn is the next one.
+        if conn.flags & flag::HTTP == 0 {
+            conn.flags &= !flag::REPORTED;
+        }
     }
     // What is read after the origin's own FIN is only drained.
     if conn.flags & (flag::HTTP | flag::COUNTED | flag::ORIGIN_FIN) == 0 {

@@ -128,7 +128,16 @@ fn an_answer_that_never_comes() -> Result<()> {
     leaves.abort()?;
     let wants: Result<Vec<_>> =
         wants.iter().map(|seen| want(seen, "response_timeout", Some(524), "no_response", &origin)).collect();
-    check(&mut agent, &lab, &wants?)
+    let mut wants = wants?;
+    wait::until_true("both timeouts", LIMIT, || {
+        agent.metrics().is_ok_and(|seen| seen.count("tracer_failures_total", &[("cause", "response_timeout")]) == 2)
+    })?;
+    // Its process ends later: no second failure of the request that was told.
+    let pid = worker(&origin)?;
+    let crash = saw(lab.get(EDGE_C, 80, "/segv")?, &[Seen::Empty])?;
+    saw(stays.answer()?, &[Seen::Empty])?;
+    wants.push(Want::new(&crash, "crash", 520, "fin_no_response").process(ORIGIN, pid));
+    check(&mut agent, &lab, &wants)
 }
 
 fn an_answer_that_stops() -> Result<()> {
