@@ -23,12 +23,15 @@ fn main() -> Result<()> {
 
 /// `TRACER_REVISION`: the commit, where there is one.
 fn revision() {
-    println!("cargo::rerun-if-changed=../.git/HEAD");
-    let output = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let revision = output
-        .ok()
-        .filter(|out| out.status.success())
-        .and_then(|out| String::from_utf8(out.stdout).ok())
-        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned());
+    // Elsewhere than in `.git` where the checkout is a linked worktree.
+    if let Some(head) = git(&["rev-parse", "--git-path", "HEAD"]) {
+        println!("cargo::rerun-if-changed={head}");
+    }
+    let revision = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=TRACER_REVISION={revision}");
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = std::process::Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

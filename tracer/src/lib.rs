@@ -17,6 +17,7 @@
 //! * State is bounded and never blocks.
 //! * A lost record can make a failure missing or its cause unknown, never wrong; every loss is counted.
 //! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time window.
+//! * Once all is attached, no thread keeps a privilege that only the start takes.
 //! * Nothing is pinned in the kernel: when the agent goes, so do its programs.
 //! * Nobody is called: the agent opens no connection to the outside; only `ranges update` does, and only when run.
 //! * Of a request, only method, path, Host and CF-Ray leave the process.

@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod clickhouse;
 mod demo;
+mod dist;
 mod fuzz;
 pub mod lab;
 mod scrape;
@@ -13,6 +14,7 @@ mod setup;
 mod sh;
 mod soak;
 mod test;
+pub mod unit;
 pub mod vm;
 mod zoo;
 
@@ -48,6 +50,8 @@ enum Task {
     Zoo(zoo::Args),
     /// Prove the table for a fleet's events on the real ClickHouse, from PyPI
     Clickhouse(clickhouse::Args),
+    /// Make the packages of a release, and try them
+    Dist(dist::Args),
     /// Run the kernel tests on other kernels, each in a virtual machine
     Vm(vm::Args),
 }
@@ -70,6 +74,7 @@ pub fn run() -> Result<ExitCode> {
         Task::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Clickhouse(args) => clickhouse::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Dist(args) => dist::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Vm(args) => vm::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::setup::{self, For};
-use crate::{build, sh};
+use crate::{build, sh, unit};
 
 /// Where the zoo is if not told otherwise, from the repository's root.
 pub(crate) const ZOO: &str = "../shared/zoo";
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// The zoo's folder
     #[arg(long, value_name = "DIR")]
     zoo: Option<PathBuf>,
+    /// Start the tracer with the systemd unit's privileges instead of root's
+    #[arg(long)]
+    as_unit: bool,
     /// Cases, or globs of them; all that can be told without a look inside TLS if none is given
     cases: Vec<String>,
 }
@@ -50,7 +53,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(For::Zoo)?;
     let tracer = build::release()?;
     let cases = if args.cases.is_empty() { default_cases(&zoo)? } else { args.cases.clone() };
-    let round = Round { zoo: &zoo, command: format!("{} {RUN}", tracer.display()) };
+    let mut command = format!("{} {RUN}", tracer.display());
+    if args.as_unit {
+        // The zoo makes the events file, as root.
+        command = format!("chown {} {{events}} && exec {} {command}", unit::USER, unit::prefix()?.join(" "));
+    }
+    let round = Round { zoo: &zoo, command };
     for number in 1..=args.runs {
         for per in ["case", "run"] {
             sh::heading(&format!("zoo, run {number} of {}, one tracer per {per}", args.runs));

@@ -1,5 +1,6 @@
 //! The event loop: kernel records → state → verdicts → sinks. Owns the clock and the shutdown.
 
+mod privileges;
 mod shared;
 mod signals;
 
@@ -37,6 +38,8 @@ pub trait Sink {
     fn oom_kill(&mut self, process: &str);
     /// SIGHUP: files are opened anew.
     fn reopen(&mut self);
+    /// The event loop turns; told about once a second.
+    fn alive(&mut self);
     /// Whether enough was seen (`watch --count`). An error ends the agent; a broken pipe ends it quietly.
     fn is_done(&mut self) -> io::Result<bool>;
 }
@@ -63,7 +66,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Loads, attaches and seeds. Must run inside the event loop's runtime.
+    /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it starts
+    /// later: there must be no other yet. Must run inside the event loop's runtime.
     ///
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
@@ -78,6 +82,13 @@ impl Agent {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
         });
+        if seeded.closed_namespaces > 0 {
+            info!(
+                "connections that are open now stay unknown until they close in {} other network namespaces: entering them \
+                 takes CAP_SYS_ADMIN",
+                seeded.closed_namespaces
+            );
+        }
         if seeded.connections > 0 {
             info!("{} edge connections were open already", seeded.connections);
         }
@@ -88,12 +99,14 @@ impl Agent {
         let reasons = kernel.layout.rst_reasons.clone();
         let mut state = State::new(ranges, reasons, seeded.owners);
         state.set_limits(settings.limits());
+        let kernel_log = host::KernelLog::open();
+        privileges::give_up(|| kernel.use_once());
         Ok(Self {
             records,
             state,
             sweep,
             shared: Arc::new(shared),
-            kernel_log: host::KernelLog::open(),
+            kernel_log,
             recorder: None,
             kernel,
             _kernel_debug: debug,
@@ -157,7 +170,10 @@ impl Agent {
                     give(sink, outputs);
                 }
                 () = wait(deadline) => give(sink, self.state.expire(host::clock().monotonic_ns)),
-                _ = look.tick() => self.look_around(),
+                _ = look.tick() => {
+                    self.look_around();
+                    sink.alive();
+                }
                 () = sleep_until(sweep_at) => {
                     self.kernel.look(&mut self.sweep, host::clock().monotonic_ns);
                     sweep_at = Instant::now() + self.sweep.pause();

@@ -42,10 +42,11 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     if let Some(why) = access.exposure().filter(|_| !config.listen.ip().to_canonical().is_loopback()) {
         warn!("listening on {} without TLS: {why}; see --web-config", config.listen);
     }
+    let mut agent = Agent::start(&config.settings, ranges)?;
+    // After the agent has given up privileges, which the writers' threads must not keep: what opens now, opens at SIGHUP, too.
     let outputs = outputs(&config)?;
     let counter = |output: &Option<Writer>| output.as_ref().map_or_else(Arc::default, Writer::shed);
     let lost: Vec<_> = outputs.iter().map(|(place, output)| (*place, counter(output))).collect();
-    let mut agent = Agent::start(&config.settings, ranges)?;
     let shared = agent.shared();
     let metrics = Metrics::new(Arc::new(move || {
         let mut snapshot = shared.snapshot();
@@ -60,8 +61,9 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
     web.set_ready(true);
     info!("ready; listening on {}://{}; {}", access.scheme(), config.listen, agent.summary());
     notify(&[sd_notify::NotifyState::Ready]);
-    let mut sink =
-        DaemonSink { web: Arc::clone(&web), events: outputs.into_iter().filter_map(|(_, output)| output).collect() };
+    let events = outputs.into_iter().filter_map(|(_, output)| output).collect();
+    let is_watched = sd_notify::watchdog_enabled().is_some();
+    let mut sink = DaemonSink { web: Arc::clone(&web), events, is_watched };
     let reload = || {
         let config = args.check()?;
         // All is read before any of it is used.
@@ -104,6 +106,8 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
 struct DaemonSink {
     web: Arc<Web>,
     events: Vec<Writer>,
+    /// systemd wants to hear that the event loop turns.
+    is_watched: bool,
 }
 
 impl Sink for DaemonSink {
@@ -122,6 +126,12 @@ impl Sink for DaemonSink {
 
     fn reopen(&mut self) {
         self.events.iter().for_each(Writer::reopen);
+    }
+
+    fn alive(&mut self) {
+        if self.is_watched {
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
     }
 
     fn is_done(&mut self) -> io::Result<bool> {

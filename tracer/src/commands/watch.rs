@@ -93,6 +93,8 @@ impl Sink for WatchSink {
         self.stream.reopen();
     }
 
+    fn alive(&mut self) {}
+
     fn is_done(&mut self) -> io::Result<bool> {
         self.stream.failure().map_or(Ok(self.has_enough()), Err)
     }

@@ -28,7 +28,7 @@ use super::{
     btf::Btf,
     host,
     offsets::{Places, places},
-    seed,
+    seed, sweep,
 };
 use crate::edge::EdgeRanges;
 
@@ -225,6 +225,16 @@ impl Kernel {
     /// Looks for timeouts once.
     pub fn look(&mut self, sweep: &mut Sweep, now_ns: u64) {
         sweep.look(&mut self.ebpf, now_ns);
+    }
+
+    /// Does what the agent does all the time, without effect: reads a table and runs a program. Call after
+    /// [`Kernel::sweep`].
+    ///
+    /// # Errors
+    /// Where the kernel wants more privilege for it than this thread has.
+    pub fn use_once(&mut self) -> Result<()> {
+        self.ranges.keys().next().transpose().context("reading the range table")?;
+        sweep::use_once(&mut self.ebpf)
     }
 
     /// Hands the kernel programs' debug lines to the log.

@@ -9,6 +9,7 @@ mod poll;
 mod records;
 mod seed;
 pub mod sight;
+mod sockets;
 mod sweep;
 
 pub use counters::Counters;

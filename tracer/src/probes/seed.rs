@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs::{self, File},
     io::Read as _,
-    os::fd::AsFd as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     thread,
 };
 
@@ -12,17 +12,23 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Btf, Ebpf,
     maps::{HashMap, MapData},
-    programs::Iter,
+    programs::{Iter, iter::IterLink},
 };
-use procfs::process::{FDTarget, Process};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    io::Errno,
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 use tracer_common::{Conn, Listener, ListenerKey, conn_flags};
+
+use super::sockets::owners_of;
 
 /// What was open before the tracer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seeded {
     /// Edge connections found.
     pub connections: u32,
+    /// Network namespaces that could not be entered.
+    pub closed_namespaces: u32,
     /// Pid and name of the process that holds a socket, by the socket's inode.
     pub owners: BTreeMap<u64, (u32, String)>,
 }
@@ -42,22 +48,34 @@ pub(super) fn run(ebpf: &mut Ebpf, btf: &Btf) -> Result<Seeded> {
     }
     let program: &mut Iter = ebpf.program_mut("seed_tcp").ok_or_else(|| anyhow!("no program seed_tcp"))?.try_into()?;
     program.load("tcp", btf).context("loading iterator tcp")?;
-    for process in namespaces.values() {
+    let here = fs::metadata("/proc/self/ns/net").context("looking at the own network namespace")?.ino();
+    let mut closed_namespaces = 0;
+    for (inode, process) in &namespaces {
         let link = program.attach().context("attaching iterator tcp")?;
         let link = program.take_link(link)?;
         let Ok(namespace) = File::open(format!("/proc/{process}/ns/net")) else { continue };
+        let elsewhere = (*inode != here).then_some(namespace);
         // A thread of its own: the iterator sees the namespace in which it is opened.
-        let read = thread::spawn(move || -> Result<()> {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            let mut file = link.into_file()?;
-            let mut buffer = [0; 512];
-            while file.read(&mut buffer).context("running iterator tcp")? > 0 {}
-            Ok(())
-        });
-        read.join().map_err(|_| anyhow!("the seeding thread panicked"))??;
+        let read = thread::spawn(move || iterate(link, elsewhere));
+        if !read.join().map_err(|_| anyhow!("the seeding thread panicked"))?? {
+            closed_namespaces += 1;
+        }
     }
     name_listeners(ebpf)?;
-    own(ebpf)
+    Ok(Seeded { closed_namespaces, ..own(ebpf)? })
+}
+
+/// Runs the iterator, in this namespace if one is given. `false`: it may not be entered.
+fn iterate(link: IterLink, namespace: Option<File>) -> Result<bool> {
+    let kind = Some(LinkNameSpaceType::Network);
+    match namespace.map_or(Ok(()), |namespace| move_into_link_name_space(namespace.as_fd(), kind)) {
+        Err(Errno::PERM) => return Ok(false),
+        entered => entered.context("entering a network namespace")?,
+    }
+    let mut file = link.into_file()?;
+    let mut buffer = [0; 512];
+    while file.read(&mut buffer).context("running iterator tcp")? > 0 {}
+    Ok(true)
 }
 
 /// Finds the processes that listened before the tracer came: whose a connection is that nobody accepts.
@@ -134,33 +152,4 @@ fn own(ebpf: &mut Ebpf) -> Result<Seeded> {
         seeded.owners = owners_of(&sockets);
     }
     Ok(seeded)
-}
-
-/// The process that holds each of these sockets; where several do, the youngest: a worker rather than its master.
-fn owners_of(sockets: &HashSet<u64>) -> BTreeMap<u64, (u32, String)> {
-    let mut owners: BTreeMap<u64, (u64, (u32, String))> = BTreeMap::new();
-    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
-        let held = held_by(&process, sockets);
-        if held.is_empty() {
-            continue;
-        }
-        let (Ok(stat), Ok(pid)) = (process.stat(), u32::try_from(process.pid)) else { continue };
-        for inode in held {
-            let younger = owners.get(&inode).is_none_or(|(start, _)| *start <= stat.starttime);
-            if younger {
-                owners.insert(inode, (stat.starttime, (pid, stat.comm.clone())));
-            }
-        }
-    }
-    owners.into_iter().map(|(inode, (_, owner))| (inode, owner)).collect()
-}
-
-fn held_by(process: &Process, sockets: &HashSet<u64>) -> Vec<u64> {
-    let Ok(fds) = process.fd() else { return Vec::new() };
-    fds.filter_map(Result::ok)
-        .filter_map(|fd| match fd.target {
-            FDTarget::Socket(inode) if sockets.contains(&inode) => Some(inode),
-            _ => None,
-        })
-        .collect()
 }

@@ -127,6 +127,11 @@ impl Sweep {
     }
 }
 
+/// Looks at a connection that there can't be.
+pub(super) fn use_once(ebpf: &mut Ebpf) -> Result<()> {
+    run(ebpf, "inspect_connection", &[0]).map(|_settled| ())
+}
+
 /// A time in jiffies, rounded up: what the kernel takes for too long must be so for the verdict, too.
 fn jiffies(time: Duration, tick_ns: u64) -> u32 {
     u32::try_from(time.as_nanos().div_ceil(tick_ns.into())).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)

@@ -1,4 +1,4 @@
-//! What is shipped beside the binary agrees with it: the dashboard, the alert rules, the runbook, a fleet's table.
+//! What is shipped beside the binary agrees with it: the dashboard, the alert rules, the runbook, the unit, a fleet's table.
 
 mod clickhouse;
 mod dashboard;
@@ -7,4 +7,5 @@ mod lint;
 mod recorded;
 mod rules;
 mod runbook;
+mod service;
 mod vector;

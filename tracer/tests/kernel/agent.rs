@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use xtask::lab::{procs, wait};
+use xtask::unit;
 
 use crate::http;
 use crate::metrics::Metrics;
@@ -35,24 +37,32 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts `tracer run` with more arguments, and waits until it is ready.
     pub(crate) fn start(more: &[&str]) -> Result<Self> {
-        Self::launch(&[], None, more)
+        Self::launch(&[], None, None, more)
     }
 
     /// The same with its events in this file.
     pub(crate) fn start_writing(events: &Path, more: &[&str]) -> Result<Self> {
-        Self::launch(&[], Some(events), more)
+        Self::launch(&[], None, Some(events), more)
     }
 
     /// The same by way of another program that becomes it.
     pub(crate) fn start_by(program: &[&str], more: &[&str]) -> Result<Self> {
-        Self::launch(program, None, more)
+        Self::launch(program, None, None, more)
     }
 
-    fn launch(program: &[&str], events: Option<&Path>, more: &[&str]) -> Result<Self> {
+    /// The same with the systemd unit's user and privileges.
+    pub(crate) fn start_as_unit(more: &[&str]) -> Result<Self> {
+        let prefix = unit::prefix()?;
+        let program: Vec<_> = prefix.iter().map(String::as_str).collect();
+        Self::launch(&program, Some(unit::USER), None, more)
+    }
+
+    fn launch(program: &[&str], user: Option<u32>, events: Option<&Path>, more: &[&str]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("tracer-kernel-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         fs::create_dir(&dir)?;
+        chown(&dir, user, user)?;
         let listen = free_address()?;
         let log = File::create(dir.join("log"))?;
         let events = events.map_or_else(|| dir.join("events"), PathBuf::from);
@@ -92,6 +102,16 @@ impl Agent {
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         procs::signal(self.child.id(), signal);
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its own folder; the events are in the file `events`.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Its log so far.

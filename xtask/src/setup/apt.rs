@@ -32,8 +32,8 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the demo's namespaces and its origin, whose Perl module makes a worker crash",
                 ),
                 For::Test => (
-                    &["iproute2", "nftables", "nginx", "prometheus", "systemd"],
-                    "the kernel tests' namespaces and servers, the proof of the dashboard and the alert rules, a journal",
+                    &["iproute2", "nftables", "nginx", "prometheus", "systemd", "util-linux"],
+                    "the kernel tests' namespaces and servers; the proof of the dashboard, the alert rules, the unit; a journal",
                 ),
                 For::Zoo => (
                     &[
@@ -57,6 +57,22 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                         "nginx",
                     ],
                     "the virtual machines, their kernels and their root; the kernel tests on the host",
+                ),
+                For::Dist => (
+                    &["binutils", "musl-tools", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+                    "the compilers for static binaries of both architectures",
+                ),
+                For::Trial => (
+                    &[
+                        "mmdebstrap",
+                        "debian-archive-keyring",
+                        "rpm",
+                        "util-linux",
+                        "qemu-system-x86",
+                        "e2fsprogs",
+                        "python3-venv",
+                    ],
+                    "the roots in which packages are tried, the machine that boots one, the manifest's validator",
                 ),
                 For::Fuzz => (&["g++"], "the fuzzer's run-time library is C++"),
                 For::Clickhouse => (&["python3", "python3-venv"], "the engine is a Python module"),

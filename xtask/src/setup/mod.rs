@@ -23,6 +23,8 @@ pub(crate) enum For {
     Fuzz,
     Clickhouse,
     Vm,
+    Dist,
+    Trial,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,7 +100,7 @@ fn in_words(missing: &[Need]) -> String {
 fn missing(tasks: &[For]) -> Vec<Need> {
     let mut needs = toolchain::missing(tasks);
     needs.extend(apt::missing(tasks));
-    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz | For::Clickhouse)) {
+    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz | For::Clickhouse | For::Dist)) {
         needs.extend(mounts::missing());
     }
     needs

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::{For, Need, apt};
 use crate::build::MUSL;
+use crate::dist::Architecture;
 use crate::sh;
 
 /// The linker for BPF objects; its LLVM must not be older than the nightly's.
@@ -15,6 +16,13 @@ const BPF_LINKER: &str = "0.13.0";
 const LLVM: &str = "22";
 /// Builds and runs the targets in `tracer/fuzz`.
 const CARGO_FUZZ: &str = "0.13.2";
+/// What makes a release's files, what each is for.
+const DIST_TOOLS: [(&str, &str, &str); 4] = [
+    ("cargo-deb", "3.8.0", "it makes the .deb; some minutes to build"),
+    ("cargo-generate-rpm", "0.21.1", "it makes the .rpm; some minutes to build"),
+    ("cargo-cyclonedx", "0.5.9", "it lists the crates of which a binary is made; some minutes to build"),
+    ("cargo-deny", "0.20.2", "it checks the crates' licences and sources; some minutes to build"),
+];
 /// What building bpf-linker takes.
 const LLVM_PACKAGES: [&str; 6] = ["gcc", "g++", "libc6-dev", "llvm-22-dev", "libzstd-dev", "zlib1g-dev"];
 
@@ -72,7 +80,12 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
         needs.push(bpf_linker_need());
     }
     if tasks.contains(&For::Vm) {
-        needs.extend(musl_need());
+        needs.extend(musl_need(MUSL, "what runs in the virtual machines brings its libraries along"));
+    }
+    if tasks.contains(&For::Dist) {
+        let targets = Architecture::ALL.map(Architecture::target);
+        needs.extend(targets.iter().filter_map(|target| musl_need(target, "released binaries need no library")));
+        needs.extend(DIST_TOOLS.iter().filter_map(dist_tool_need));
     }
     if tasks.contains(&For::Fuzz) && version("cargo-fuzz").as_deref() != Some(CARGO_FUZZ) {
         needs.push(cargo_fuzz_need());
@@ -143,16 +156,26 @@ fn bpf_linker_need() -> Need {
     }
 }
 
-/// The standard library for binaries that need none of the guests' libraries.
-fn musl_need() -> Option<Need> {
+/// The standard library for binaries that need no library.
+fn musl_need(target: &'static str, why: &'static str) -> Option<Need> {
     let stable = Pinned::stable().ok()?.channel;
-    let args = ["target", "list", "--installed", "--toolchain", &stable];
-    let list = sh::try_output(Command::new("rustup").args(args).env("RUSTUP_AUTO_INSTALL", "0")).unwrap_or_default();
-    (!list.lines().any(|line| line == MUSL)).then(|| Need {
-        what: format!("Rust {stable} for {MUSL}"),
-        why: "what runs in the virtual machines brings its libraries along",
-        how: format!("rustup target add --toolchain {stable} {MUSL}"),
-        get: Box::new(move || sh::run(Command::new("rustup").args(["target", "add", "--toolchain", &stable, MUSL]))),
+    (!has_target(&stable, target)).then(|| Need {
+        what: format!("Rust {stable} for {target}"),
+        why,
+        how: format!("rustup target add --toolchain {stable} {target}"),
+        get: Box::new(move || sh::run(Command::new("rustup").args(["target", "add", "--toolchain", &stable, target]))),
+    })
+}
+
+/// A subcommand of cargo's that releases take, if it is not there in the pinned version.
+fn dist_tool_need(&(tool, version, why): &(&'static str, &'static str, &'static str)) -> Option<Need> {
+    let said = sh::try_output(Command::new(tool).args([tool.trim_start_matches("cargo-"), "--version"]));
+    let is_there = said.is_some_and(|said| said.split_whitespace().any(|word| word == version));
+    (!is_there).then(|| Need {
+        what: format!("{tool} {version}"),
+        why,
+        how: format!("cargo install {tool} --version {version} --locked"),
+        get: Box::new(move || sh::run(install(tool, version)?.arg("--locked"))),
     })
 }
 

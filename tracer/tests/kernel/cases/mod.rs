@@ -10,6 +10,7 @@ mod mechanism;
 mod process;
 mod programs;
 mod prometheus;
+mod unit;
 mod wire;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         mechanism::cases(),
         process::cases(),
         wire::cases(),
+        unit::cases(),
         prometheus::cases(),
     ]
     .concat()
