@@ -73,14 +73,19 @@ fn closed_unread() -> Result<()> {
     let at_accept = lab.start_origin(&Spec::new(81).mode(Mode::CloseUnread), None)?;
     let after_head = lab.start_origin(&Spec::new(80), None)?;
     let mut agent = Agent::start(&[])?;
+    // Its master is seen to listen; the worker is who closes.
+    let later = lab.start_origin(&Spec::new(82).mode(Mode::CloseUnread), None)?;
     let whole = saw(lab.get(EDGE_A, 81, "/")?, &[Seen::Reset])?;
+    let whole_later = saw(lab.get(EDGE_A, 82, "/")?, &[Seen::Reset])?;
     let mut conn = lab.connect(EDGE_B, 80)?;
     conn.send_with("POST", "/unread", "Content-Length: 5000\r\n", &[b'u'; 5000])?;
     let body = saw(conn.answer()?, &[Seen::Reset])?;
     let want = |exchange: &Exchange, pid| {
         Want::new(exchange, "closed_unread", 520, "rst_no_response").process(ORIGIN, pid).with("reset_by", "origin")
     };
-    check(&mut agent, &lab, &[want(&whole, worker(&at_accept)?), want(&body, worker(&after_head)?)])
+    let wants =
+        [want(&whole, worker(&at_accept)?), want(&whole_later, worker(&later)?), want(&body, worker(&after_head)?)];
+    check(&mut agent, &lab, &wants)
 }
 
 fn closed_before_request() -> Result<()> {
