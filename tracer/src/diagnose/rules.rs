@@ -97,22 +97,30 @@ fn not_read(e: &Evidence) -> bool {
 /// What the bytes of the response say, together with who ended the connection.
 fn response(e: &Evidence) -> Option<Loss> {
     let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
-    let waited = |since: Duration| !origin_left && since >= Limits::nearly(e.limits.read);
     if e.response.header_bytes.is_some_and(|bytes| bytes > e.limits.header) && (origin_left || minds(e)) {
         return Some(Loss::TooLarge);
     }
     match e.response.progress {
         Progress::Malformed => (origin_left || minds(e)).then_some(Loss::Malformed),
         Progress::Nothing if origin_left => Some(Loss::Unanswered),
-        Progress::Nothing => waited(e.waited).then_some(Loss::Waited),
+        Progress::Nothing => (e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited),
         Progress::InHead if origin_left => Some(Loss::Head),
-        Progress::InHead => waited(e.quiet.min(e.waited)).then_some(Loss::StalledHead),
+        Progress::InHead => stalled(e).then_some(Loss::StalledHead),
         Progress::InBody if origin_left => Some(Loss::Body),
-        Progress::InBody => waited(e.quiet.min(e.waited)).then_some(Loss::StalledBody),
+        Progress::InBody => stalled(e).then_some(Loss::StalledBody),
         // Only the end of the connection ends such a body: cut if it was reset or the process died, whole if it closed.
         Progress::UntilClose => (e.trigger == Trigger::Rst || origin_left && dies(e)).then_some(Loss::Body),
         Progress::Whole | Progress::Upgraded | Progress::Unknown => None,
     }
+}
+
+/// Whether the edge waited in vain for the rest of a response. Of one that left, the clock may run from its request: it had
+/// waited long enough for the response, and for nearly all of that time nothing came.
+fn stalled(e: &Evidence) -> bool {
+    let read = e.limits.read;
+    let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
+    let quiet = if left { read - read / 8 } else { Limits::nearly(read) };
+    e.waited >= Limits::nearly(read) && e.quiet >= quiet
 }
 
 /// Whether an edge that left did so because of what it had got: at once, or when it had waited in vain for the rest. One that

@@ -342,6 +342,22 @@ fn a_response_cut_by_fin_is_truncated_and_by_rst_is_reset() {
 }
 
 #[test]
+fn the_clock_of_an_edge_that_leaves_may_run_from_its_request() {
+    let stalled = |trigger, waited, quiet| {
+        let mut e = began(trigger, Progress::InBody);
+        (e.waited, e.quiet) = (Duration::from_secs(waited), Duration::from_secs(quiet));
+        e
+    };
+    for left in [Trigger::EdgeFin, Trigger::EdgeRst] {
+        check(&stalled(left, 125, 112), Cause::ResponseStalled, C, Symptom::StalledResponse, None);
+        // A long download that the visitor gave up; an edge that has not waited long enough.
+        sound(&stalled(left, 300, 60));
+        sound(&stalled(left, 112, 110));
+    }
+    sound(&stalled(Trigger::Overdue, 125, 112));
+}
+
+#[test]
 fn an_edge_that_leaves_early_is_no_failure_and_one_that_has_waited_is() {
     for trigger in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Overdue] {
         let so_far = |progress, seconds| {
