@@ -23,7 +23,7 @@ fn main() -> Result<()> {
 
 /// `TRACER_REVISION`: the commit, where there is one.
 fn revision() {
-    // Elsewhere than in `.git` where the checkout is a linked worktree.
+    // A work tree has its HEAD elsewhere, and a file that is not there would be taken for a change each time.
     if let Some(head) = git(&["rev-parse", "--git-path", "HEAD"]) {
         println!("cargo::rerun-if-changed={head}");
     }
@@ -31,7 +31,9 @@ fn revision() {
     println!("cargo::rustc-env=TRACER_REVISION={revision}");
 }
 
+/// What git says; `None` where it or its repository is not there.
 fn git(args: &[&str]) -> Option<String> {
-    let output = std::process::Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    let output = std::process::Command::new("git").args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    Some(text.trim().to_owned())
 }

@@ -8,6 +8,7 @@ use tracer_common::{
 
 use crate::{
     heads,
+    hooks::conn,
     maps::{EXPLAINS, LOST, RECORDS, count},
     process,
 };
@@ -99,7 +100,7 @@ fn large(state: &Conn, trigger: u32, rst_reason: u32) {
 }
 
 /// The connection as a record has it: with the signal that explains its close, and with the process that listens where
-/// nobody has read from it, nor closed what was accepted. Gives the heads, if there are any.
+/// nobody has read from it and nobody of its own has closed it. Gives the heads, if there are any.
 ///
 /// # Safety
 /// `into` and `signal` lie in a reserved slot of the ring buffer.
@@ -110,7 +111,7 @@ unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<
         copy_signal(signal);
         bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
         if conn.owner == 0
-            && (conn.close.accepted == 0 || conn.closer.tgid == 0)
+            && (conn.closer.tgid == 0 || conn.close.err == conn::ECONNABORTED)
             && let Some(listener) = process::listener(conn.tuple.netns, conn.tuple.local_port)
         {
             (*into).owner = (*listener).pid;

@@ -15,8 +15,10 @@ mod kernel;
 mod maps;
 mod process;
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_skb, raw_tracepoint},
+    macros::{btf_tracepoint, cgroup_skb},
     programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext},
 };
 
@@ -74,16 +76,19 @@ pub fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Attached nowhere: the agent runs it on a connection that may be overdue.
-#[raw_tracepoint]
-pub fn inspect_connection(ctx: RawTracePointContext) -> i32 {
-    hooks::inspect::connection(&ctx)
+/// Attached nowhere: the agent runs it on a connection that may be overdue. Without aya's macro, which returns 0 whatever
+/// its function says; so is the next.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+pub extern "C" fn inspect_connection(ctx: *mut c_void) -> i32 {
+    hooks::inspect::connection(&RawTracePointContext::new(ctx))
 }
 
 /// Attached nowhere: the agent runs it on an attempt whose time is up.
-#[raw_tracepoint]
-pub fn inspect_attempt(ctx: RawTracePointContext) -> i32 {
-    hooks::inspect::attempt(&ctx)
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+pub extern "C" fn inspect_attempt(ctx: *mut c_void) -> i32 {
+    hooks::inspect::attempt(&RawTracePointContext::new(ctx))
 }
 
 /// Runs once at start, in each network namespace: finds connections that were open before the tracer.

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tracer::probes::{Layout, btf::Btf};
+use tracer::probes::{Layout, TESTED, btf::Btf, is_tested};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layouts")
@@ -40,6 +40,15 @@ fn every_recorded_kernel_is_read_as_it_was() {
         let layout = Layout::resolve(&read(fs::read(path.with_added_extension("btf")).unwrap())).unwrap();
         assert_eq!(layout.text(), fs::read_to_string(path.with_added_extension("txt")).unwrap(), "{release}");
     }
+}
+
+#[test]
+fn the_recorded_kernels_are_one_of_each_tested_line() {
+    for line in TESTED {
+        let of_line = |release: &&String| release.starts_with(&format!("{line}."));
+        assert_eq!(releases().iter().filter(of_line).count(), 1, "{line}");
+    }
+    assert!(releases().iter().all(|release| is_tested(release)), "{:?}", releases());
 }
 
 #[test]

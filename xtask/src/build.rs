@@ -1,15 +1,25 @@
 //! The release binary, and where cargo puts it.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::dist::Architecture;
 use crate::sh;
 
 /// The target of binaries that need no library.
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// `cargo build` of `tracer` for 64-bit ARM.
+pub(crate) fn arm() -> Command {
+    let architecture = Architecture::Aarch64;
+    let mut command =
+        sh::command("cargo", &["build", "--quiet", "--package=tracer", "--target", architecture.target()]);
+    architecture.compilers(&mut command);
+    command
+}
 
 /// Builds `tracer` (its build script builds the kernel programs) and returns the binary's path.
 pub(crate) fn release() -> Result<PathBuf> {

@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.no_kernel {
         sh::heading("kernel tests: left out (--no-kernel)");
     } else {
+        step("build for 64-bit ARM", &mut build::arm())?;
         kernel_tests(None)?;
     }
     sh::heading("all passed");

@@ -33,7 +33,7 @@ const LISTEN: u8 = 10;
 const CLOSING: u8 = 11;
 
 /// `sk_err` of a connection that a tool destroyed (`ss -K`).
-const ECONNABORTED: u32 = 103;
+pub const ECONNABORTED: u32 = 103;
 
 /// What a change of state comes to: a record to make (0: none), and whether the connection leaves the table.
 struct Outcome {

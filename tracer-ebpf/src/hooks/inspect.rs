@@ -45,6 +45,8 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
             TOLD
         }
         conn::Owed::Something => LATER,
+        // What nobody reads may yet shut the window.
+        conn::Owed::Nothing if copy.close.unread > 0 => LATER,
         conn::Owed::Nothing => SETTLED,
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     decode::Event,
     diagnose::Cause,
     edge::EdgeRanges,
-    probes::{Kernel, LoadError, Sight, State as ProbeState, host, sight},
+    probes::{Kernel, LoadError, Sight, State as ProbeState, TESTED, host, is_tested, sight},
     sinks::escape,
     state::{Output, State},
 };
@@ -106,8 +106,16 @@ async fn examine(settings: &Settings, ranges: &EdgeRanges) -> Report {
 
 fn kernel() -> Check {
     let name = rustix::system::uname();
-    let release = name.release().to_string_lossy().into_owned();
-    Check::good("kernel", format!("{release} {}", name.machine().to_string_lossy()))
+    Check::good("kernel", about(&name.release().to_string_lossy(), &name.machine().to_string_lossy()))
+}
+
+/// A kernel that nobody tested is no fault: what it lacks shows in the checks of the hooks and causes.
+fn about(release: &str, machine: &str) -> String {
+    if is_tested(release) {
+        return format!("{release} {machine}");
+    }
+    let tested = TESTED.join(", ");
+    format!("{release} {machine}: not among the tested ones ({tested}); what it lacks is named below")
 }
 
 fn edge(settings: &Settings, ranges: &EdgeRanges) -> Check {
@@ -146,7 +154,7 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
     kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
     let mut checks: Vec<_> = kernel.probes.iter().map(hook).collect();
     checks.extend(kernel.layout.details().iter().map(detail));
-    checks.extend(Cause::ALL.iter().map(|cause| visible(*cause, &kernel.probes)));
+    checks.extend(Cause::ALL.iter().map(|cause| visible(*cause, &kernel.probes, &kernel.layout)));
     let made = thread::spawn(move || failures(&listener, port));
     let mut state = State::new(loopback, kernel.layout.rst_reasons.clone(), std::collections::BTreeMap::new());
     let mut seen = Vec::new();
@@ -202,11 +210,14 @@ fn detail(detail: &crate::probes::Detail) -> Check {
 }
 
 /// Whether this host can show the cause.
-fn visible(cause: Cause, probes: &[crate::probes::Probe]) -> Check {
+fn visible(cause: Cause, probes: &[crate::probes::Probe], layout: &crate::probes::Layout) -> Check {
     let name = format!("cause {cause}");
     let lacks = sight::lacks(cause, probes);
     if lacks.is_empty() {
-        return Check::good(&name, "can be told");
+        return match sight::blind(cause, layout) {
+            Some(why) => Check::bad(&name, format!("not told: {why}"), "a newer kernel, or more privilege"),
+            None => Check::good(&name, "can be told"),
+        };
     }
     let off = lacks.iter().all(|(probe, _)| probe.state == ProbeState::Off);
     let why: Vec<_> = lacks.iter().map(|(probe, why)| format!("{} ({why})", probe.hook.name)).collect();
@@ -249,6 +260,15 @@ fn text(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_outside_the_matrix_is_named_as_such() {
+        assert_eq!(about("6.1.0-50-amd64", "x86_64"), "6.1.0-50-amd64 x86_64");
+        assert_eq!(
+            about("5.15.0-91-generic", "x86_64"),
+            "5.15.0-91-generic x86_64: not among the tested ones (5.10, 6.1, 6.12, 6.18, 7.2); what it lacks is named below"
+        );
+    }
 
     #[test]
     fn every_cross_carries_its_mend() {

@@ -20,7 +20,10 @@ pub enum Trigger {
         bytes: u32,
     },
     /// A SYN was answered with RST.
-    Refused,
+    Refused {
+        /// The RST itself was seen. Before 6.12 only its occasion is: TCP freed the SYN.
+        seen: bool,
+    },
     /// The edge sent FIN first.
     EdgeFin,
     /// The edge sent RST.

@@ -40,10 +40,10 @@ pub(super) fn broken(e: &Evidence) -> Option<Broken> {
             Broken { certainty: Certainty::Likely, ..refused(Symptom::TlsEdgeAlert) }
         });
     }
-    let (edge_left, origin_left) =
-        (matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst), matches!(e.trigger, Trigger::Fin | Trigger::Rst));
-    // Encrypted: by its size.
-    if h.edge_alert_encrypted && edge_left {
+    let edge_left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
+    let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
+    // Encrypted: by its size. Both sides hang up on it, and either may be first.
+    if h.edge_alert_encrypted && (edge_left || origin_left) {
         return Some(Broken {
             cause: Cause::CertInvalid,
             certainty: Certainty::Likely,

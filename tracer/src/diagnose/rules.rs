@@ -69,7 +69,7 @@ pub fn diagnose(e: &Evidence) -> Option<Diagnosis> {
 /// What the edge lost, if anything.
 fn loss(e: &Evidence) -> Option<Loss> {
     match e.trigger {
-        Trigger::Refused => Some(Loss::Refused),
+        Trigger::Refused { .. } => Some(Loss::Refused),
         Trigger::Attempt(attempt) => Some(Loss::Attempt(attempt)),
         Trigger::Fin | Trigger::Rst | Trigger::Late { .. } if !e.accepted => Some(Loss::Unaccepted),
         Trigger::Late { .. } => late(e).then_some(Loss::Late),
@@ -278,7 +278,8 @@ fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
 /// No verdict is surer than what was seen of the connection.
 fn floor(e: &Evidence, loss: Loss) -> Certainty {
     let seen = match loss {
-        Loss::Refused | Loss::Unaccepted | Loss::Handshake(_) | Loss::NotRead | Loss::Attempt(_) => true,
+        Loss::Refused => e.trigger == Trigger::Refused { seen: true },
+        Loss::Unaccepted | Loss::Handshake(_) | Loss::NotRead | Loss::Attempt(_) => true,
         Loss::Late | Loss::Fresh => e.request.method.is_some(),
         Loss::Unanswered | Loss::Waited | Loss::Vanished | Loss::VanishedInBody => e.protocol == Protocol::Http,
         Loss::Head | Loss::StalledHead | Loss::TooLarge => true,

@@ -78,7 +78,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
 fn reset_by(e: &Evidence, attempt: Option<Attempt>) -> Option<&'static str> {
     match (e.trigger, attempt.map(|attempt| attempt.taken)) {
         (_, Some(Taken::Reset)) => Some("firewall"),
-        (Trigger::Rst | Trigger::Refused, _) | (_, Some(Taken::QueueReset)) => Some("origin"),
+        (Trigger::Rst | Trigger::Refused { .. }, _) | (_, Some(Taken::QueueReset)) => Some("origin"),
         (Trigger::EdgeRst, _) => Some("edge"),
         _ => None,
     }
@@ -92,7 +92,11 @@ fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     }
     match loss {
         Loss::Refused => {
-            lines.push(format!("a SYN to port {} was answered with RST: no socket listens there", e.local.1));
+            lines.push(if e.trigger == (Trigger::Refused { seen: true }) {
+                format!("a SYN to port {} was answered with RST: no socket listens there", e.local.1)
+            } else {
+                format!("TCP threw away a SYN to port {}, as it does where no socket listens", e.local.1)
+            });
             return lines;
         }
         Loss::Unaccepted => lines.push(format!(
@@ -315,7 +319,7 @@ fn close(e: &Evidence, loss: Loss) -> Option<String> {
         Trigger::Late { .. } => format!("FIN had been sent by the close{by}"),
         Trigger::EdgeFin => "the edge gave up: it sent FIN".to_owned(),
         Trigger::EdgeRst => "the edge gave up: it sent RST".to_owned(),
-        Trigger::Refused | Trigger::Overdue | Trigger::Silent | Trigger::Attempt(_) => return None,
+        Trigger::Refused { .. } | Trigger::Overdue | Trigger::Silent | Trigger::Attempt(_) => return None,
     })
 }
 

@@ -22,6 +22,18 @@ pub use sweep::Sweep;
 /// Where the kernel shows its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
+/// The lines of kernels on which every cause is staged and told by the tests. Others are read by their own type information
+/// just the same.
+pub const TESTED: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.2"];
+
+/// Whether a release (`uname -r`) is of a line that is tested.
+#[must_use]
+pub fn is_tested(release: &str) -> bool {
+    TESTED
+        .iter()
+        .any(|line| release.strip_prefix(line).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit())))
+}
+
 /// How a hook is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachment {
@@ -94,5 +106,20 @@ impl Probe {
     #[must_use]
     pub fn attached(&self) -> bool {
         self.state == State::Attached
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_of_a_tested_line_by_its_first_two_numbers() {
+        for tested in ["5.10.0-32-cloud-amd64", "6.1.0-50-amd64", "6.12.95+deb12-cloud-amd64", "7.2-rc3", "6.18"] {
+            assert!(is_tested(tested), "{tested}");
+        }
+        for other in ["5.15.0-91-generic", "6.10.3", "6.120.1", "5.1.2", "16.1.0", ""] {
+            assert!(!is_tested(other), "{other}");
+        }
     }
 }

@@ -186,8 +186,10 @@ impl Layout {
                 present: matches!(self.netfilter, Netfilter::Reason(_)),
                 instead: if by_location {
                     "netfilter's drops and refused SYNs are known by the address of the function that freed them"
-                } else {
+                } else if self.has_rst_reason {
                     "firewall_drop and firewall_reject are not told"
+                } else {
+                    "firewall_drop, firewall_reject and port_closed are not told"
                 },
             },
             Detail {

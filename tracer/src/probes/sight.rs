@@ -1,6 +1,6 @@
 //! Which causes this host can show: what each needs of the hooks.
 
-use super::{Probe, State};
+use super::{Layout, Netfilter, Probe, State};
 use crate::diagnose::Cause;
 
 /// The hooks without which a cause is not told, or reads as another one; those that nothing works without are not named.
@@ -42,9 +42,42 @@ pub fn lacks(cause: Cause, probes: &[Probe]) -> Vec<(&Probe, &str)> {
         .collect()
 }
 
+/// Why a cause is not told although its hooks are attached: they can't tell the packets apart that it shows in.
+#[must_use]
+pub fn blind(cause: Cause, layout: &Layout) -> Option<&'static str> {
+    let Netfilter::Unknown(why) = layout.netfilter else { return None };
+    let shown_by_the_free = match cause {
+        Cause::FirewallDrop | Cause::FirewallReject => true,
+        Cause::PortClosed => !layout.has_rst_reason,
+        _ => false,
+    };
+    shown_by_the_free.then_some(why)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::HOOKS, *};
+
+    #[test]
+    fn where_freed_packets_look_alike_the_causes_that_they_show_are_not_told() {
+        let mut layout = Layout {
+            offsets: Vec::new(),
+            has_rst_reason: false,
+            victim_is_task: false,
+            repair: None,
+            netfilter: Netfilter::Unknown("hidden"),
+            no_socket: None,
+            rst_reasons: std::collections::BTreeMap::new(),
+        };
+        let blind_to = |layout: &Layout| -> Vec<Cause> {
+            Cause::ALL.iter().copied().filter(|cause| blind(*cause, layout).is_some()).collect()
+        };
+        assert_eq!(blind_to(&layout), [Cause::PortClosed, Cause::FirewallDrop, Cause::FirewallReject]);
+        layout.has_rst_reason = true;
+        assert_eq!(blind_to(&layout), [Cause::FirewallDrop, Cause::FirewallReject]);
+        layout.netfilter = Netfilter::Reason(8);
+        assert_eq!(blind_to(&layout), []);
+    }
 
     #[test]
     fn every_need_is_a_hook_and_an_absent_one_is_named() {

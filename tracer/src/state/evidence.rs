@@ -163,7 +163,8 @@ impl State {
     /// Evidence of a refused SYN.
     pub(super) fn refused(&self, record: &RefusedRecord, clock: &Clock) -> Evidence {
         let reset_reason = reason(record.rst_reason, &self.rst_reasons);
-        Evidence { reset_reason, ..self.no_connection(&record.tuple, record.header.time_ns, Trigger::Refused, clock) }
+        let trigger = Trigger::Refused { seen: record.rst_reason != rst::UNKNOWN };
+        Evidence { reset_reason, ..self.no_connection(&record.tuple, record.header.time_ns, trigger, clock) }
     }
 
     /// Evidence of packets that went missing.

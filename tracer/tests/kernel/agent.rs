@@ -1,10 +1,15 @@
 //! The agent under test: `tracer run` as a child process, asked over HTTP and read from its events file.
+//!
+//! Its start is by far the most expensive part of a case, above all in an emulated machine, whose verifier is slow: cases that
+//! follow each other with the same options share one.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,39 +30,119 @@ const ELSEWHERE: &str = "TRACER_UNDER_TEST";
 const READY: Duration = Duration::from_secs(15);
 /// The contract's limit for the way out.
 const END: Duration = Duration::from_secs(2);
+/// Longer than the agent holds a verdict back.
+const HELD: Duration = Duration::from_millis(500);
 
-/// A running agent with a folder of its own; killed when it goes out of scope.
+/// The agent that the case before was content with.
+static IDLE: Mutex<Option<Running>> = Mutex::new(None);
+
+/// The agent as one case sees it: what it told and counted before is left out.
 pub(crate) struct Agent {
-    child: Child,
-    listen: SocketAddr,
-    dir: PathBuf,
-    events: PathBuf,
+    running: Running,
+    /// Whether the case after may have it.
+    shared: bool,
+    told_before: usize,
+    counted_before: Metrics,
 }
 
 impl Agent {
-    /// Starts `tracer run` with more arguments, and waits until it is ready.
+    /// An agent with these arguments: that of the case before, if it had the same, or a new one.
     pub(crate) fn start(more: &[&str]) -> Result<Self> {
-        Self::launch(&[], None, None, more)
+        let idle = IDLE.lock().ok().and_then(|mut idle| idle.take_if(|idle| idle.options == more));
+        let Some(running) = idle else { return Ok(Self::of(Running::start_alone(&[], None, None, more)?, true)) };
+        // What the end of the case before made it hold back is not of this one.
+        std::thread::sleep(HELD);
+        let (told_before, counted_before) = (running.events()?.len(), running.metrics()?);
+        Ok(Self { told_before, counted_before, ..Self::of(running, true) })
+    }
+
+    /// A new agent, which no other case has.
+    pub(crate) fn fresh(more: &[&str]) -> Result<Self> {
+        Ok(Self::of(Running::start_alone(&[], None, None, more)?, false))
     }
 
     /// The same with its events in this file.
     pub(crate) fn start_writing(events: &Path, more: &[&str]) -> Result<Self> {
-        Self::launch(&[], None, Some(events), more)
+        Ok(Self::of(Running::start_alone(&[], None, Some(events), more)?, false))
     }
 
     /// The same by way of another program that becomes it.
     pub(crate) fn start_by(program: &[&str], more: &[&str]) -> Result<Self> {
-        Self::launch(program, None, None, more)
+        Ok(Self::of(Running::start_alone(program, None, None, more)?, false))
     }
 
     /// The same with the systemd unit's user and privileges.
     pub(crate) fn start_as_unit(more: &[&str]) -> Result<Self> {
         let prefix = unit::prefix()?;
         let program: Vec<_> = prefix.iter().map(String::as_str).collect();
-        Self::launch(&program, Some(unit::USER), None, more)
+        Ok(Self::of(Running::start_alone(&program, Some(unit::USER), None, more)?, false))
     }
 
-    fn launch(program: &[&str], user: Option<u32>, events: Option<&Path>, more: &[&str]) -> Result<Self> {
+    fn of(running: Running, shared: bool) -> Self {
+        Self { running, shared, told_before: 0, counted_before: Metrics::default() }
+    }
+
+    /// Ends the case's use of it: nothing is held back any more, and all that it told is there.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        if !self.shared {
+            return self.running.stop();
+        }
+        std::thread::sleep(HELD);
+        Ok(())
+    }
+
+    /// Leaves it to the next case.
+    pub(crate) fn leave(self) {
+        if let (true, Ok(mut idle)) = (self.shared, IDLE.lock()) {
+            *idle = Some(self.running);
+        }
+    }
+
+    /// The records of this case so far.
+    pub(crate) fn events(&self) -> Result<Vec<Value>> {
+        Ok(self.running.events()?.split_off(self.told_before))
+    }
+
+    /// What it counted in this case.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        Ok(self.running.metrics()?.since(&self.counted_before))
+    }
+}
+
+impl Deref for Agent {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl DerefMut for Agent {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.running
+    }
+}
+
+/// Ends the agent that no case has any more; it must end well.
+pub(crate) fn retire() -> Result<()> {
+    let idle = IDLE.lock().ok().and_then(|mut idle| idle.take());
+    idle.map_or(Ok(()), |mut running| running.stop())
+}
+
+/// A running agent with a folder of its own; killed when it goes out of scope.
+pub(crate) struct Running {
+    options: Vec<String>,
+    child: Child,
+    listen: SocketAddr,
+    dir: PathBuf,
+    events: PathBuf,
+}
+
+impl Running {
+    /// Starts `tracer run` when no other is left, and waits until it is ready: by way of another program that becomes it, as
+    /// another user, with its events elsewhere than in its folder, where that is wanted; with more arguments.
+    fn start_alone(program: &[&str], user: Option<u32>, events: Option<&Path>, more: &[&str]) -> Result<Self> {
+        retire().context("ending the agent of the cases before")?;
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("tracer-kernel-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
@@ -74,7 +159,8 @@ impl Agent {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", tracer().display()))?;
-        let mut agent = Self { child, listen, dir, events };
+        let options = more.iter().map(|&option| option.to_owned()).collect();
+        let mut agent = Self { options, child, listen, dir, events };
         let ready = agent.wait_ready();
         ready.with_context(|| format!("starting the agent: {}", agent.log()))?;
         Ok(agent)
@@ -119,8 +205,7 @@ impl Agent {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// The records that it has written so far.
-    pub(crate) fn events(&self) -> Result<Vec<Value>> {
+    fn events(&self) -> Result<Vec<Value>> {
         let text = fs::read_to_string(&self.events).unwrap_or_default();
         // The last line may still be on its way.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -130,8 +215,7 @@ impl Agent {
             .collect()
     }
 
-    /// What it counts.
-    pub(crate) fn metrics(&self) -> Result<Metrics> {
+    fn metrics(&self) -> Result<Metrics> {
         let (status, body) = self.http("/metrics")?;
         ensure!(status == 200, "/metrics says {status}");
         Metrics::parse(&body)
@@ -158,7 +242,7 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -166,7 +250,8 @@ impl Drop for Agent {
     }
 }
 
-fn tracer() -> PathBuf {
+/// The binary under test.
+pub(crate) fn tracer() -> PathBuf {
     std::env::var_os(ELSEWHERE).map_or_else(|| TRACER.into(), PathBuf::from)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 
 /// One scrape: the series as written, and their values.
+#[derive(Default)]
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
@@ -16,6 +17,14 @@ impl Metrics {
             Ok((series.to_owned(), value.parse().with_context(|| format!("a value that is no number: {line}"))?))
         });
         series.collect::<Result<_>>().map(Self)
+    }
+
+    /// What was counted since an earlier scrape.
+    pub(crate) fn since(mut self, earlier: &Self) -> Self {
+        for (series, value) in &mut self.0 {
+            *value -= earlier.0.get(series).copied().unwrap_or(0.0);
+        }
+        self
     }
 
     /// The sum over the series of this name that have all these labels; `None` if there is no such series.

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use tracer::diagnose::Cause;
+
+use crate::agent;
 
 /// `required`: not being root is a failure; `skip`: run nothing; unset: run if root.
 const SWITCH: &str = "TRACER_KERNEL_TESTS";
@@ -51,6 +54,10 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
         .iter()
         .filter(|case| filters.is_empty() || filters.iter().any(|part| case.name.contains(part.as_str())))
         .collect();
+    if args.iter().any(|arg| arg == "--causes") {
+        Cause::ALL.iter().for_each(|cause| println!("{cause}: cause"));
+        return ExitCode::SUCCESS;
+    }
     if args.iter().any(|arg| arg == "--list") {
         chosen.iter().for_each(|case| println!("{}: test", case.name));
         return ExitCode::SUCCESS;
@@ -69,14 +76,19 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
     }
     println!("\nrunning {} tests", chosen.len());
     let outcomes: Vec<Outcome> = chosen.iter().map(|case| attempt(case, switch == "required")).collect();
+    let end = agent::retire();
+    if let Err(error) = &end {
+        println!("\nthe agent of the last cases: {error:#}");
+    }
     for (case, outcome) in chosen.iter().zip(&outcomes) {
         if let Outcome::Failed(error) = outcome {
             println!("\n---- {} ----\n{error:#}", case.name);
         }
     }
-    let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
+    let failed =
+        outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count() + usize::from(end.is_err());
     let ignored = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Ignored)).count();
-    close(chosen.len() - failed - ignored, failed, ignored, left_out)
+    close((chosen.len() - ignored).saturating_sub(failed), failed, ignored, left_out)
 }
 
 fn attempt(case: &Case, required: bool) -> Outcome {

@@ -1,5 +1,6 @@
 //! The records that a case wants, and the comparison with those that came.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -60,13 +61,17 @@ impl Want {
     }
 }
 
-/// Waits for the records, makes sure that none came beside them, that the counters agree and that the agent ends well.
-pub(crate) fn check(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
-    let outcome = compare(agent, lab, wants);
-    outcome.map_err(|error| anyhow!("{error:#}\nthe agent's log:\n{}", agent.log()))
+/// Waits for the records, makes sure that none came beside them and that the counters agree, and leaves the agent to the next
+/// case. Says what was told: `told CAUSE CERTAINTY`.
+pub(crate) fn check(mut agent: Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
+    let outcome = compare(&mut agent, lab, wants);
+    let told = outcome.map_err(|error| anyhow!("{error:#}\nthe agent's log:\n{}", agent.log()))?;
+    told.iter().for_each(|told| println!("told {told}"));
+    agent.leave();
+    Ok(())
 }
 
-fn compare(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
+fn compare(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<BTreeSet<String>> {
     let came = wait::until("the records", TOLD_WITHIN, || {
         let records = own_records(agent, lab)?;
         Ok((records.len() >= wants.len()).then_some(records))
@@ -82,12 +87,14 @@ fn compare(agent: &mut Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
     })?;
     let all: Vec<&Want> = wants.iter().chain([&fence]).collect();
     check_counters(agent, &all)?;
-    agent.stop()?;
-    // The way out flushes what was still open to judgement, so that now is the time to look for what should not be there.
+    // Nothing is open to judgement any more: now is the time to look for what should not be there.
+    agent.close()?;
     check_records(&all, &own_records(agent, lab)?)
 }
 
-fn check_records(wants: &[&Want], records: &[Value]) -> Result<()> {
+/// The causes that were told as wanted, with their certainties.
+fn check_records(wants: &[&Want], records: &[Value]) -> Result<BTreeSet<String>> {
+    let mut told = BTreeSet::new();
     let mut left: Vec<&Value> = records.iter().collect();
     for want in wants {
         let Some(at) = left.iter().position(|record| want.is_of(record)) else {
@@ -97,13 +104,14 @@ fn check_records(wants: &[&Want], records: &[Value]) -> Result<()> {
         let differences = want.differences(record);
         ensure!(differences.is_empty(), "{}: {}; the record: {record}", want.cause, differences.join("; "));
         check_form(record)?;
+        told.insert(format!("{} {}", want.cause, record["certainty"].as_str().unwrap_or_default()));
     }
     ensure!(
         left.is_empty(),
         "records of what is no failure:{}",
         left.iter().map(|record| format!("\n{record}")).collect::<String>()
     );
-    Ok(())
+    Ok(told)
 }
 
 /// What every record must have.

@@ -17,6 +17,9 @@ use super::{Namespace, ORIGIN_V4, ORIGIN_V6};
 /// How long the edge waits for a connection or an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// An origin that takes no byte for so long takes none at all.
+const FULL: Duration = Duration::from_millis(300);
+
 /// What became of one request, or of one attempt at a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -139,6 +142,22 @@ impl Conn {
             Err(error) if !is_reset(&error) => Err(error).context("sending a request"),
             _ => Ok(()),
         }
+    }
+
+    /// Sends bytes until the origin has taken none for a while. `false`: it took them all.
+    pub fn fill(&mut self, count: usize) -> Result<bool> {
+        self.stream.set_write_timeout(Some(FULL))?;
+        match self.stream.write_all(&vec![b'f'; count]) {
+            Ok(()) => Ok(false),
+            Err(error) if is_timeout(&error) => Ok(true),
+            Err(error) => Err(error).context("filling a connection"),
+        }
+    }
+
+    /// The connection itself, for a protocol above it; reading ends after the edge's patience.
+    pub fn stream(&mut self) -> Result<&mut TcpStream> {
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(&mut self.stream)
     }
 
     /// Reads the answer to what was sent last.

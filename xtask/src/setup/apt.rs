@@ -32,8 +32,19 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the demo's namespaces and its origin, whose Perl module makes a worker crash",
                 ),
                 For::Test => (
-                    &["iproute2", "nftables", "nginx", "prometheus", "systemd", "util-linux"],
-                    "the kernel tests' namespaces and servers; the proof of the dashboard, the alert rules, the unit; a journal",
+                    &[
+                        "iproute2",
+                        "nftables",
+                        "nginx",
+                        "haproxy",
+                        "prometheus",
+                        "systemd",
+                        "util-linux",
+                        "gcc-aarch64-linux-gnu",
+                        "libc6-dev-arm64-cross",
+                    ],
+                    "the kernel tests' namespaces and servers; the proof of the dashboard, the alert rules, the unit; a journal; \
+                     the build for 64-bit ARM",
                 ),
                 For::Zoo => (
                     &[
@@ -55,6 +66,7 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                         "iproute2",
                         "nftables",
                         "nginx",
+                        "haproxy",
                     ],
                     "the virtual machines, their kernels and their root; the kernel tests on the host",
                 ),

@@ -82,6 +82,9 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
     if tasks.contains(&For::Vm) {
         needs.extend(musl_need(MUSL, "what runs in the virtual machines brings its libraries along"));
     }
+    if tasks.contains(&For::Test) {
+        needs.extend(musl_need(Architecture::Aarch64.target(), "tracer is built for 64-bit ARM, too"));
+    }
     if tasks.contains(&For::Dist) {
         let targets = Architecture::ALL.map(Architecture::target);
         needs.extend(targets.iter().filter_map(|target| musl_need(target, "released binaries need no library")));

@@ -79,6 +79,25 @@ mod tests {
         }
     }
 
+    /// The tests of tracer hold against these what each kernel's type information says; the host's own is recorded, too.
+    #[test]
+    fn every_pin_has_its_layout_and_every_layout_of_debian_its_pin() {
+        let folder = crate::sh::repo().join("tracer/tests/layouts");
+        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names: Vec<String> = names.collect();
+        for extension in ["btf", "txt"] {
+            for Kernel { release, .. } in &KERNELS {
+                assert!(names.contains(&format!("{release}.{extension}")), "no {release}.{extension}");
+            }
+            let recorded = names.iter().filter_map(|name| name.strip_suffix(&format!(".{extension}")));
+            let strangers: Vec<_> = recorded
+                .filter(|release| release.ends_with("-cloud-amd64"))
+                .filter(|release| KERNELS.iter().all(|kernel| kernel.release != *release))
+                .collect();
+            assert!(strangers.is_empty(), "recorded, but not pinned: {strangers:?}");
+        }
+    }
+
     #[test]
     fn kernels_are_chosen_by_name_in_their_own_order() {
         let names = |chosen: &[&str]| {

@@ -17,7 +17,9 @@ mod kernel;
 mod kernels;
 mod machine;
 mod outcome;
+mod readme;
 mod root;
+mod sight;
 mod table;
 mod tests;
 mod zoo;
@@ -62,6 +64,9 @@ pub(crate) struct Args {
     /// Show what `tracer doctor` and the verifier say on each kernel instead
     #[arg(long, conflicts_with = "only")]
     doctor: bool,
+    /// Write into README.md what each kernel shows of each cause, rather than check it
+    #[arg(long, conflicts_with_all = ["only", "doctor"])]
+    readme: bool,
     /// List the pinned kernels and what apt has in their place, and end
     #[arg(long)]
     pins: bool,
@@ -97,7 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.doctor {
         return doctor::run(&fleet, &kernels, &root);
     }
-    let mut done = tests::Plan { fleet: &fleet, only: args.only.as_deref() }.run(&kernels, &root, !host.is_empty());
+    let plan = tests::Plan { fleet: &fleet, only: args.only.as_deref(), readme: args.readme };
+    let mut done = plan.run(&kernels, &root, !host.is_empty());
     if args.zoo {
         done = both(done, run_zoo(&fleet, &kernels, args));
     }

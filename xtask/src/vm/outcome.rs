@@ -1,6 +1,8 @@
-//! What the kernel tests write, read: which passed, which failed and why, and what the verifier walked.
+//! What the kernel tests write, read: which passed, which failed and why, what was told, and what the verifier walked.
 
 use std::collections::BTreeMap;
+
+use super::sight::Told;
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(super) struct Outcome {
     verdicts: BTreeMap<String, Verdict>,
     /// Programs, in the order of loading, and the instructions that the verifier walked.
     pub(super) programs: Vec<(String, String)>,
+    /// The causes that were told as they should be.
+    pub(super) told: Told,
     /// The test whose reason is being told.
     telling: Option<String>,
 }
@@ -27,6 +31,8 @@ impl Outcome {
     pub(super) fn read(&mut self, line: &str) {
         if let Some((name, count)) = line.strip_prefix("verified ").and_then(|rest| rest.rsplit_once(' ')) {
             self.programs.push((name.to_owned(), count.to_owned()));
+        } else if let Some((cause, certainty)) = line.strip_prefix("told ").and_then(|rest| rest.split_once(' ')) {
+            self.told.entry(cause.to_owned()).or_default().insert(certainty.to_owned());
         } else if let Some((name, verdict)) = verdict(line) {
             self.verdicts.insert(name.to_owned(), verdict);
         } else if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----")) {
@@ -77,6 +83,13 @@ mod tests {
         assert_eq!(outcome.verdict("b"), Verdict::Failed("no record\namong: none\n".into()));
         assert_eq!(outcome.verdict("c"), Verdict::Failed("late\n".into()));
         assert_eq!(outcome.verdict("d"), Verdict::Missing);
+    }
+
+    #[test]
+    fn what_was_told_is_kept_with_each_certainty_once() {
+        let outcome = read("told crash certain\ntold crash likely\ntold crash certain\ntest a ... ok (0.1 s)");
+        let [(cause, certainties)] = &outcome.told.iter().collect::<Vec<_>>()[..] else { panic!("{:?}", outcome.told) };
+        assert_eq!((cause.as_str(), certainties.len()), ("crash", 2));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use crate::sh;
 
 const SUITE: &str = "bookworm";
 /// What the kernel tests run; the first three are for the guest itself.
-const TESTS: [&str; 7] = ["kmod", "mount", "procps", "iproute2", "nftables", "nginx-light", "tar"];
+const TESTS: [&str; 8] = ["kmod", "mount", "procps", "haproxy", "iproute2", "nftables", "nginx-light", "tar"];
 /// What the zoo runs besides.
-const ZOO: [&str; 10] =
-    ["apache2", "gunicorn", "haproxy", "iptables", "nodejs", "openssl", "php-fpm", "python3", "tcpdump", "tshark"];
+const ZOO: [&str; 9] =
+    ["apache2", "gunicorn", "iptables", "nodejs", "openssl", "php-fpm", "python3", "tcpdump", "tshark"];
 /// What nobody reads there.
 const LEFT_OUT: [&str; 4] = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
 

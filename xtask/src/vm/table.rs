@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use super::declared::{self, Difference, Worth};
 use super::outcome::{Outcome, Verdict};
 
+/// Half of what a kernel's verifier walks before it gives up: what is above has no room to grow.
+const MOST_INSTRUCTIONS: u64 = 500_000;
 /// Lines of a failure's reason that are shown; the rest is in the log.
 const SHOWN: usize = 12;
 
@@ -39,6 +41,12 @@ impl Matrix<'_> {
                     Worth::Good | Worth::Declared(_) => {}
                     Worth::Bad => problems.push(format!("{test} on {kernel}")),
                     Worth::Outdated => problems.push(format!("{test} on {kernel} passes, though declared to fail")),
+                }
+            }
+            for (program, count) in &column.outcome.programs {
+                if count.parse().is_ok_and(|count: u64| count > MOST_INSTRUCTIONS) {
+                    problems
+                        .push(format!("{program} on {kernel}: {count} instructions are more than {MOST_INSTRUCTIONS}"));
                 }
             }
         }

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::declared::{self, DECLARED};
+use super::declared::{self, BLURS, DECLARED};
 use super::fleet::{Fate, Fleet};
 use super::job::{GUEST, Job};
 use super::kernel::Ready;
 use super::outcome::Outcome;
+use super::sight::Sights;
 use super::table::{Column, Matrix};
-use super::{HOST, kernels};
+use super::{HOST, kernels, readme};
 use crate::sh;
 
 /// Enough for the tests, which use a few hundred.
@@ -24,6 +25,8 @@ pub(super) struct Plan<'a> {
     pub(super) fleet: &'a Fleet<'a>,
     /// Only those whose name contains this.
     pub(super) only: Option<&'a str>,
+    /// Write into the README what each kernel shows.
+    pub(super) readme: bool,
 }
 
 impl Plan<'_> {
@@ -45,7 +48,10 @@ impl Plan<'_> {
         }
         let matrix = Matrix { tests: &tests, columns: &columns, declared: DECLARED };
         print!("{}", matrix.text());
-        let problems = matrix.problems();
+        let mut problems = matrix.problems();
+        if self.only.is_none() && names.iter().all(|name| columns.iter().any(|column| column.kernel == *name)) {
+            problems.extend(self.sights(&columns)?);
+        }
         ensure!(
             problems.is_empty(),
             "{} are not as they should be:\n  {}\nwhat the machines and their tests wrote is in {}",
@@ -55,6 +61,23 @@ impl Plan<'_> {
         );
         sh::heading("every test as it should be on every kernel");
         Ok(())
+    }
+
+    /// Holds what each kernel shows of each cause against what is declared and what the README says.
+    fn sights(&self, columns: &[Column]) -> Result<Vec<String>> {
+        let kernels: Vec<_> = columns.iter().map(|column| (line(column.kernel), &column.outcome.told)).collect();
+        let mut command = self.tests(None);
+        let causes = sh::try_output(command.arg("--causes")).context("the tests do not list the causes")?;
+        let causes: Vec<_> =
+            causes.lines().filter_map(|line| line.strip_suffix(": cause")).map(str::to_owned).collect();
+        let sights = Sights { causes: &causes, kernels: &kernels, blurs: BLURS };
+        let mut problems = sights.problems();
+        if problems.is_empty()
+            && let Err(error) = readme::keep(&sights, self.readme)
+        {
+            problems.push(format!("{error:#}"));
+        }
+        Ok(problems)
     }
 
     fn in_machines(&self, kernels: &[Ready], root: &Path) -> Result<Vec<Column>> {
@@ -107,6 +130,15 @@ impl Plan<'_> {
         command.args(only).stdin(Stdio::null());
         command
     }
+}
+
+/// The line of kernels that a column is of.
+fn line(column: &str) -> String {
+    if column != HOST {
+        return column.to_owned();
+    }
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    release.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 /// Runs the tests in a guest.

@@ -250,9 +250,17 @@ fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
 
 #[test]
 fn a_refused_syn_is_port_closed() {
-    let refused = with(|e| (e.trigger, e.process, e.accepted) = (Trigger::Refused, None, false));
-    check(&refused, Cause::PortClosed, C, Symptom::Refused, Some(521));
-    assert_eq!(diagnose(&refused).unwrap().exchanges, None);
+    let refused = |seen| with(|e| (e.trigger, e.process, e.accepted) = (Trigger::Refused { seen }, None, false));
+    check(&refused(true), Cause::PortClosed, C, Symptom::Refused, Some(521));
+    assert_eq!(diagnose(&refused(true)).unwrap().exchanges, None);
+}
+
+#[test]
+fn a_refusal_of_which_only_the_occasion_was_seen_is_less_sure() {
+    let refused = with(|e| (e.trigger, e.process, e.accepted) = (Trigger::Refused { seen: false }, None, false));
+    check(&refused, Cause::PortClosed, Certainty::Likely, Symptom::Refused, Some(521));
+    let told = diagnose(&refused).unwrap().evidence;
+    assert_eq!(told, ["TCP threw away a SYN to port 80, as it does where no socket listens"]);
 }
 
 #[test]
@@ -513,13 +521,10 @@ fn a_handshake_is_told_by_what_its_outside_shows() {
         Some(526),
     );
     check(&shaking(Trigger::EdgeFin, |h| h.edge_alert = alert(70)), failed, L, Symptom::TlsEdgeAlert, Some(525));
-    check(
-        &shaking(Trigger::EdgeFin, |h| h.edge_alert_encrypted = true),
-        Cause::CertInvalid,
-        L,
-        Symptom::TlsEdgeAlert,
-        Some(526),
-    );
+    for first in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Fin, Trigger::Rst] {
+        let refused = shaking(first, |h| h.edge_alert_encrypted = true);
+        check(&refused, Cause::CertInvalid, L, Symptom::TlsEdgeAlert, Some(526));
+    }
     check(&shaking(Trigger::Fin, |h| h.answer = Answer::Nothing), failed, C, Symptom::TlsFin, Some(525));
     check(&shaking(Trigger::Rst, |h| h.answer = Answer::Nothing), failed, C, Symptom::TlsRst, Some(525));
     let late = shaking(Trigger::Fin, |h| {

@@ -77,7 +77,7 @@ fn sighup_opens_the_events_anew_and_a_broken_configuration_changes_nothing() -> 
     let disk = Disk::new()?;
     let config = disk.0.join("tracer.toml");
     fs::write(&config, "port = [80]")?;
-    let mut agent = Agent::start(&["--config", &config.display().to_string()])?;
+    let mut agent = Agent::fresh(&["--config", &config.display().to_string()])?;
     let gauge = |agent: &Agent, name: &str| agent.metrics()?.sum(name, &[]).context("no such series");
     let is = |agent: &Agent, wanted: f64| Ok((gauge(agent, RELOADED)? == wanted).then_some(()));
     is(&agent, 1.0)?.context("the start counts as read")?;

@@ -34,7 +34,7 @@ fn sound_nginx_traffic_is_silent_and_counted() -> Result<()> {
     const EACH: u64 = 30;
     let lab = Lab::new()?;
     let _nginx = nginx(&lab)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut kept = lab.connect(EDGE_B, 80)?;
     for _ in 0..EACH {
         saw(kept.request("/")?, &[Seen::Complete(200)])?;
@@ -51,13 +51,13 @@ fn sound_nginx_traffic_is_silent_and_counted() -> Result<()> {
         let counted = metrics.count("tracer_connections_total", &[("port", "80"), ("family", family)]);
         ensure!(counted == made, "{counted} connections over {family} counted, {made} were made");
     }
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }
 
 fn an_edge_that_leaves_first_is_silent() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     for _ in 0..3 {
         // Half-closed and then answered; abandoned by FIN and by RST before the answer; cut by the edge in mid-body.
         let mut conn = lab.connect(EDGE_A, 80)?;
@@ -79,13 +79,13 @@ fn an_edge_that_leaves_first_is_silent() -> Result<()> {
     // The abandoned answers go out while this one waits.
     saw(lab.get(EDGE_C, 80, "/slow?ms=150")?, &[Seen::Complete(200)])?;
     drop(origin);
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }
 
 fn strangers_are_silent() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     saw(lab.get(STRANGER, 80, "/ok")?, &[Seen::Complete(200)])?;
     saw(lab.get(STRANGER, 80, "/empty")?, &[Seen::Empty])?;
     saw(lab.get(STRANGER, 80, "/linger")?, &[Seen::Reset])?;
@@ -95,27 +95,27 @@ fn strangers_are_silent() -> Result<()> {
     successor(&origin, old)?;
     let metrics = agent.metrics()?;
     ensure!(metrics.count("tracer_connections_total", &[]) == 0, "a stranger's connection was counted");
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }
 
 fn health_checks_are_silent() -> Result<()> {
     let lab = Lab::new()?;
     let _http = lab.start_origin(&Spec::new(80), None)?;
     let _close = lab.start_origin(&Spec::new(81).mode(Mode::Close), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     for _ in 0..5 {
         // Connect and leave, by FIN and by RST, without a byte; and leave after the origin did.
         drop(lab.connect(EDGE_A, 80)?);
         lab.connect(EDGE_B, 80)?.abort()?;
         ensure!(lab.connect(EDGE_A, 81)?.wait_end(LIMIT)? == End::Fin, "the origin keeps the connection");
     }
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }
 
 fn idle_connections_of_a_dead_worker_are_silent() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut idle = lab.connect(EDGE_A, 80)?;
     answered(&mut idle)?;
     let unused = lab.connect(EDGE_B, 80)?;
@@ -127,13 +127,13 @@ fn idle_connections_of_a_dead_worker_are_silent() -> Result<()> {
     for conn in [&idle, &unused] {
         ensure!(conn.wait_end(LIMIT)? == End::Fin, "the dead worker's connection is open");
     }
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }
 
 fn an_nginx_reload_is_silent() -> Result<()> {
     let lab = Lab::new()?;
     let nginx = nginx(&lab)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     for _ in 0..2 {
         let before = nginx.workers();
         nginx.signal(Signal::HUP);
@@ -145,5 +145,5 @@ fn an_nginx_reload_is_silent() -> Result<()> {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }

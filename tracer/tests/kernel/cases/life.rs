@@ -29,26 +29,26 @@ const TICKS: Duration = Duration::from_millis(50);
 
 fn sigterm_ends_with_zero_within_two_seconds() -> Result<()> {
     let before = programs::ids()?;
-    Agent::start(&[])?.stop()?;
+    Agent::fresh(&[])?.stop()?;
     gone(&before)
 }
 
 fn sigint_ends_with_zero() -> Result<()> {
-    let status = Agent::start(&[])?.end(Signal::INT)?;
+    let status = Agent::fresh(&[])?.end(Signal::INT)?;
     ensure!(status.success(), "SIGINT ended the agent with {status}");
     Ok(())
 }
 
 fn sigkill_leaves_no_program_in_the_kernel() -> Result<()> {
     let before = programs::ids()?;
-    let mut agent = Agent::start(&[])?;
+    let mut agent = Agent::fresh(&[])?;
     ensure!(!programs::ids()?.is_subset(&before), "the agent is ready without a program in the kernel");
     agent.end(Signal::KILL)?;
     gone(&before)
 }
 
 fn a_second_agent_on_the_same_port_says_so() -> Result<()> {
-    let first = Agent::start(&[])?;
+    let first = Agent::fresh(&[])?;
     let before = programs::ids()?;
     let mut second = run_command(first.listen()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let status = wait::until("the second agent to end", LIMIT, || Ok(second.try_wait()?));
@@ -77,7 +77,7 @@ fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
     // All that is left of the past is the kernel's times of the last data in either direction, which count in ticks.
     std::thread::sleep(TICKS);
     second.send("/hang")?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::fresh(&[])?;
     answered(&mut used)?;
     used.send("/hang")?;
     origin.wait_asked("/hang", 3, LIMIT)?;
@@ -87,7 +87,7 @@ fn started_mid_incident_it_knows_the_open_connections() -> Result<()> {
         let exchange = saw(conn.answer()?, &[Seen::Empty])?;
         wants.push(Want::new(&exchange, "process_killed", 520, "fin_no_response").process(ORIGIN, pid));
     }
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 /// Waits until no program is there that was not there before; the kernel frees them a little after the last reference.

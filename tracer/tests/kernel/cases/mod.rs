@@ -3,6 +3,7 @@
 mod doctor;
 mod events;
 mod healthy;
+mod host;
 mod lab;
 mod layout;
 mod life;
@@ -10,13 +11,17 @@ mod mechanism;
 mod process;
 mod programs;
 mod prometheus;
+mod silence;
+mod tls;
 mod unit;
 mod wire;
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use xtask::lab::{Conn, Exchange, Process, Seen, wait};
+use anyhow::{Context as _, Result, ensure};
+use xtask::lab::{Conn, Exchange, Lab, Process, Seen, wait};
 
 use crate::runner::Case;
 
@@ -26,14 +31,17 @@ pub(crate) fn all() -> Vec<Case> {
         lab::cases(),
         layout::cases(),
         programs::cases(),
+        host::cases(),
         life::cases(),
         events::cases(),
         doctor::cases(),
         healthy::cases(),
         mechanism::cases(),
         process::cases(),
+        tls::cases(),
         wire::cases(),
         unit::cases(),
+        silence::cases(),
         prometheus::cases(),
     ]
     .concat()
@@ -62,4 +70,16 @@ fn worker(origin: &Process) -> Result<u32> {
 /// The worker that took the place of `old`.
 fn successor(origin: &Process, old: u32) -> Result<u32> {
     wait::until("a new worker", LIMIT, || Ok(origin.workers().first().copied().filter(|&pid| pid != old)))
+}
+
+/// A haproxy with one frontend of these lines, once it listens.
+fn haproxy(lab: &Lab, port: u16, frontend: &str) -> Result<Process> {
+    let config = lab.dir().join("haproxy.cfg");
+    let timeouts = "  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n";
+    fs::write(&config, format!("defaults\n  mode http\n{timeouts}frontend f\n  {frontend}"))?;
+    let args = ["-db", "-f", &config.display().to_string()].map(str::to_owned);
+    let process = lab.origin_command(Path::new("haproxy"), &args, None)?;
+    let listening = lab.origin().wait_listening(&[port], LIMIT);
+    listening.with_context(|| format!("starting haproxy: {}", process.log()))?;
+    Ok(process)
 }

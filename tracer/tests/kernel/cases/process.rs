@@ -49,7 +49,7 @@ fn oom_kill() -> Result<()> {
     let lab = Lab::new()?;
     let memory = lab.memory_group(64 << 20)?;
     let origin = lab.start_origin(&Spec::new(80), Some(&memory))?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut wants = deaths(&lab, &origin, &["/oom", "/oom?sent=1"], "oom_kill", "oom")?;
     ensure!(memory.oom_kills()? == 2, "{} OOM kills", memory.oom_kills()?);
     // Its successor, of the same name, in the same group: what it does of its own accord is its own.
@@ -57,7 +57,7 @@ fn oom_kill() -> Result<()> {
     wants.push(Want::new(&exchange, "empty_reply", 520, "fin_no_response").process(ORIGIN, worker(&origin)?));
     let counted = agent.metrics()?.count("tracer_oom_kills_total", &[("process", ORIGIN)]);
     ensure!(counted == 2, "tracer_oom_kills_total is {counted}");
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn an_oom_kill_elsewhere_explains_nothing_here() -> Result<()> {
@@ -65,7 +65,7 @@ fn an_oom_kill_elsewhere_explains_nothing_here() -> Result<()> {
     let memory = lab.memory_group(64 << 20)?;
     let other = lab.start_origin(&Spec::new(81).name("batch-job"), Some(&memory))?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let pid = worker(&other)?;
     let mut hog = lab.connect(xtask::lab::STRANGER, 81)?;
     hog.send("/oom?after=30")?;
@@ -76,25 +76,25 @@ fn an_oom_kill_elsewhere_explains_nothing_here() -> Result<()> {
     }
     ensure!(memory.oom_kills()? == 1, "{} OOM kills", memory.oom_kills()?);
     wants.extend(deaths(&lab, &origin, &["/segv"], "crash", "crash")?);
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn crash() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut wants = Vec::new();
     for (paths, signal) in [(["/segv", "/segv?sent=1"], "SIGSEGV"), (["/abort", "/abort?sent=1"], "SIGABRT")] {
         let died = deaths(&lab, &origin, &paths, "crash", "crash")?;
         wants.extend(died.into_iter().map(|want| want.with("end_signal", signal)));
     }
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn a_crash_takes_its_neighbours_but_not_the_idle() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let pid = worker(&origin)?;
     let mut idle = lab.connect(EDGE_A, 80)?;
     answered(&mut idle)?;
@@ -112,38 +112,38 @@ fn a_crash_takes_its_neighbours_but_not_the_idle() -> Result<()> {
         let exchange = saw(conn.answer()?, &[Seen::Empty, Seen::Partial])?;
         wants.push(lost(&exchange, "crash", "crash", pid).with("reused", true));
     }
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn a_crash_with_unread_bytes_is_still_a_crash() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let pid = worker(&origin)?;
     let mut conn = lab.connect(EDGE_A, 80)?;
     // More than was announced: it stays in the socket, and the exit closes with RST.
     conn.send_with("POST", "/segv?after=200", "Content-Length: 5\r\n", &[b'x'; 3000])?;
     let exchange = saw(conn.answer()?, &[Seen::Reset])?;
     let want = Want::new(&exchange, "crash", 520, "rst_no_response").process(ORIGIN, pid).with("end_how", "crash");
-    check(&mut agent, &lab, &[want])
+    check(agent, &lab, &[want])
 }
 
 fn process_exit() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut wants = Vec::new();
     for (path, code) in [("/exit?code=3", 3), ("/exit?code=0", 0), ("/exit?code=1&sent=1", 1)] {
         let died = deaths(&lab, &origin, &[path], "process_exit", "exit")?;
         wants.extend(died.into_iter().map(|want| want.with("end_code", code)));
     }
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn process_killed() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut wants = Vec::new();
     for (round, (signal, name)) in [("KILL", "SIGKILL"), ("TERM", "SIGTERM")].into_iter().enumerate() {
         let pid = worker(&origin)?;
@@ -162,14 +162,14 @@ fn process_killed() -> Result<()> {
         }
         successor(&origin, pid)?;
     }
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn supervisor_kill() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let wants = deaths(&lab, &origin, &["/stuck", "/stuck?sent=1"], "supervisor_kill", "killed")?;
     let wants: Vec<Want> = wants.into_iter().map(|want| want.with("end_signal", "SIGKILL")).collect();
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }

@@ -15,7 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// Says of each program what the verifier walked: `verified NAME INSTRUCTIONS`, `n/a` where the kernel does not count.
 fn every_program_is_attached() -> Result<()> {
     let before = ids()?;
-    let mut agent = Agent::start(&[])?;
+    let mut agent = Agent::fresh(&[])?;
     for info in aya::programs::loaded_programs() {
         let info = info?;
         if !before.contains(&info.id()) {

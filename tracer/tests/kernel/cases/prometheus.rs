@@ -30,7 +30,7 @@ fn prometheus_answers_every_query_of_the_dashboard() -> Result<()> {
     // The kernel measures its programs for as long as somebody holds this.
     let _measured = enable_stats(Stats::RunTime).context("enabling the kernel's statistics of BPF programs")?;
     let incident = Incident::prepare()?;
-    let mut agent = Agent::start(&OPTIONS)?;
+    let mut agent = Agent::fresh(&OPTIONS)?;
     let prometheus = Prometheus::start(agent.listen())?;
     let view = View::from_now(&prometheus);
     let asked = |expr: &str| prometheus.ask("query", &[("query", expr)]);

@@ -36,7 +36,7 @@ const SYS_PTRACE: u64 = 1 << 19;
 
 fn with_the_units_privileges_every_kind_of_failure_is_told() -> Result<()> {
     let lab = Lab::new()?;
-    let mut agent = Agent::start_as_unit(&["--read-timeout=600ms", "--connect-timeout=1500ms"])?;
+    let agent = Agent::start_as_unit(&["--read-timeout=600ms", "--connect-timeout=1500ms"])?;
     let memory = lab.memory_group(64 << 20)?;
     let origin = lab.start_origin(&Spec::new(80), Some(&memory))?;
     let exe = std::env::current_exe()?.to_string_lossy().into_owned();
@@ -65,7 +65,7 @@ fn with_the_units_privileges_every_kind_of_failure_is_told() -> Result<()> {
     let exchange = saw(lab.get(EDGE_C, 80, "/")?, &[Seen::Timeout])?;
     wants.push(Want::new(&exchange, "firewall_drop", 522, "no_synack").with("process", ORIGIN));
     lab.origin().run("nft", &["flush", "ruleset"], "")?;
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 /// A server of another user, in the agent's own network namespace: this very process, which has a request in hand and does

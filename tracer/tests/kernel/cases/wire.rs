@@ -16,16 +16,16 @@ pub(super) fn cases() -> Vec<Case> {
         a_response_cut_by_fin_or_rst,
         the_second_of_two_pipelined_requests,
         bytes_that_are_no_response,
-        a_header_section_at_the_limit_and_one_byte_above,
-        an_answer_that_never_comes,
-        an_answer_that_stops,
-        the_edge_leaving_before_its_timeout,
         a_request_in_pieces,
-        a_syn_that_netfilter_drops,
         a_syn_that_netfilter_rejects,
         a_reject_that_waits_for_a_link_address,
         a_request_that_netfilter_rejects,
         distributions_of_healthy_exchanges,
+        an_answer_that_never_comes,
+        an_answer_that_stops,
+        the_edge_leaving_before_its_timeout,
+        a_header_section_at_the_limit_and_one_byte_above,
+        a_syn_that_netfilter_drops,
     ]
 }
 
@@ -53,7 +53,7 @@ fn want(
 
 fn a_response_cut_by_fin_or_rst() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let body = saw(lab.get(EDGE_A, 80, "/cut")?, &[Seen::Partial])?;
     let head = saw(lab.get(EDGE_V6, 80, "/cut-head")?, &[Seen::Partial])?;
     let reset = saw(lab.get(EDGE_B, 80, "/cut-reset")?, &[Seen::PartialReset])?;
@@ -66,12 +66,12 @@ fn a_response_cut_by_fin_or_rst() -> Result<()> {
         want(&reset, "reset_mid_response", None, "rst_in_response", &origin)?.with("reset_by", "origin"),
         want(&later, "truncated_body", None, "fin_in_response", &origin)?.with("exchanges", 2),
     ];
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn the_second_of_two_pipelined_requests() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut conn = lab.connect(EDGE_A, 80)?;
     conn.send_raw(b"GET /short HTTP/1.1\r\nHost: a\r\n\r\nGET /empty HTTP/1.1\r\nHost: b\r\n\r\n")?;
     saw(conn.answer()?, &[Seen::Complete(200)])?;
@@ -80,12 +80,12 @@ fn the_second_of_two_pipelined_requests() -> Result<()> {
         .process(ORIGIN, worker(&origin)?)
         .with("path", "/empty")
         .with("host", "b");
-    check(&mut agent, &lab, &[want])
+    check(agent, &lab, &[want])
 }
 
 fn bytes_that_are_no_response() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut wants = Vec::new();
     // Closed by the origin, and by the edge, which has had enough; after a response without its announced body, too.
     for (path, head_first) in [("/rubbish", false), ("/rubbish?keep=1", false), ("/rubbish?keep=1", true)] {
@@ -102,21 +102,21 @@ fn bytes_that_are_no_response() -> Result<()> {
         let want = Want::new(&exchange, "malformed_response", 520, "bad_response");
         wants.push(want.process(ORIGIN, worker(&origin)?).with("certainty", "certain"));
     }
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn a_header_section_at_the_limit_and_one_byte_above() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&["--header-limit=20000"])?;
+    let agent = Agent::start(&["--header-limit=20000"])?;
     saw(lab.get(EDGE_A, 80, "/headers?bytes=20000")?, &[Seen::Complete(200)])?;
     let above = saw(lab.get(EDGE_A, 80, "/headers?bytes=20001")?, &[Seen::Complete(200)])?;
     let want = want(&above, "headers_too_large", Some(520), "headers_too_large", &origin)?;
-    check(&mut agent, &lab, &[want.with("response_header_bytes", 20_001)])
+    check(agent, &lab, &[want.with("response_header_bytes", 20_001)])
 }
 
 fn an_answer_that_never_comes() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&[READ])?;
+    let agent = Agent::start(&[READ])?;
     // One edge gives up, the other one stays.
     let mut leaves = lab.connect(EDGE_A, 80)?;
     let mut stays = lab.connect(EDGE_B, 80)?;
@@ -137,35 +137,35 @@ fn an_answer_that_never_comes() -> Result<()> {
     let crash = saw(lab.get(EDGE_C, 80, "/segv")?, &[Seen::Empty])?;
     saw(stays.answer()?, &[Seen::Empty])?;
     wants.push(Want::new(&crash, "crash", 520, "fin_no_response").process(ORIGIN, pid));
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn an_answer_that_stops() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&[READ])?;
+    let agent = Agent::start(&[READ])?;
     let mut conn = lab.connect(EDGE_A, 80)?;
     conn.send("/partial")?;
     conn.wait_first_byte()?;
     let seen = conn.exchange(Seen::Timeout);
     let want = want(&seen, "response_stalled", None, "stalled_response", &origin)?;
-    check(&mut agent, &lab, &[want])
+    check(agent, &lab, &[want])
 }
 
 fn the_edge_leaving_before_its_timeout() -> Result<()> {
     let (lab, _origin) = staged()?;
-    let mut agent = Agent::start(&[READ])?;
+    let agent = Agent::start(&[READ])?;
     for path in ["/hang", "/partial"] {
         let mut conn = lab.connect(EDGE_A, 80)?;
         conn.send(path)?;
         std::thread::sleep(TIMEOUT / 4);
         conn.abort()?;
     }
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }
 
 fn a_request_in_pieces() -> Result<()> {
     let (lab, origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut conn = lab.connect(EDGE_A, 80)?;
     for piece in [&b"G"[..], b"ET /em", b"pty HTTP/1.1\r\nHost: a\r\nCF-Ray: 7d1234567890", b"abcd-LAX\r\n", b"\r\n"] {
         conn.send_raw(piece)?;
@@ -173,7 +173,7 @@ fn a_request_in_pieces() -> Result<()> {
     }
     let exchange = saw(conn.answer()?, &[Seen::Empty])?;
     let want = Want::new(&exchange, "empty_reply", 520, "fin_no_response").process(ORIGIN, worker(&origin)?);
-    check(&mut agent, &lab, &[want.with("ray", "7d1234567890abcd-LAX").with("path", "/empty").with("exchanges", 1)])
+    check(agent, &lab, &[want.with("ray", "7d1234567890abcd-LAX").with("path", "/empty").with("exchanges", 1)])
 }
 
 /// Puts one rule into the origin's input hook.
@@ -184,17 +184,17 @@ fn firewall(lab: &Lab, rule: &str) -> Result<()> {
 
 fn a_syn_that_netfilter_drops() -> Result<()> {
     let (lab, _origin) = staged()?;
-    let mut agent = Agent::start(&["--connect-timeout=1500ms"])?;
+    let agent = Agent::start(&["--connect-timeout=1500ms"])?;
     firewall(&lab, &format!("ip saddr {EDGE_A} tcp dport 80 drop"))?;
     let dropped = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Timeout])?;
     saw(lab.get(EDGE_B, 80, "/ok")?, &[Seen::Complete(200)])?;
     let want = Want::new(&dropped, "firewall_drop", 522, "no_synack").with("firewall_hook", "input");
-    check(&mut agent, &lab, &[want.with("process", ORIGIN)])
+    check(agent, &lab, &[want.with("process", ORIGIN)])
 }
 
 fn a_syn_that_netfilter_rejects() -> Result<()> {
     let (lab, _origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     firewall(&lab, &format!("ip saddr {EDGE_A} tcp dport 80 reject with tcp reset"))?;
     let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
     lab.origin().run("nft", &["flush", "ruleset"], "")?;
@@ -204,34 +204,34 @@ fn a_syn_that_netfilter_rejects() -> Result<()> {
         Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall"),
         Want::new(&icmp, "firewall_reject", 521, "icmp_unreachable"),
     ];
-    check(&mut agent, &lab, &wants)
+    check(agent, &lab, &wants)
 }
 
 fn a_reject_that_waits_for_a_link_address() -> Result<()> {
     let (lab, _origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Complete(200)])?;
     firewall(&lab, "tcp dport 80 reject with tcp reset")?;
     lab.origin().run("ip", &["neigh", "flush", "all"], "")?;
     let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
     let want = Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall");
-    check(&mut agent, &lab, &[want])
+    check(agent, &lab, &[want])
 }
 
 fn a_request_that_netfilter_rejects() -> Result<()> {
     let (lab, _origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut conn = lab.connect(EDGE_A, 80)?;
     answered(&mut conn)?;
     firewall(&lab, "tcp dport 80 reject with tcp reset")?;
     let exchange = saw(conn.request("/ok")?, &[Seen::Reset])?;
     let want = Want::new(&exchange, "firewall_reject", 520, "rst_no_response").with("reset_by", "firewall");
-    check(&mut agent, &lab, &[want])
+    check(agent, &lab, &[want])
 }
 
 fn distributions_of_healthy_exchanges() -> Result<()> {
     let (lab, _origin) = staged()?;
-    let mut agent = Agent::start(&[])?;
+    let agent = Agent::start(&[])?;
     let mut conn = lab.connect(EDGE_A, 80)?;
     for path in ["/ok", "/ok", "/slow?ms=150", "/headers?bytes=9000"] {
         saw(conn.request(path)?, &[Seen::Complete(200)])?;
@@ -246,5 +246,5 @@ fn distributions_of_healthy_exchanges() -> Result<()> {
         [counted("tracer_first_byte_seconds_bucket", "0.1")?, counted(bytes, "256")?, counted(bytes, "8192")?];
     anyhow::ensure!(figures == [3, 3, 3], "not 3 exchanges each: {figures:?}");
     anyhow::ensure!(counted(bytes, "16384")? == 4, "the header section of 9,000 bytes is not in its bucket");
-    check(&mut agent, &lab, &[])
+    check(agent, &lab, &[])
 }

@@ -24,7 +24,7 @@ pub(super) enum After {
 
 /// Answers one request, or fails as its path says.
 pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After> {
-    if request.path != "/unread" {
+    if !matches!(request.path.as_str(), "/unread" | "/ignore") {
         let mut body = vec![0; request.content_length];
         stream.read_exact(&mut body).context("reading a request body")?;
     }
@@ -81,7 +81,8 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
             half(stream)?;
             hang()
         }
-        "/hang" => hang(),
+        // The one has read its request, and the other only its head.
+        "/hang" | "/ignore" => hang(),
         "/stuck" => {
             println!("{STUCK}");
             hang()

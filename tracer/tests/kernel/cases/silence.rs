@@ -1,0 +1,68 @@
+//! What leaves the edge waiting: a full queue, a request that nobody takes, a connection that vanished.
+
+use anyhow::{Result, ensure};
+use xtask::lab::origin::{Mode, Spec};
+use xtask::lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Seen};
+
+use super::{LIMIT, ORIGIN, haproxy, saw, worker};
+use crate::agent::Agent;
+use crate::runner::{Case, cases};
+use crate::want::{Want, check};
+
+pub(super) fn cases() -> Vec<Case> {
+    cases![a_full_accept_queue, a_request_that_is_not_read, a_connection_that_vanishes]
+}
+
+/// More than the buffers of both ends hold.
+const UPLOAD: usize = 32 << 20;
+
+fn a_full_accept_queue() -> Result<()> {
+    let lab = Lab::new()?;
+    // A queue for one more than this, and nobody who accepts.
+    let usual = lab.origin().inside(|| std::fs::read_to_string("/proc/sys/net/core/somaxconn"))??;
+    lab.origin().sysctl("net/core/somaxconn", "1")?;
+    let origin = lab.start_origin(&Spec::new(80).mode(Mode::NeverAccept), None)?;
+    lab.origin().sysctl("net/core/somaxconn", usual.trim())?;
+    let agent = Agent::start(&["--connect-timeout=1500ms"])?;
+    let _held = [lab.connect(EDGE_B, 80)?, lab.connect(EDGE_B, 80)?];
+    let mut wants = Vec::new();
+    for exchange in at_once(&lab, [EDGE_A, EDGE_V6])? {
+        let exchange = saw(exchange, &[Seen::Timeout])?;
+        wants.push(Want::new(&exchange, "listen_overflow", 522, "no_synack").with("process", ORIGIN));
+    }
+    check(agent, &lab, &wants)?;
+    drop(origin);
+    Ok(())
+}
+
+/// Asks from each address at the same time: who gets no answer waits for long.
+fn at_once(lab: &Lab, from: [std::net::IpAddr; 2]) -> Result<Vec<xtask::lab::Exchange>> {
+    std::thread::scope(|scope| {
+        let asking = from.map(|from| scope.spawn(move || lab.get(from, 80, "/ok")));
+        asking.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("an edge panicked"))?).collect()
+    })
+}
+
+fn a_request_that_is_not_read() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let agent = Agent::start(&["--write-timeout=600ms"])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send_with("POST", "/ignore", &format!("Content-Length: {UPLOAD}\r\n"), b"")?;
+    origin.wait_asked("/ignore", 1, LIMIT)?;
+    ensure!(conn.fill(UPLOAD)?, "the origin took {UPLOAD} bytes");
+    let want = Want::new(&conn.exchange(Seen::Timeout), "request_stalled", 524, "zero_window");
+    check(agent, &lab, &[want.process(ORIGIN, worker(&origin)?).with("certainty", "certain")])
+}
+
+fn a_connection_that_vanishes() -> Result<()> {
+    let lab = Lab::new()?;
+    let frontend = "bind :80\n  http-request silent-drop if { path /gone }\n  http-request return status 200\n";
+    let origin = haproxy(&lab, 80, frontend)?;
+    let agent = Agent::start(&[])?;
+    saw(lab.get(EDGE_B, 80, "/")?, &[Seen::Complete(200)])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send("/gone")?;
+    let want = Want::new(&conn.exchange(Seen::Timeout), "silent_drop", 524, "no_response");
+    check(agent, &lab, &[want.process("haproxy", origin.pid()).with("certainty", "certain")])
+}
