@@ -2,6 +2,7 @@
 //! systemd.
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// The unit, as it is shipped.
 pub const TEXT: &str = include_str!("../../tracer/dist/systemd/tracer.service");
@@ -29,6 +30,18 @@ pub fn capabilities() -> Result<Vec<&'static str>> {
 #[must_use]
 pub fn exec_start() -> Option<&'static str> {
     values(TEXT, "ExecStart").next()
+}
+
+/// Lets this process, and those that it starts, lock as much memory as the unit's may: before Linux 5.11 the tables count as
+/// such.
+///
+/// # Errors
+/// Where the unit sets a limit.
+pub fn lift_memory_limit() -> Result<()> {
+    ensure!(values(TEXT, "LimitMEMLOCK").eq(["infinity"]), "the unit limits locked memory");
+    // Refused to a root of a mere container, say; a newer kernel does not ask.
+    let _refused = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    Ok(())
 }
 
 /// What to put before a command line, as root, to run it as the unit's process runs: as a user that owns nothing, who can

@@ -73,6 +73,7 @@ impl Agent {
 
     /// The same with the systemd unit's user and privileges.
     pub(crate) fn start_as_unit(more: &[&str]) -> Result<Self> {
+        unit::lift_memory_limit()?;
         let prefix = unit::prefix()?;
         let program: Vec<_> = prefix.iter().map(String::as_str).collect();
         Ok(Self::of(Running::start_alone(&program, Some(unit::USER), None, more)?, false))

@@ -71,6 +71,8 @@ pub struct Conn {
     to: SocketAddr,
     ray: String,
     unread: Vec<u8>,
+    /// A write learned of the origin's RST; the kernel tells each error once.
+    was_reset: bool,
 }
 
 impl Conn {
@@ -85,7 +87,7 @@ impl Conn {
         let stream = TcpStream::from(socket);
         let from = stream.local_addr()?;
         let seen = match connect(&stream, &to) {
-            Ok(()) => return Ok(Ok(Self { stream, from, to, ray: new_ray(), unread: Vec::new() })),
+            Ok(()) => return Ok(Ok(Self { stream, from, to, ray: new_ray(), unread: Vec::new(), was_reset: false })),
             Err(Errno::CONNREFUSED) => Seen::Refused,
             Err(Errno::CONNRESET) => Seen::Reset,
             // With a send timeout an unanswered SYN ends as EINPROGRESS.
@@ -140,7 +142,10 @@ impl Conn {
     pub fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
         match self.stream.write_all(bytes) {
             Err(error) if !is_reset(&error) => Err(error).context("sending a request"),
-            _ => Ok(()),
+            done => {
+                self.was_reset |= done.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
+                Ok(())
+            }
         }
     }
 
@@ -183,6 +188,13 @@ impl Conn {
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
                     return Ok(match so_far {
+                        _ if self.was_reset => {
+                            if nothing {
+                                Seen::Reset
+                            } else {
+                                Seen::PartialReset
+                            }
+                        }
                         Progress::UntilClose { status } => Seen::Complete(status),
                         _ if nothing => Seen::Empty,
                         _ => Seen::Partial,

@@ -28,7 +28,7 @@ const RULES: &str = "table inet filter {
     ip saddr @banned drop
     meta mark 7 drop
     tcp dport { 80, 443 } accept
-    ip6 nexthdr ipv6-icmp accept
+    ip6 nexthdr 58 accept
   }
 }
 ";
