@@ -20,8 +20,8 @@ use crate::{
 use processes::Processes;
 
 /// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
-/// exception) closes its connections first and exits a few milliseconds later.
-const HOLD: Duration = Duration::from_millis(250);
+/// exception) closes its connections first and exits a few milliseconds later, or a quarter of a second on a busy host.
+const HOLD: Duration = Duration::from_millis(500);
 /// Verdicts held at once; beyond that the oldest is given at once.
 const MAX_HELD: usize = 4096;
 /// How long the kernel's word that its table of tracked connections is full explains drops: it says so every few seconds.

@@ -31,7 +31,7 @@ const READY: Duration = Duration::from_secs(15);
 /// The contract's limit for the way out.
 const END: Duration = Duration::from_secs(2);
 /// Longer than the agent holds a verdict back.
-const HELD: Duration = Duration::from_millis(500);
+const HELD: Duration = Duration::from_millis(750);
 
 /// The agent that the case before was content with.
 static IDLE: Mutex<Option<Running>> = Mutex::new(None);
