@@ -6,6 +6,8 @@ mod iptables;
 mod judge;
 mod nft;
 mod rules;
+#[cfg(test)]
+mod staged;
 mod walk;
 
 use std::path::Path;

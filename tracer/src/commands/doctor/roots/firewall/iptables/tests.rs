@@ -1,4 +1,4 @@
-use super::super::walk::{Sure, walk};
+use super::super::staged::{self, set};
 use super::*;
 
 /// What `iptables-save` 1.8.9 (nf_tables) gave for rules that a Docker host with fail2ban and limits may have.
@@ -6,10 +6,6 @@ const SAVED: &str = include_str!("../../../../../../tests/doctor/iptables.save")
 
 /// What `ipset save` 7.17 gave.
 const SETS: &str = include_str!("../../../../../../tests/doctor/ipset.save");
-
-fn set(nets: &[&str]) -> AddrSet {
-    AddrSet::nets(nets.iter().map(|net| net.parse().unwrap()))
-}
 
 fn world() -> World {
     World {
@@ -26,13 +22,7 @@ fn parsed(text: &str, sets: &str) -> Ruleset {
 
 /// What is denied on a port at the input hook: the rule after its chain, the addresses, how sure.
 fn denied(rules: &Ruleset, port: u16) -> Vec<(String, AddrSet, &'static str)> {
-    let found = walk(rules, &world().edge, port).into_iter().filter(|one| one.hook == Hook::Input);
-    let sure = |sure: &Sure| match sure {
-        Sure::Yes => "yes",
-        Sure::Load(_) => "load",
-        Sure::Maybe(_) => "maybe",
-    };
-    found.map(|one| (one.rule.split(": ").nth(1).unwrap_or_default().to_owned(), one.addrs, sure(&one.sure))).collect()
+    staged::denied(rules, &world().edge, port, |one| one.hook == Hook::Input)
 }
 
 #[test]

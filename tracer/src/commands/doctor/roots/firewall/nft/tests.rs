@@ -1,14 +1,10 @@
 use serde_json::json;
 
-use super::super::walk::{Sure, walk};
+use super::super::staged::{self, set};
 use super::*;
 
 /// What `nft -j list ruleset` (1.0.6) gave for `nft.rules` beside it.
 const RULESET: &str = include_str!("../../../../../../tests/doctor/nft.json");
-
-fn set(nets: &[&str]) -> AddrSet {
-    AddrSet::nets(nets.iter().map(|net| net.parse().unwrap()))
-}
 
 fn world() -> World {
     World {
@@ -20,13 +16,7 @@ fn world() -> World {
 
 /// What is denied on a port: the rule's last words, the addresses, how sure.
 fn denied(rules: &Ruleset, port: u16) -> Vec<(String, AddrSet, &'static str)> {
-    let found = walk(rules, &world().edge, port).into_iter();
-    let sure = |sure: &Sure| match sure {
-        Sure::Yes => "yes",
-        Sure::Load(_) => "load",
-        Sure::Maybe(_) => "maybe",
-    };
-    found.map(|one| (one.rule.split(": ").nth(1).unwrap_or_default().to_owned(), one.addrs, sure(&one.sure))).collect()
+    staged::denied(rules, &world().edge, port, |_| true)
 }
 
 #[test]
