@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
@@ -86,12 +86,12 @@ impl Conn {
         bind(&socket, &SocketAddr::new(from, 0)).with_context(|| format!("binding to {from}"))?;
         let stream = TcpStream::from(socket);
         let from = stream.local_addr()?;
-        let seen = match connect(&stream, &to) {
+        let seen = match retry_on_intr(|| connect(&stream, &to)) {
             Ok(()) => return Ok(Ok(Self { stream, from, to, ray: new_ray(), unread: Vec::new(), was_reset: false })),
             Err(Errno::CONNREFUSED) => Seen::Refused,
             Err(Errno::CONNRESET) => Seen::Reset,
-            // With a send timeout an unanswered SYN ends as EINPROGRESS.
-            Err(Errno::INPROGRESS | Errno::AGAIN | Errno::TIMEDOUT) => Seen::Timeout,
+            // With a send timeout an unanswered SYN ends as EINPROGRESS, or, after a signal, as EALREADY.
+            Err(Errno::INPROGRESS | Errno::ALREADY | Errno::AGAIN | Errno::TIMEDOUT) => Seen::Timeout,
             Err(error) => return Err(error).with_context(|| format!("connecting from {from} to {to}")),
         };
         Ok(Err(Exchange { seen, ray: new_ray(), from, to }))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_reuseaddr, set_socket_timeout, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
@@ -167,7 +167,7 @@ impl Conn {
             set_socket_reuseaddr(&socket, true)?;
             set_tcp_nodelay(&socket, true)?;
             set_socket_timeout(&socket, Timeout::Send, Some(TIMEOUT + GRACE))?;
-            match bind(&socket, &from).and_then(|()| connect(&socket, &to)) {
+            match bind(&socket, &from).and_then(|()| retry_on_intr(|| connect(&socket, &to))) {
                 Ok(()) => {
                     let stream = TcpStream::from(socket);
                     return Ok(Ok(Self { stream, from, to, unread: Vec::new(), bodyless: false, closes: false }));
