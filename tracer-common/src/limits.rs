@@ -14,9 +14,12 @@ pub const SMALL_RESPONSE_LEN: usize = 512;
 /// Last bytes kept of a response, enough to see the last chunk of a chunked body.
 pub const TAIL_LEN: usize = 8;
 
-/// Edge connections watched at once. Each takes half a KiB of kernel memory while it is open, and 4 KiB more where it
-/// speaks HTTP in the clear (or shakes hands over TLS) and its bytes are looked at.
-pub const CONNECTIONS: u32 = 65_536;
+/// Edge connections watched at once: 10 MB of kernel memory, which are there from the start. Each takes 4 KiB more while it is
+/// open, speaks HTTP in the clear (or shakes hands over TLS) and its bytes are looked at. A power of two.
+pub const CONNECTIONS: u32 = 32_768;
+
+/// Set in what the program that goes through their table answers, with the place to go on from, where it has found none yet.
+pub const GO_ON: u32 = 1 << 31;
 
 /// The first so many of these take their 4 KiB from an array, which is there from the start.
 pub const POOLED_HEADS: u32 = 1_024;

@@ -80,6 +80,16 @@ fn read_field<T: Copy + Default>(base: u64, offset: &Global<u64>) -> T {
     value
 }
 
+/// An address as a number to calculate with. The verifier forbids that with what it knows for a pointer, except that it takes
+/// the negation of one for a number, of which it knows nothing.
+#[inline(always)]
+pub fn number<T>(pointer: *const T) -> u64 {
+    let mut number = pointer as u64;
+    // SAFETY: changes one register.
+    unsafe { core::arch::asm!("{0} = -{0}", inout(reg) number, options(pure, nomem, nostack)) }
+    number.wrapping_neg()
+}
+
 /// A `struct sock *` argument of a BTF tracepoint, not null.
 #[derive(Clone, Copy)]
 pub struct Sock(*const c_void);
@@ -94,7 +104,7 @@ impl Sock {
     /// The key of this socket in the maps.
     #[inline(always)]
     pub fn key(self) -> u64 {
-        self.0 as u64
+        number(self.0)
     }
 
     /// Plain TCP: `sk_protocol` is 16 bits wide, so MPTCP (262) is not taken for TCP (6).
@@ -217,7 +227,7 @@ impl TcpSock {
     /// The key of this socket in the maps: the same as [`Sock::key`].
     #[inline(always)]
     pub fn key(self) -> u64 {
-        self.0 as u64
+        number(self.0)
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the macros make entry points that only the kernel calls")]
 #![allow(unreachable_pub, reason = "a program: nothing is reachable from outside, `pub` marks what modules share")]
 
+mod conns;
 mod edge;
 mod emit;
 mod headers;
@@ -77,11 +78,18 @@ pub fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// Attached nowhere: the agent runs it on a connection that may be overdue. Without aya's macro, which returns 0 whatever
-/// its function says; so is the next.
+/// its function says; so are the next two.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp")]
 pub extern "C" fn inspect_connection(ctx: *mut c_void) -> i32 {
     hooks::inspect::connection(&RawTracePointContext::new(ctx))
+}
+
+/// Attached nowhere: the agent runs it to go through the table of connections.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+pub extern "C" fn find_connection(ctx: *mut c_void) -> i32 {
+    hooks::inspect::find(&RawTracePointContext::new(ctx))
 }
 
 /// Attached nowhere: the agent runs it on an attempt whose time is up.

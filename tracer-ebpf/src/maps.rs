@@ -9,6 +9,7 @@ use tracer_common::{
     RangeKey, Tuple, limits, lost,
 };
 
+use crate::conns::{BUCKETS, Tags};
 use crate::hooks::{
     drop::Answer,
     head::{SCRATCH_LEN, WALKS, Walk},
@@ -81,10 +82,13 @@ pub static EXPLAINS: PerCpuArray<LastSignal> = PerCpuArray::with_max_entries(1, 
 #[map]
 pub static INSPECTED: PerCpuArray<Conn> = PerCpuArray::with_max_entries(1, 0);
 
-/// Open edge connections by `struct sock *`. The kernel writes; userspace reads after seeding.
-/// Full: the connection stays unknown and is counted as lost.
+/// Open edge connections. The kernel writes; userspace reads. Full: the connection stays unknown and is counted as lost.
 #[map]
-pub static CONNS: HashMap<u64, Conn> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
+pub static PLACES: Array<Conn> = Array::with_max_entries(limits::CONNECTIONS, 0);
+
+/// Which of these places is whose.
+#[map]
+pub static TAGS: Array<Tags> = Array::with_max_entries(BUCKETS, 0);
 
 /// Connections that the origin closed while idle, by address. Full: the oldest goes.
 #[map]

@@ -11,14 +11,14 @@ use aya_log_ebpf::debug;
 use tracer_common::{Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers};
 
 use crate::{
-    edge, emit, heads,
+    conns, edge, emit, heads,
     hooks::{
         attempts,
         head::{self, Verdict},
         payload, read,
     },
     kernel::{Look, RawSock, Sock, TcpSock, TypedSock},
-    maps::{BLANK, CLOSED, CONFIG, CONNS, LOST, PORT_COUNTS, count, port_slot},
+    maps::{BLANK, CLOSED, CONFIG, LOST, PORT_COUNTS, count, port_slot},
     process,
 };
 
@@ -56,7 +56,7 @@ pub fn set_state(ctx: &BtfTracePointContext) {
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
         _ => return,
     }
-    let Some(conn) = CONNS.get_ptr_mut(&sk.key()) else { return };
+    let Some(conn) = conns::get(sk.key()) else { return };
     // SAFETY: a live map value; the socket is locked, so that nobody else changes its state.
     let state = unsafe { &mut *conn };
     let outcome = match (old, new) {
@@ -119,7 +119,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
 /// Puts a filled-in connection into the table and counts it. `false`: the table is full.
 #[inline(always)]
 pub fn insert(key: u64, conn: &Conn) -> bool {
-    if CONNS.insert(&key, conn, 0).is_err() {
+    if !conns::insert(key, conn) {
         count(&LOST, lost::CONNECTIONS);
         return false;
     }
@@ -146,8 +146,7 @@ pub fn forget(key: u64, conn: *mut Conn) {
     }
     // SAFETY: as above.
     heads::release(unsafe { &mut *conn });
-    // It may be gone already: nothing to do then.
-    let _gone = CONNS.remove(&key);
+    conns::remove(key);
 }
 
 /// Writes down how the connection stands. At a close it must run before the kernel resets the counters.

@@ -16,14 +16,14 @@ use aya_ebpf::{
 use tracer_common::{Attempt, Tuple, attempt as what, hook, rst, taken};
 
 use crate::{
-    edge,
+    conns, edge,
     hooks::{
         attempts,
         packet::{Ends, read},
         reset,
     },
     kernel::{Segment, Skb},
-    maps::{CONNS, LAST_ANSWER},
+    maps::LAST_ANSWER,
 };
 
 /// 1: this kernel's tracepoint has the `reason` argument.
@@ -234,7 +234,7 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     }
     // Where there is no connection TCP answers through a socket of its own, which only matters where nothing else tells.
     let socket = skb.socket();
-    if socket != 0 && (reset::tells_all() || CONNS.get_ptr(&socket).is_some()) {
+    if socket != 0 && (reset::tells_all() || conns::get(socket).is_some()) {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };

@@ -7,10 +7,10 @@ use aya_ebpf::programs::RawTracePointContext;
 use tracer_common::{Tuple, attempt, conn_flags as flag, triggers};
 
 use crate::{
-    emit,
+    conns, emit,
     hooks::{attempts, conn},
     kernel::{Look as _, RawSock},
-    maps::{ATTEMPTS, CONFIG, CONNS, INSPECTED},
+    maps::{ATTEMPTS, CONFIG, INSPECTED},
 };
 
 /// Nothing to tell, and nothing changes until the connection moves on.
@@ -20,11 +20,18 @@ const LATER: i32 = 1;
 /// A record was made.
 const TOLD: i32 = 2;
 
+/// Argument 0: the first place to look at; 1: a time. Answers as [`conns::find`] does.
+#[inline(always)]
+pub fn find(ctx: &RawTracePointContext) -> i32 {
+    let (from, until_ns): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    conns::find(from as u32, until_ns) as i32
+}
+
 /// Argument 0: the connection's key.
 #[inline(always)]
 pub fn connection(ctx: &RawTracePointContext) -> i32 {
     let key: u64 = ctx.arg(0);
-    let Some(live) = CONNS.get_ptr_mut(&key) else { return SETTLED };
+    let Some(live) = conns::get(key) else { return SETTLED };
     let Some(copy) = INSPECTED.get_ptr_mut(0) else { return LATER };
     // SAFETY: live map values; the copy is this CPU's.
     let (live, copy) = unsafe { (&mut *live, &mut *copy) };

@@ -12,15 +12,15 @@ use aya_ebpf::{
 use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, rst, triggers};
 
 use crate::{
-    emit, heads,
+    conns, emit, heads,
     hooks::{
         attempts, drop,
         head::{self, Verdict},
         packet::{Ends, Packet, Payload, UNUSED, copy, copy_piece, opaque, packet, read as read_packet, up_to},
         read,
     },
-    kernel::TcpSock,
-    maps::{CONNS, DISTRIBUTIONS, EARLY, SCRATCH, ZERO},
+    kernel::{TcpSock, number},
+    maps::{DISTRIBUTIONS, EARLY, SCRATCH, ZERO},
 };
 
 const LISTEN: u32 = 10;
@@ -39,7 +39,7 @@ fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
 /// The key of its connection in the maps: the same as [`TcpSock::key`].
 #[inline(always)]
 fn key(sk: *const bpf_sock) -> u64 {
-    sk as u64
+    number(sk)
 }
 
 /// How a request or a connection may begin.
@@ -111,7 +111,7 @@ pub fn ingress(ctx: &SkBuffContext) {
         }
         Packet::Other => return,
     };
-    let Some(conn) = CONNS.get_ptr_mut(&key(sk)) else {
+    let Some(conn) = conns::get(key(sk)) else {
         if listens && let Some(tcp) = TcpSock::of(sk.cast()) {
             attempts::at_listener(ctx, &tcp);
             with_handshake(ctx, &payload);
@@ -280,7 +280,7 @@ pub fn early(tcp: &TcpSock) {
     if early.len == 0 {
         return;
     }
-    let Some(conn) = CONNS.get_ptr_mut(&tcp.key()) else { return };
+    let Some(conn) = conns::get(tcp.key()) else { return };
     // SAFETY: a live map value.
     let state = unsafe { &mut *conn };
     let same = early.peer_port == state.tuple.peer_port
@@ -385,7 +385,7 @@ pub fn egress(ctx: &SkBuffContext) {
         Packet::Empty => return,
         Packet::Other => return drop::icmp(ctx),
     };
-    let Some(conn) = CONNS.get_ptr_mut(&key(sk)) else { return };
+    let Some(conn) = conns::get(key(sk)) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
     let watched = conn.flags & flag::HTTP != 0

@@ -7,14 +7,15 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext
 use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost};
 
 use crate::{
+    conns,
     kernel::{Sock, TaskRef},
-    maps::{CONNS, LOST, OWNERS, PORT_COUNTS, TURNS, count},
+    maps::{LOST, OWNERS, PORT_COUNTS, TURNS, count},
 };
 
 #[inline(always)]
 pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    let Some(conn) = CONNS.get_ptr_mut(&sk.key()) else { return };
+    let Some(conn) = conns::get(sk.key()) else { return };
     // SAFETY: a live map value; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };
     let Some(tcp) = sk.tcp() else { return };

@@ -10,10 +10,10 @@ use aya_ebpf::{Global, programs::BtfTracePointContext};
 use tracer_common::{conn_flags as flag, limits, rst, triggers};
 
 use crate::{
-    edge, emit,
+    conns, edge, emit,
     hooks::{attempts, conn, drop},
     kernel::{Segment, Sock},
-    maps::{CLOSED, CONNS, RESETS_RECEIVED, RESETS_SENT, count},
+    maps::{CLOSED, RESETS_RECEIVED, RESETS_SENT, count},
 };
 
 /// 1: this kernel's tracepoint has the `reason` argument.
@@ -28,7 +28,7 @@ pub fn send_reset(ctx: &BtfTracePointContext) {
         return answer(skb as u64, reason);
     }
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    let Some(conn) = CONNS.get_ptr_mut(&sk.key()) else { return };
+    let Some(conn) = conns::get(sk.key()) else { return };
     count_reset(reason);
     // SAFETY: a live map value.
     if unsafe { (*conn).flags } & flag::ABORTED != 0 {
@@ -86,7 +86,7 @@ fn count_reset(reason: u32) {
 #[inline(always)]
 pub fn receive_reset(ctx: &BtfTracePointContext) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    if let Some(conn) = CONNS.get_ptr_mut(&sk.key()) {
+    if let Some(conn) = conns::get(sk.key()) {
         count(&RESETS_RECEIVED, 0);
         // SAFETY: a live map value; the socket is locked.
         let state = unsafe { &mut *conn };

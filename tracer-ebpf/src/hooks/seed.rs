@@ -8,10 +8,10 @@ use core::ffi::c_void;
 use tracer_common::{Conn, conn_flags as flag};
 
 use crate::{
-    edge,
+    conns, edge,
     hooks::{conn, read},
     kernel::Sock,
-    maps::{BLANK, CONNS, LISTENING, port_slot},
+    maps::{BLANK, LISTENING, port_slot},
     process,
 };
 
@@ -34,7 +34,7 @@ pub fn tcp(ctx: *const u64) {
     if !edge::is_edge(&peer) || !edge::is_watched(port) || LISTENING.get_ptr(&port).is_none() {
         return;
     }
-    if CONNS.get_ptr(&sk.key()).is_some() {
+    if conns::get(sk.key()).is_some() {
         return;
     }
     let Some(blank) = BLANK.get_ptr_mut(1) else { return };
@@ -57,7 +57,7 @@ pub fn tcp(ctx: *const u64) {
     seeded.port_slot = port_slot(port);
     if conn::insert(sk.key(), seeded)
         && waiting
-        && let Some(conn) = CONNS.get_ptr_mut(&sk.key())
+        && let Some(conn) = conns::get(sk.key())
     {
         // SAFETY: a live map value.
         let conn = unsafe { &mut *conn };

@@ -26,6 +26,7 @@ use tracer_common::limits;
 use super::{
     Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Netfilter, Probe, Records, Seeded, State, Sweep,
     btf::Btf,
+    connections::Connections,
     host,
     offsets::{Places, places},
     seed, sweep,
@@ -60,6 +61,8 @@ pub struct Kernel {
     ebpf: Ebpf,
     ranges: LpmTrie<MapData, [u8; 16], u8>,
     ports: HashMap<MapData, u16, u8>,
+    /// Until the sweep has it.
+    connections: Option<Connections>,
     /// Names and numbers of the running kernel's types, until all is attached.
     btf: Option<aya::Btf>,
     pub layout: Layout,
@@ -107,7 +110,8 @@ impl Kernel {
         let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
         let ports = HashMap::try_from(take(&mut ebpf, "WATCHED_PORTS")?)?;
         fill_spare_heads(&mut ebpf)?;
-        Ok(Self { ebpf, ranges, ports, btf: Some(btf), layout, probes: Vec::new() })
+        let connections = Some(Connections::new(&mut ebpf)?);
+        Ok(Self { ebpf, ranges, ports, connections, btf: Some(btf), layout, probes: Vec::new() })
     }
 
     /// Puts these ranges in force, in place of those before.
@@ -204,7 +208,8 @@ impl Kernel {
     /// Where the kernel refuses the iterator: connections that are open now then stay unknown.
     pub fn seed(&mut self) -> Result<Seeded> {
         let btf = self.btf.take().ok_or_else(|| anyhow!("connections can be learned once, after attaching"))?;
-        seed::run(&mut self.ebpf, &btf)
+        let connections = self.connections.as_ref().ok_or_else(|| anyhow!("the sweep has the table"))?;
+        seed::run(&mut self.ebpf, connections, &btf)
     }
 
     /// The stream of records. Taken once.
@@ -219,7 +224,8 @@ impl Kernel {
 
     /// What looks for timeouts. Taken once, after [`Kernel::seed`].
     pub fn sweep(&mut self) -> Result<Sweep> {
-        Sweep::new(&mut self.ebpf, host::clock().tick_ns)
+        let connections = self.connections.take().ok_or_else(|| anyhow!("the sweep can be taken once"))?;
+        Sweep::new(&mut self.ebpf, connections, host::clock().tick_ns)
     }
 
     /// Looks for timeouts once.

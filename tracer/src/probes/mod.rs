@@ -1,6 +1,7 @@
 //! The kernel side as userspace sees it: which hooks there are, how they are loaded, attached, fed and read.
 
 pub mod btf;
+mod connections;
 mod counters;
 pub mod host;
 mod load;

@@ -18,9 +18,9 @@ use rustix::{
     io::Errno,
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
-use tracer_common::{Conn, Listener, ListenerKey, conn_flags};
+use tracer_common::{Listener, ListenerKey, conn_flags};
 
-use super::sockets::owners_of;
+use super::{connections::Connections, sockets::owners_of};
 
 /// What was open before the tracer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Seeded {
 }
 
 /// Runs the iterator in each namespace and finds out who owns what it found.
-pub(super) fn run(ebpf: &mut Ebpf, btf: &Btf) -> Result<Seeded> {
+pub(super) fn run(ebpf: &mut Ebpf, connections: &Connections, btf: &Btf) -> Result<Seeded> {
     let namespaces = namespaces();
     {
         let map = ebpf.map_mut("LISTENING").ok_or_else(|| anyhow!("no map LISTENING"))?;
@@ -62,7 +62,7 @@ pub(super) fn run(ebpf: &mut Ebpf, btf: &Btf) -> Result<Seeded> {
         }
     }
     name_listeners(ebpf)?;
-    Ok(Seeded { closed_namespaces, ..own(ebpf)? })
+    Ok(Seeded { closed_namespaces, ..own(ebpf, connections)? })
 }
 
 /// Runs the iterator, in this namespace if one is given. `false`: it may not be entered.
@@ -137,12 +137,10 @@ fn listening_ports(namespaces: &BTreeMap<u64, i32>) -> HashSet<u16> {
 }
 
 /// Counts the seeded connections and finds their owners.
-fn own(ebpf: &mut Ebpf) -> Result<Seeded> {
-    let map = ebpf.map_mut("CONNS").ok_or_else(|| anyhow!("no map CONNS"))?;
-    let conns: HashMap<&mut MapData, u64, Conn> = HashMap::try_from(map)?;
+fn own(ebpf: &mut Ebpf, connections: &Connections) -> Result<Seeded> {
     let mut seeded = Seeded::default();
     let mut sockets = HashSet::new();
-    for (_, conn) in conns.iter().filter_map(Result::ok) {
+    for conn in connections.all(ebpf)? {
         if conn.flags & conn_flags::SEEDED != 0 {
             seeded.connections += 1;
             sockets.insert(conn.inode);

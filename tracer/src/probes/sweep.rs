@@ -10,12 +10,14 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use log::debug;
 use tracer_common::{Attempt, Config, Conn, Tuple, attempt, conn_flags as flag};
 
-use super::load::take;
+use super::{
+    connections::{self, Connections, run},
+    load::take,
+};
 use crate::diagnose::Limits;
 
 /// Looks often enough to tell soon after a timeout, and no oftener.
@@ -29,7 +31,7 @@ const TOLD: u32 = 2;
 
 /// The tables that are looked through, and the limits that are looked for.
 pub struct Sweep {
-    conns: HashMap<MapData, u64, Conn>,
+    connections: Connections,
     attempts: HashMap<MapData, Tuple, Attempt>,
     config: Array<MapData, Config>,
     limits: Limits,
@@ -40,12 +42,12 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn new(ebpf: &mut Ebpf, tick_ns: u64) -> Result<Self> {
+    pub(super) fn new(ebpf: &mut Ebpf, connections: Connections, tick_ns: u64) -> Result<Self> {
         for name in ["inspect_connection", "inspect_attempt"] {
-            program(ebpf, name)?.load().with_context(|| format!("loading {name}"))?;
+            connections::load(ebpf, name)?;
         }
         Ok(Self {
-            conns: HashMap::try_from(take(ebpf, "CONNS")?)?,
+            connections,
             attempts: HashMap::try_from(take(ebpf, "ATTEMPTS")?)?,
             config: Array::try_from(take(ebpf, "CONFIG")?)?,
             limits: Limits::default(),
@@ -89,13 +91,12 @@ impl Sweep {
 
     fn connections(&mut self, ebpf: &mut Ebpf, now_ns: u64) -> Result<()> {
         let mut settled = Memory::with_capacity(self.settled.len());
-        for (key, conn) in self.conns.iter().filter_map(Result::ok) {
-            if !may_be_overdue(&conn, now_ns, &self.limits) {
-                continue;
-            }
-            let known = self.settled.get(&key) == Some(&conn.exchanges);
-            if known || run(ebpf, "inspect_connection", &[key])? == SETTLED {
-                settled.insert(key, conn.exchanges);
+        let quiet = Limits::nearly(self.limits.read.min(self.limits.write));
+        let since = now_ns.saturating_sub(u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX));
+        for conn in self.connections.quiet_since(ebpf, since)?.into_iter().filter(is_open) {
+            let known = self.settled.get(&conn.key) == Some(&conn.exchanges);
+            if known || run(ebpf, "inspect_connection", &[conn.key])? == SETTLED {
+                settled.insert(conn.key, conn.exchanges);
             }
         }
         self.settled = settled;
@@ -112,7 +113,7 @@ impl Sweep {
             })
             .collect();
         for (tuple, seen) in due {
-            let key = if seen.what == attempt::DATA { self.key_of(&tuple) } else { 0 };
+            let key = if seen.what == attempt::DATA { self.key_of(ebpf, &tuple)? } else { 0 };
             let mut arguments = words(&tuple).to_vec();
             arguments.push(key);
             let told = run(ebpf, "inspect_attempt", &arguments)? == TOLD;
@@ -122,8 +123,9 @@ impl Sweep {
     }
 
     /// The open connection with these addresses; 0: there is none.
-    fn key_of(&self, tuple: &Tuple) -> u64 {
-        self.conns.iter().filter_map(Result::ok).find(|(_, conn)| conn.tuple == *tuple).map_or(0, |(key, _)| key)
+    fn key_of(&self, ebpf: &mut Ebpf, tuple: &Tuple) -> Result<u64> {
+        let open = self.connections.all(ebpf)?;
+        Ok(open.iter().find(|conn| conn.tuple == *tuple).map_or(0, |conn| conn.key))
     }
 }
 
@@ -147,23 +149,9 @@ fn age(now_ns: u64, then_ns: u64) -> Duration {
     Duration::from_nanos(now_ns.saturating_sub(then_ns))
 }
 
-/// A first, cheap look: has nothing been read from the connection for as long as a timeout?
-fn may_be_overdue(conn: &Conn, now_ns: u64, limits: &Limits) -> bool {
-    let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
-    let since = conn.read_ns.max(conn.opened_ns);
-    conn.flags & ended == 0 && age(now_ns, since) >= Limits::nearly(limits.read.min(limits.write))
-}
-
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint> {
-    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
-}
-
-fn run(ebpf: &mut Ebpf, name: &str, arguments: &[u64]) -> Result<u32> {
-    let mut options = RawTracePointRunOptions::new();
-    for (slot, argument) in options.args.iter_mut().zip(arguments) {
-        *slot = *argument;
-    }
-    Ok(program(ebpf, name)?.test_run(options).with_context(|| format!("running {name}"))?.return_value)
+/// Whether the edge can still be waiting on it, untold.
+fn is_open(conn: &Conn) -> bool {
+    conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED) == 0
 }
 
 /// A connection's addresses as the kernel program takes them.
@@ -174,15 +162,6 @@ fn words(tuple: &Tuple) -> [u64; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_open_connections_that_nobody_reads_from_are_looked_at() {
-        let limits = Limits { read: Duration::from_secs(10), write: Duration::from_secs(20), ..Limits::default() };
-        let conn = Conn { opened_ns: 1, read_ns: 2_000_000_000, ..Conn::default() };
-        assert!(!may_be_overdue(&conn, 11_000_000_000, &limits));
-        assert!(may_be_overdue(&conn, 12_000_000_000, &limits));
-        assert!(!may_be_overdue(&Conn { flags: flag::PEER_FIN, ..conn }, 12_000_000_000, &limits));
-    }
 
     #[test]
     fn a_request_that_nobody_acknowledges_is_not_waited_for_longer_than_an_answer() {

@@ -1,0 +1,162 @@
+//! Where the connections that are watched are kept: an array, in which the address of a socket names sixteen places.
+//!
+//! Every packet of every socket on the host asks here, and most belong to none: loads alone answer, where a look-up in the
+//! kernel's own hash table takes four calls of functions. Each place has a tag: the low 48 bits of the socket's address
+//! (memory has no two objects that differ above them), and below those how many hold the place or try to. Tags change by
+//! atomic additions only: 5.10 has no compare-and-exchange.
+
+use tracer_common::{Conn, limits};
+
+use crate::{
+    hooks::packet::opaque,
+    maps::{PLACES, TAGS, ZERO},
+};
+
+/// Places that share a cache line of tags.
+pub const WAYS: u32 = 8;
+pub const BUCKETS: u32 = limits::CONNECTIONS / WAYS;
+
+const COUNT_BITS: u32 = 16;
+const HELD: u64 = 1;
+
+/// Tags of the places of one bucket.
+pub type Tags = [u64; WAYS as usize];
+
+/// One of them, in the map; other CPUs change it meanwhile.
+#[derive(Clone, Copy)]
+struct Tag(*mut u64);
+
+impl Tag {
+    #[inline(always)]
+    fn of(tags: *mut Tags, way: u32) -> Option<Self> {
+        let way = opaque(way.into());
+        if way >= u64::from(WAYS) {
+            return None;
+        }
+        // SAFETY: callers pass a live map value, which has that many.
+        Some(Self(unsafe { tags.cast::<u64>().add(way as usize) }))
+    }
+
+    #[inline(always)]
+    fn get(self) -> u64 {
+        // SAFETY: made from a live map value.
+        unsafe { self.0.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn add(self, number: u64) {
+        // SAFETY: as above. The target has the instruction since its beginnings; core offers it for none without
+        // compare-and-exchange.
+        unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) self.0, in(reg) number, options(nostack)) }
+    }
+}
+
+/// The two buckets that have places for this key.
+#[inline(always)]
+fn buckets(key: u64) -> [u32; 2] {
+    // Fibonacci hashing; objects of the kernel's are far apart.
+    let hash = (key >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    [(hash >> 52) as u32 % BUCKETS, (hash >> 40) as u32 % BUCKETS]
+}
+
+/// The place in this bucket whose tag has this name.
+#[inline(always)]
+fn place_in(bucket: u32, name: u64) -> Option<u32> {
+    let tags = TAGS.get(bucket)?;
+    let zero = ZERO.get(0).copied()?;
+    for way in 0..WAYS {
+        if (tags[way as usize] ^ name) >> COUNT_BITS == 0 {
+            // As in `head::search`: one place for the verifier to follow, not eight.
+            return Some(bucket * WAYS + (opaque(way.into()) ^ zero) as u32);
+        }
+    }
+    None
+}
+
+#[inline(always)]
+fn place(key: u64) -> Option<u32> {
+    let [first, second] = buckets(key);
+    let name = key << COUNT_BITS;
+    match place_in(first, name) {
+        Some(place) => Some(place),
+        None => place_in(second, name),
+    }
+}
+
+/// The connection with this key. `None`: it is not watched.
+#[inline(always)]
+pub fn get(key: u64) -> Option<*mut Conn> {
+    PLACES.get_ptr_mut(place(key)?)
+}
+
+/// Puts a connection into a place of its own, or into that which its key has. `false`: all of its places are taken.
+#[inline(always)]
+pub fn insert(key: u64, conn: &Conn) -> bool {
+    if let Some(known) = get(key) {
+        // SAFETY: a live map value.
+        unsafe { *known = *conn };
+        return true;
+    }
+    for bucket in buckets(key) {
+        let Some(tags) = TAGS.get_ptr_mut(bucket) else { return false };
+        for way in 0..WAYS {
+            let Some(tag) = Tag::of(tags, way) else { return false };
+            if tag.get() != 0 {
+                continue;
+            }
+            tag.add(HELD);
+            // Another CPU that tries the same place sees two; then neither takes it.
+            if tag.get() == HELD
+                && let Some(place) = PLACES.get_ptr_mut(bucket * WAYS + way)
+            {
+                // SAFETY: a live map value, which is nobody else's.
+                unsafe { *place = *conn };
+                tag.add(key << COUNT_BITS);
+                return true;
+            }
+            tag.add(HELD.wrapping_neg());
+        }
+    }
+    false
+}
+
+/// Frees the connection's place, if it has one.
+#[inline(always)]
+pub fn remove(key: u64) {
+    let Some(place) = place(key) else { return };
+    let Some(tags) = TAGS.get_ptr_mut(place / WAYS) else { return };
+    let Some(tag) = Tag::of(tags, place % WAYS) else { return };
+    tag.add((key << COUNT_BITS | HELD).wrapping_neg());
+}
+
+/// Steps that [`find`] takes at once.
+const STEPS: u32 = 256;
+
+/// The first taken place from `from` on whose connection was opened, and last read from, by `until_ns`; [`limits::GO_ON`] where that
+/// would take more steps, and a number past the last place where there is none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
+    let Some(zero) = ZERO.get(0).copied() else { return limits::CONNECTIONS };
+    let mut place = from;
+    for _ in 0..STEPS {
+        // As in `head::search`: nothing for the verifier to follow.
+        place = (opaque(place.into()) ^ zero) as u32;
+        let (Some(tags), Some(conn)) = (TAGS.get_ptr_mut(place / WAYS), PLACES.get_ptr(place)) else {
+            return limits::CONNECTIONS;
+        };
+        // SAFETY: a live map value.
+        if place.is_multiple_of(WAYS) && unsafe { *tags }.iter().fold(0, |all, tag| all | tag) == 0 {
+            place += WAYS;
+            continue;
+        }
+        // SAFETY: a live map value.
+        let conn = unsafe { &*conn };
+        if Tag::of(tags, place % WAYS).is_some_and(|tag| tag.get() != 0) && conn.read_ns.max(conn.opened_ns) <= until_ns
+        {
+            return place;
+        }
+        place += 1;
+    }
+    place | limits::GO_ON
+}
