@@ -291,9 +291,7 @@ pub struct Conn {
     pub head_len: u32,
     /// Where the current inbound turn began.
     pub turn_copied: u32,
-    /// Size of the header section before the current one.
-    pub head_before: u32,
-    pub pad: u32,
+    pub pad: [u32; 2],
     /// Last bytes of a response that is not kept whole.
     pub response_tail: [u8; TAIL_LEN],
     pub tuple: Tuple,

@@ -44,6 +44,8 @@ pub struct Distributions {
     pub first_byte_ns: u64,
     pub header: [u64; limits::HEADER_BOUNDS.len() + 1],
     pub header_bytes: u64,
+    /// Size of the last header section: the next one's, as often as not.
+    pub last_header: u64,
 }
 
 /// What userspace tells the kernel programs while they run.

@@ -2,8 +2,9 @@
 //!
 //! Every packet of every socket on the host asks here, and most belong to none: loads alone answer, where a look-up in the
 //! kernel's own hash table takes four calls of functions. Each place has a tag: the low 48 bits of the socket's address
-//! (memory has no two objects that differ above them), and below those how many hold the place or try to. Tags change by
-//! atomic additions only: 5.10 has no compare-and-exchange.
+//! (memory has no two objects that differ above them), and below those how many hold the place or try to. The first tag of a
+//! bucket also counts the connections that found no place there and went to their second bucket: where there are none, one
+//! cache line answers. Tags change by atomic additions only: 5.10 has no compare-and-exchange.
 
 use tracer_common::{Conn, limits};
 
@@ -16,8 +17,13 @@ use crate::{
 pub const WAYS: u32 = 8;
 pub const BUCKETS: u32 = limits::CONNECTIONS / WAYS;
 
-const COUNT_BITS: u32 = 16;
+const NAME_SHIFT: u32 = 16;
+/// Adds one that holds a place or tries to.
 const HELD: u64 = 1;
+const HOLDERS: u64 = 0xff;
+/// Adds one that has a place elsewhere.
+const AWAY: u64 = 0x100;
+const ALL_AWAY: u64 = 0xff00;
 
 /// Tags of the places of one bucket.
 pub type Tags = [u64; WAYS as usize];
@@ -28,12 +34,13 @@ struct Tag(*mut u64);
 
 impl Tag {
     #[inline(always)]
-    fn of(tags: *mut Tags, way: u32) -> Option<Self> {
+    fn of(bucket: u32, way: u32) -> Option<Self> {
+        let tags = TAGS.get_ptr_mut(bucket)?;
         let way = opaque(way.into());
         if way >= u64::from(WAYS) {
             return None;
         }
-        // SAFETY: callers pass a live map value, which has that many.
+        // SAFETY: a live map value, which has that many.
         Some(Self(unsafe { tags.cast::<u64>().add(way as usize) }))
     }
 
@@ -59,27 +66,36 @@ fn buckets(key: u64) -> [u32; 2] {
     [(hash >> 52) as u32 % BUCKETS, (hash >> 40) as u32 % BUCKETS]
 }
 
-/// The place in this bucket whose tag has this name.
+/// The place in this bucket whose tag has this name; else whether it may be in the other bucket.
 #[inline(always)]
-fn place_in(bucket: u32, name: u64) -> Option<u32> {
-    let tags = TAGS.get(bucket)?;
-    let zero = ZERO.get(0).copied()?;
+fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
+    let (Some(tags), Some(zero)) = (TAGS.get_ptr(bucket), ZERO.get(0).copied()) else { return Err(false) };
+    let tag = |way: u32| {
+        // SAFETY: a live map value, which has that many.
+        unsafe { (&raw const (*tags)[way as usize]).read_volatile() }
+    };
+    let mut away = 0;
     for way in 0..WAYS {
-        if (tags[way as usize] ^ name) >> COUNT_BITS == 0 {
+        let tag = tag(way);
+        if (tag ^ name) >> NAME_SHIFT == 0 {
             // As in `head::search`: one place for the verifier to follow, not eight.
-            return Some(bucket * WAYS + (opaque(way.into()) ^ zero) as u32);
+            return Ok(bucket * WAYS + (opaque(way.into()) ^ zero) as u32);
+        }
+        if way == 0 {
+            away = tag & ALL_AWAY;
         }
     }
-    None
+    Err(away != 0)
 }
 
 #[inline(always)]
 fn place(key: u64) -> Option<u32> {
     let [first, second] = buckets(key);
-    let name = key << COUNT_BITS;
+    let name = key << NAME_SHIFT;
     match place_in(first, name) {
-        Some(place) => Some(place),
-        None => place_in(second, name),
+        Ok(place) => Some(place),
+        Err(true) => place_in(second, name).ok(),
+        Err(false) => None,
     }
 }
 
@@ -97,25 +113,42 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
         unsafe { *known = *conn };
         return true;
     }
-    for bucket in buckets(key) {
-        let Some(tags) = TAGS.get_ptr_mut(bucket) else { return false };
-        for way in 0..WAYS {
-            let Some(tag) = Tag::of(tags, way) else { return false };
-            if tag.get() != 0 {
-                continue;
-            }
-            tag.add(HELD);
-            // Another CPU that tries the same place sees two; then neither takes it.
-            if tag.get() == HELD
-                && let Some(place) = PLACES.get_ptr_mut(bucket * WAYS + way)
-            {
-                // SAFETY: a live map value, which is nobody else's.
-                unsafe { *place = *conn };
-                tag.add(key << COUNT_BITS);
-                return true;
-            }
-            tag.add(HELD.wrapping_neg());
+    let [first, second] = buckets(key);
+    if claim(first, key, conn) {
+        return true;
+    }
+    let Some(away) = Tag::of(first, 0) else { return false };
+    if away.get() & ALL_AWAY == ALL_AWAY {
+        return false;
+    }
+    // Before anybody can look for it there.
+    away.add(AWAY);
+    let claimed = claim(second, key, conn);
+    if !claimed {
+        away.add(AWAY.wrapping_neg());
+    }
+    claimed
+}
+
+/// Takes a place in this bucket.
+#[inline(always)]
+fn claim(bucket: u32, key: u64, conn: &Conn) -> bool {
+    for way in 0..WAYS {
+        let Some(tag) = Tag::of(bucket, way) else { return false };
+        if tag.get() & HOLDERS != 0 {
+            continue;
         }
+        tag.add(HELD);
+        // Another CPU that tries the same place sees two; then neither takes it.
+        if tag.get() & HOLDERS == HELD
+            && let Some(place) = PLACES.get_ptr_mut(bucket * WAYS + way)
+        {
+            // SAFETY: a live map value, which is nobody else's.
+            unsafe { *place = *conn };
+            tag.add(key << NAME_SHIFT);
+            return true;
+        }
+        tag.add(HELD.wrapping_neg());
     }
     false
 }
@@ -124,16 +157,19 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
 #[inline(always)]
 pub fn remove(key: u64) {
     let Some(place) = place(key) else { return };
-    let Some(tags) = TAGS.get_ptr_mut(place / WAYS) else { return };
-    let Some(tag) = Tag::of(tags, place % WAYS) else { return };
-    tag.add((key << COUNT_BITS | HELD).wrapping_neg());
+    let [first, _] = buckets(key);
+    let (Some(tag), Some(away)) = (Tag::of(place / WAYS, place % WAYS), Tag::of(first, 0)) else { return };
+    tag.add((key << NAME_SHIFT | HELD).wrapping_neg());
+    if place / WAYS != first {
+        away.add(AWAY.wrapping_neg());
+    }
 }
 
 /// Steps that [`find`] takes at once.
 const STEPS: u32 = 256;
 
-/// The first taken place from `from` on whose connection was opened, and last read from, by `until_ns`; [`limits::GO_ON`] where that
-/// would take more steps, and a number past the last place where there is none.
+/// The first taken place from `from` on whose connection was opened, and last read from, by `until_ns`;
+/// [`limits::GO_ON`] where that would take more steps, and a number past the last place where there is none.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
@@ -142,7 +178,7 @@ pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
     for _ in 0..STEPS {
         // As in `head::search`: nothing for the verifier to follow.
         place = (opaque(place.into()) ^ zero) as u32;
-        let (Some(tags), Some(conn)) = (TAGS.get_ptr_mut(place / WAYS), PLACES.get_ptr(place)) else {
+        let (Some(tags), Some(conn)) = (TAGS.get_ptr(place / WAYS), PLACES.get_ptr(place)) else {
             return limits::CONNECTIONS;
         };
         // SAFETY: a live map value.
@@ -152,8 +188,8 @@ pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
         }
         // SAFETY: a live map value.
         let conn = unsafe { &*conn };
-        if Tag::of(tags, place % WAYS).is_some_and(|tag| tag.get() != 0) && conn.read_ns.max(conn.opened_ns) <= until_ns
-        {
+        let tag = Tag::of(place / WAYS, place % WAYS).map_or(0, Tag::get);
+        if tag & HOLDERS != 0 && conn.read_ns.max(conn.opened_ns) <= until_ns {
             return place;
         }
         place += 1;

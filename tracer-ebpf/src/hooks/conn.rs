@@ -100,7 +100,6 @@ fn open(ctx: &BtfTracePointContext, sk: Sock) {
     conn.key = sk.key();
     conn.heads = 0;
     conn.flags = 0;
-    conn.head_before = 0;
     conn.read_ns = 0;
     conn.copied = tcp.copied_seq();
     conn.turn_copied = conn.copied;

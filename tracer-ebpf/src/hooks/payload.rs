@@ -422,8 +422,9 @@ pub fn egress(ctx: &SkBuffContext) {
             // SAFETY: this CPU's slot of a live map value.
             let distributions = unsafe { &mut *distributions };
             observe_first_byte(conn, &tcp, distributions);
-            if ends_as_before(conn, heads) {
-                conn.head_len = conn.head_before;
+            let before = distributions.last_header as u32;
+            if ends_at(conn, heads, before) {
+                conn.head_len = before;
                 conn.flags &= !flag::IN_HEAD;
                 observe_header(conn, distributions);
             }
@@ -441,12 +442,11 @@ pub fn egress(ctx: &SkBuffContext) {
     }
 }
 
-/// Whether the header section ends just where the one before on this connection ended: most responses of a kind are alike,
-/// and this spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
+/// Whether the header section ends just where the last one on this port ended: most responses of a kind are alike, and this
+/// spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
 /// mistaken here; the agent's parser is not.)
 #[inline(always)]
-fn ends_as_before(conn: &Conn, heads: &Heads) -> bool {
-    let end = conn.head_before;
+fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
     end != 0
         && conn.flags & flag::IN_HEAD != 0
         && end <= conn.response_have
@@ -501,7 +501,6 @@ fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
         return interim(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
-    conn.head_before = end;
     header_ended(conn);
 }
 
@@ -610,6 +609,7 @@ fn observe_first_byte(conn: &Conn, tcp: &TcpSock, seen: &mut Distributions) {
 #[inline(always)]
 fn observe_header(conn: &Conn, seen: &mut Distributions) {
     seen.header_bytes += u64::from(conn.head_len);
+    seen.last_header = conn.head_len.into();
     let mut bucket = 0;
     while bucket < limits::HEADER_BOUNDS.len() {
         if conn.head_len <= limits::HEADER_BOUNDS[bucket] {

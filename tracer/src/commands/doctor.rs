@@ -129,7 +129,7 @@ fn edge(settings: &Settings, ranges: &EdgeRanges) -> Check {
 
 fn tables() -> Check {
     let detail = format!(
-        "{} connections ({} bytes each while open, and {} where the bytes are looked at), {} closed ones, {} ports, {} processes, ring buffer {} KiB",
+        "{} connections ({} bytes each, and {} while open where the bytes are looked at), {} closed ones, {} ports, {} processes, ring buffer {} KiB",
         limits::CONNECTIONS,
         size_of::<tracer_common::Conn>(),
         size_of::<tracer_common::Heads>(),

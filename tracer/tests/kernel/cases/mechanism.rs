@@ -1,10 +1,14 @@
 //! Connections that the living origin ended: one case for each mechanism.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use rustix::net::listen;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Exchange, Lab, Nginx, NginxOptions, Seen};
+use xtask::lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen};
 
 use super::{LIMIT, ORIGIN, answered, saw, worker};
 use crate::agent::Agent;
@@ -24,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         keepalive_race_in_which_fin_and_request_cross,
         port_closed,
         over_ipv6_as_over_ipv4,
+        each_one_of_a_crowd_is_known,
     ]
 }
 
@@ -203,5 +208,50 @@ fn over_ipv6_as_over_ipv4() -> Result<()> {
         Want::new(&reset, "app_reset", 520, "rst_no_response").process(ORIGIN, pid),
         race(&raced, ORIGIN, pid),
     ];
+    check(agent, &lab, &wants)
+}
+
+/// So many that some find no place in the first of their two buckets of the kernel's table, whatever their sockets' addresses:
+/// three for each bucket of eight.
+const CROWD: usize = 12_000;
+
+fn each_one_of_a_crowd_is_known() -> Result<()> {
+    let files = getrlimit(Resource::Nofile);
+    ensure!(
+        files.maximum.is_none_or(|most| most > CROWD as u64 + 100),
+        "the limit of open files is too low: ulimit -Hn"
+    );
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?;
+    let lab = Lab::new()?;
+    let agent = Agent::start(&[])?;
+    // Where they wait to be accepted they take no files.
+    lab.origin().sysctl("net/core/somaxconn", &(2 * CROWD).to_string())?;
+    let listener = lab.origin().inside(|| TcpListener::bind((ORIGIN_V4, 80)))??;
+    listen(&listener, 2 * CROWD as i32)?;
+    let mut crowd = Vec::with_capacity(CROWD);
+    for edge in [EDGE_A, EDGE_B].into_iter().cycle().take(CROWD) {
+        let mut conn = lab.connect(edge, 80)?;
+        conn.send("/")?;
+        crowd.push(conn);
+    }
+    let metrics = agent.metrics()?;
+    let known = metrics.count("tracer_table_entries", &[("table", "connections")]);
+    ensure!(known == CROWD as u64, "{known} connections are known, {CROWD} are open");
+    let mut wants = Vec::new();
+    for (index, mut conn) in crowd.into_iter().enumerate() {
+        let (mut stream, _) = listener.accept()?;
+        ensure!(stream.read(&mut [0; 1024])? > 0, "no request");
+        if index % 100 == 0 {
+            drop(stream);
+            let exchange = saw(conn.answer()?, &[Seen::Empty])?;
+            wants.push(Want::new(&exchange, "empty_reply", 520, "fin_no_response").with("pid", std::process::id()));
+        } else {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+            saw(conn.answer()?, &[Seen::Complete(200)])?;
+        }
+    }
+    let metrics = agent.metrics()?;
+    let exchanges = metrics.count("tracer_exchanges_total", &[("port", "80")]);
+    ensure!(exchanges == CROWD as u64, "{exchanges} exchanges counted, {CROWD} were made");
     check(agent, &lab, &wants)
 }
