@@ -16,12 +16,16 @@ pub(super) struct Difference {
 pub(super) const DECLARED: &[Difference] = &[
     about_prometheus("5.10", RULES),
     about_prometheus("5.10", DASHBOARD),
+    about_prometheus("5.10", SCRAPE),
     about_prometheus("6.1", RULES),
     about_prometheus("6.1", DASHBOARD),
+    about_prometheus("6.1", SCRAPE),
     about_prometheus("6.12", RULES),
     about_prometheus("6.12", DASHBOARD),
+    about_prometheus("6.12", SCRAPE),
     about_prometheus("7.2", RULES),
     about_prometheus("7.2", DASHBOARD),
+    about_prometheus("7.2", SCRAPE),
     about_the_journal("5.10"),
     about_the_journal("6.1"),
     about_the_journal("6.12"),
@@ -53,6 +57,7 @@ pub(super) const UNMADE: &[(&str, &str)] =
 
 const RULES: &str = "promtool_takes_the_rules_and_their_tests";
 const DASHBOARD: &str = "prometheus_answers_every_query_of_the_dashboard";
+const SCRAPE: &str = "prometheus_scrapes_over_tls_with_a_password";
 
 const fn about_prometheus(kernel: &'static str, test: &'static str) -> Difference {
     Difference { kernel, test, reason: "is of Prometheus, which the guests do not have, and not of the kernel" }

@@ -54,9 +54,14 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it on the agent that listens there, and waits until it is ready.
     pub(crate) fn start(agent: SocketAddr) -> Result<Self> {
+        Self::start_with(agent, str::to_owned)
+    }
+
+    /// The same with its configuration changed.
+    pub(crate) fn start_with(agent: SocketAddr, change: impl Fn(&str) -> String) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("tracer-prometheus-{}", std::process::id()));
         fs::create_dir(&dir)?;
-        let started = Self::spawn(&dir, agent);
+        let started = Self::spawn(&dir, agent, change);
         let mut server = match started {
             Ok((child, listen)) => Self { child, listen, dir },
             Err(error) => {
@@ -69,8 +74,8 @@ impl Prometheus {
         Ok(server)
     }
 
-    fn spawn(dir: &Path, agent: SocketAddr) -> Result<(Child, SocketAddr)> {
-        configure(dir, agent)?;
+    fn spawn(dir: &Path, agent: SocketAddr, change: impl Fn(&str) -> String) -> Result<(Child, SocketAddr)> {
+        configure(dir, agent, change)?;
         let listen = free_address()?;
         let log = File::create(dir.join("log"))?;
         let child = Command::new("prometheus")
@@ -123,7 +128,7 @@ impl Drop for Prometheus {
 }
 
 /// Puts the shipped files into the folder, with the agent's address and in a hurry.
-fn configure(dir: &Path, agent: SocketAddr) -> Result<()> {
+fn configure(dir: &Path, agent: SocketAddr, change: impl Fn(&str) -> String) -> Result<()> {
     for rules in ["tracer.rules.yml", "tracer.alerts.yml"] {
         fs::copy(shipped().join(rules), dir.join(rules)).with_context(|| format!("copying {rules}"))?;
     }
@@ -133,5 +138,5 @@ fn configure(dir: &Path, agent: SocketAddr) -> Result<()> {
         ensure!(text.contains(from), "prometheus.yml does not say {from}");
         text = text.replace(from, to);
     }
-    Ok(fs::write(dir.join("prometheus.yml"), text)?)
+    Ok(fs::write(dir.join("prometheus.yml"), change(&text))?)
 }
