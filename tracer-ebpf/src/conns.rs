@@ -1,9 +1,9 @@
-//! Where the connections that are watched are kept: an array, in which the address of a socket names sixteen places.
+//! Where the connections that are watched are kept: an array, in which the address of a socket names four times eight places.
 //!
 //! Every packet of every socket on the host asks here, and most belong to none: loads alone answer, where a look-up in the
 //! kernel's own hash table takes four calls of functions. Each place has a tag: the low 48 bits of the socket's address
 //! (memory has no two objects that differ above them), and below those how many hold the place or try to. The first tag of a
-//! bucket also counts the connections that found no place there and went to their second bucket: where there are none, one
+//! bucket also counts the connections that found no place there and went to another bucket: where there are none, one
 //! cache line answers. Tags change by atomic additions only: 5.10 has no compare-and-exchange.
 
 use tracer_common::{Conn, limits};
@@ -58,15 +58,18 @@ impl Tag {
     }
 }
 
-/// The two buckets that have places for this key.
+/// Buckets that have places for a key: with four, next to no connection goes without before two thirds of all are taken.
+const CHOICES: u32 = 4;
+
+/// One of the buckets that have places for this key.
 #[inline(always)]
-fn buckets(key: u64) -> [u32; 2] {
+fn bucket(key: u64, choice: u32) -> u32 {
     // Fibonacci hashing; objects of the kernel's are far apart.
     let hash = (key >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    [(hash >> 52) as u32 % BUCKETS, (hash >> 40) as u32 % BUCKETS]
+    (hash >> (52 - 12 * choice)) as u32 % BUCKETS
 }
 
-/// The place in this bucket whose tag has this name; else whether it may be in the other bucket.
+/// The place in this bucket whose tag has this name; else whether it may be in another bucket.
 #[inline(always)]
 fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
     let (Some(tags), Some(zero)) = (TAGS.get_ptr(bucket), ZERO.get(0).copied()) else { return Err(false) };
@@ -88,15 +91,28 @@ fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
     Err(away != 0)
 }
 
+/// The place with this key's name, if there is such a place.
 #[inline(always)]
 fn place(key: u64) -> Option<u32> {
-    let [first, second] = buckets(key);
-    let name = key << NAME_SHIFT;
-    match place_in(first, name) {
+    match place_in(bucket(key, 0), key << NAME_SHIFT) {
         Ok(place) => Some(place),
-        Err(true) => place_in(second, name).ok(),
+        Err(true) => Some(place_elsewhere(key)),
         Err(false) => None,
     }
+}
+
+// As in `head`: the functions without a mangled name are the kernel's "global functions", which it checks once each.
+
+/// Looks for its place in the other buckets; a number past the last place: it has none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn place_elsewhere(key: u64) -> u32 {
+    for choice in 1..CHOICES {
+        if let Ok(place) = place_in(bucket(key, choice), key << NAME_SHIFT) {
+            return place;
+        }
+    }
+    limits::CONNECTIONS
 }
 
 /// The connection with this key. `None`: it is not watched.
@@ -113,51 +129,65 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
         unsafe { *known = *conn };
         return true;
     }
-    let [first, second] = buckets(key);
-    if claim(first, key, conn) {
-        return true;
-    }
-    let Some(away) = Tag::of(first, 0) else { return false };
-    if away.get() & ALL_AWAY == ALL_AWAY {
+    let place = claim(key);
+    let (Some(free), Some(tag)) = (PLACES.get_ptr_mut(place), Tag::of(place / WAYS, place % WAYS)) else {
         return false;
+    };
+    // SAFETY: a live map value, which is nobody else's.
+    unsafe { *free = *conn };
+    tag.add(key << NAME_SHIFT);
+    true
+}
+
+/// Takes a place for this key; a number past the last place: all of its places are taken.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn claim(key: u64) -> u32 {
+    let first = bucket(key, 0);
+    let place = claim_in(first);
+    if place < limits::CONNECTIONS {
+        return place;
+    }
+    let Some(away) = Tag::of(first, 0) else { return limits::CONNECTIONS };
+    if away.get() & ALL_AWAY == ALL_AWAY {
+        return limits::CONNECTIONS;
     }
     // Before anybody can look for it there.
     away.add(AWAY);
-    let claimed = claim(second, key, conn);
-    if !claimed {
-        away.add(AWAY.wrapping_neg());
+    for choice in 1..CHOICES {
+        let place = claim_in(bucket(key, choice));
+        if place < limits::CONNECTIONS {
+            return place;
+        }
     }
-    claimed
+    away.add(AWAY.wrapping_neg());
+    limits::CONNECTIONS
 }
 
 /// Takes a place in this bucket.
-#[inline(always)]
-fn claim(bucket: u32, key: u64, conn: &Conn) -> bool {
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn claim_in(bucket: u32) -> u32 {
     for way in 0..WAYS {
-        let Some(tag) = Tag::of(bucket, way) else { return false };
+        let Some(tag) = Tag::of(bucket, way) else { break };
         if tag.get() & HOLDERS != 0 {
             continue;
         }
         tag.add(HELD);
         // Another CPU that tries the same place sees two; then neither takes it.
-        if tag.get() & HOLDERS == HELD
-            && let Some(place) = PLACES.get_ptr_mut(bucket * WAYS + way)
-        {
-            // SAFETY: a live map value, which is nobody else's.
-            unsafe { *place = *conn };
-            tag.add(key << NAME_SHIFT);
-            return true;
+        if tag.get() & HOLDERS == HELD {
+            return bucket * WAYS + way;
         }
         tag.add(HELD.wrapping_neg());
     }
-    false
+    limits::CONNECTIONS
 }
 
 /// Frees the connection's place, if it has one.
 #[inline(always)]
 pub fn remove(key: u64) {
     let Some(place) = place(key) else { return };
-    let [first, _] = buckets(key);
+    let first = bucket(key, 0);
     let (Some(tag), Some(away)) = (Tag::of(place / WAYS, place % WAYS), Tag::of(first, 0)) else { return };
     tag.add((key << NAME_SHIFT | HELD).wrapping_neg());
     if place / WAYS != first {

@@ -523,7 +523,7 @@ impl Skb {
     #[inline(always)]
     pub fn socket(self) -> u64 {
         // SAFETY: as above.
-        unsafe { field(self.0, &OFF_SKB_SK) }
+        number(unsafe { field::<*const c_void>(self.0, &OFF_SKB_SK) })
     }
 
     /// Whether a route was chosen for it: after prerouting.

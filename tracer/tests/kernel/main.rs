@@ -3,6 +3,7 @@
 //! A case stages failures in a [`xtask::lab::Lab`], says which records must come of them, and nothing else may come.
 
 mod agent;
+mod browser;
 mod cases;
 #[path = "../dist/dashboard.rs"]
 mod dashboard;

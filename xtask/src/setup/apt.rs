@@ -38,13 +38,15 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                         "nginx",
                         "haproxy",
                         "prometheus",
+                        "chromium",
+                        "chromium-driver",
                         "systemd",
                         "util-linux",
                         "gcc-aarch64-linux-gnu",
                         "libc6-dev-arm64-cross",
                     ],
-                    "the kernel tests' namespaces and servers; the proof of the dashboard, the alert rules, the unit; a journal; \
-                     the build for 64-bit ARM",
+                    "the kernel tests' namespaces and servers; the proof of the dashboard, the alert rules, the page, the unit; a \
+                     journal; the build for 64-bit ARM",
                 ),
                 For::Zoo => (
                     &[

@@ -27,9 +27,13 @@ pub(super) const DECLARED: &[Difference] = &[
     about_prometheus("7.2", DASHBOARD),
     about_prometheus("7.2", SCRAPE),
     about_the_journal("5.10"),
+    about_the_page("5.10"),
     about_the_journal("6.1"),
+    about_the_page("6.1"),
     about_the_journal("6.12"),
+    about_the_page("6.12"),
     about_the_journal("7.2"),
+    about_the_page("7.2"),
 ];
 
 /// A cause that a kernel shows less well than the others.
@@ -66,6 +70,11 @@ const fn about_prometheus(kernel: &'static str, test: &'static str) -> Differenc
 const fn about_the_journal(kernel: &'static str) -> Difference {
     let test = "failures_are_entries_of_the_journal_and_what_it_does_not_take_is_counted";
     Difference { kernel, test, reason: "is of systemd, which the guests do not have, and not of the kernel" }
+}
+
+const fn about_the_page(kernel: &'static str) -> Difference {
+    let test = "the_page_reads_well_on_a_phone";
+    Difference { kernel, test, reason: "is of a browser, which the guests do not have, and not of the kernel" }
 }
 
 /// What a verdict is worth.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
-use rustix::process::{WaitOptions, chroot, wait};
+use rustix::process::{Resource, Rlimit, WaitOptions, chroot, setrlimit, wait};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
 use super::disk::{self, Disk};
@@ -36,6 +36,9 @@ const LATE: [Place; 7] = [
     ("tracefs", "/sys/kernel/tracing", ""),
     ("bpf", "/sys/fs/bpf", ""),
 ];
+
+/// Open files, as a distribution's own start-up allows them.
+const FILES: Rlimit = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
 
 /// A file system's kind, its place and its options.
 type Place = (&'static str, &'static str, &'static str);
@@ -63,6 +66,7 @@ fn run() -> Result<()> {
 
 /// Comes up to the point where the root is `/`.
 fn start() -> Result<()> {
+    setrlimit(Resource::Nofile, FILES).context("raising the limit of open files")?;
     EARLY.iter().try_for_each(|place| mount_at(Path::new("/"), place))?;
     for path in read_lines(MODULES)? {
         load(&path)?;

@@ -211,7 +211,7 @@ fn over_ipv6_as_over_ipv4() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-/// So many that some find no place in the first of their two buckets of the kernel's table, whatever their sockets' addresses:
+/// So many that some find no place in the first of their buckets of the kernel's table, whatever their sockets' addresses:
 /// three for each bucket of eight.
 const CROWD: usize = 12_000;
 

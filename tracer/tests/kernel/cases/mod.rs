@@ -8,6 +8,7 @@ mod lab;
 mod layout;
 mod life;
 mod mechanism;
+mod page;
 mod process;
 mod programs;
 mod prometheus;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Case> {
         unit::cases(),
         silence::cases(),
         prometheus::cases(),
+        page::cases(),
     ]
     .concat()
 }
