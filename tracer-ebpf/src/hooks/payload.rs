@@ -68,6 +68,8 @@ fn looks_like_request(word: u32) -> bool {
     )
 }
 
+/// Where a status line has its status.
+const STATUS: u32 = 9;
 /// How a status line begins, and a PROXY protocol header, version 1 and 2.
 const HTTP: u32 = u32::from_ne_bytes(*b"HTTP");
 /// The longest header of version 1, CR LF included.
@@ -125,10 +127,13 @@ pub fn ingress(ctx: &SkBuffContext) {
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
         return heads::release(conn);
     }
-    // Zero where the payload is shorter.
-    let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
     // A retransmission of what was received already begins nothing.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
+    if is_new && let Some(heads) = answered(conn) {
+        return follow(ctx, conn, heads, &payload, &tcp);
+    }
+    // Zero where the payload is shorter.
+    let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
     if conn.flags & flag::ORIGIN_FIN != 0 {
         if is_new {
             late(ctx, conn, &payload, word);
@@ -150,6 +155,47 @@ pub fn ingress(ctx: &SkBuffContext) {
 
 /// Fewest bytes of a segment that carries a request over TLS: more than ChangeCipherSpec and Finished together.
 const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
+
+/// The first bytes of a connection on which a request without a body is being answered.
+#[inline(always)]
+fn answered(conn: &Conn) -> Option<*mut Heads> {
+    let wanted = flag::SNIFFED | flag::HTTP | flag::BODYLESS;
+    if conn.flags & (wanted | flag::AWAITED | flag::ORIGIN_FIN) != wanted || conn.response_have <= STATUS {
+        return None;
+    }
+    let heads = heads::at(conn.heads)?;
+    // Another protocol may follow a 101.
+    // SAFETY: a live map value.
+    if unsafe { (*heads).response[STATUS as usize] } == b'1' { None } else { Some(heads) }
+}
+
+/// A request without a body is being answered: what comes now is the next one. It takes the place of the one before, and is
+/// looked at there, which spares a look at the packet. Bytes that begin no request leave none: whose they are is not known.
+#[inline(always)]
+fn follow(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Payload, tcp: &TcpSock) {
+    // SAFETY: a live map value.
+    let request = unsafe { (*heads).request.as_mut_ptr() };
+    let have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
+    // SAFETY: the buffer is longer.
+    let word = unsafe { request.cast::<u32>().read_unaligned() };
+    if have < 4 || !begins_like_a_request(word) {
+        conn.request_have = 0;
+        return;
+    }
+    begin(conn, payload.seq, tcp);
+    describe(conn, word);
+    read::count_exchange(conn);
+    conn.request_have = have;
+    conn.request_len = payload.len;
+}
+
+/// Whether these may be the first bytes of any method (RFC 9110: names are registered in capitals), where no body can be.
+#[inline(always)]
+fn begins_like_a_request(word: u32) -> bool {
+    let [first, second, third, fourth] = word.to_ne_bytes();
+    let in_method = |byte: u8| byte.is_ascii_uppercase() || byte == b'-';
+    first.is_ascii_uppercase() && in_method(second) && in_method(third) && (in_method(fourth) || fourth == b' ')
+}
 
 /// Keeps the request's first bytes, counts the rest, and finds out what the connection speaks.
 #[inline(always)]
@@ -451,7 +497,7 @@ fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
         && conn.flags & flag::IN_HEAD != 0
         && end <= conn.response_have
         && head::ends_at(heads, end)
-        && heads.response[9] != b'1'
+        && heads.response[STATUS as usize] != b'1'
 }
 
 /// The first packet after a request: its response begins (`true`), unless the one before goes on.

@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases![
         a_response_cut_by_fin_or_rst,
         the_second_of_two_pipelined_requests,
+        a_method_that_nobody_registered_and_what_is_no_request,
         bytes_that_are_no_response,
         a_request_in_pieces,
         a_syn_that_netfilter_rejects,
@@ -80,6 +81,24 @@ fn the_second_of_two_pipelined_requests() -> Result<()> {
         .process(ORIGIN, worker(&origin)?)
         .with("path", "/empty")
         .with("host", "b");
+    check(agent, &lab, &[want])
+}
+
+fn a_method_that_nobody_registered_and_what_is_no_request() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    conn.send_with("X-ASK", "/empty", "", b"")?;
+    let own = saw(conn.answer()?, &[Seen::Empty])?;
+    let mut conn = lab.connect(EDGE_B, 80)?;
+    answered(&mut conn)?;
+    conn.send_raw(b"AB\x01 is neither a request nor part of one")?;
+    conn.abort()?;
+    let want = want(&own, "empty_reply", Some(520), "fin_no_response", &origin)?
+        .with("method", "X-ASK")
+        .with("path", "/empty")
+        .with("exchanges", 2);
     check(agent, &lab, &[want])
 }
 
