@@ -252,7 +252,7 @@ const _: () = assert!(size_of::<Close>() == 72);
 
 /// What is known of one edge connection. Lives in the kernel, keyed by `struct sock *`.
 ///
-/// The first 64 bytes, a cache line, are what packets from the edge touch; what follows is left to the process's own CPU.
+/// The first 64 bytes are what packets from the edge touch; what follows is left to the process's own CPU.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",

@@ -112,20 +112,18 @@ impl Sweep {
                 seen.done == 0 && age(now_ns, seen.first_ns) >= Limits::nearly(timeout(seen, &self.limits))
             })
             .collect();
+        let connected = due.iter().any(|(_, seen)| seen.what == attempt::DATA);
+        let open = if connected { self.connections.all(ebpf)? } else { Vec::new() };
         for (tuple, seen) in due {
-            let key = if seen.what == attempt::DATA { self.key_of(ebpf, &tuple)? } else { 0 };
+            let same = |conn: &&Conn| seen.what == attempt::DATA && conn.tuple == tuple;
+            // 0: there is no such connection, or none any more.
+            let key = open.iter().find(same).map_or(0, |conn| conn.key);
             let mut arguments = words(&tuple).to_vec();
             arguments.push(key);
             let told = run(ebpf, "inspect_attempt", &arguments)? == TOLD;
             debug!("an attempt from port {} is over, told: {told}", tuple.peer_port);
         }
         Ok(())
-    }
-
-    /// The open connection with these addresses; 0: there is none.
-    fn key_of(&self, ebpf: &mut Ebpf, tuple: &Tuple) -> Result<u64> {
-        let open = self.connections.all(ebpf)?;
-        Ok(open.iter().find(|conn| conn.tuple == *tuple).map_or(0, |conn| conn.key))
     }
 }
 
