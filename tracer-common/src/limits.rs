@@ -14,10 +14,12 @@ pub const SMALL_RESPONSE_LEN: usize = 512;
 /// Last bytes kept of a response, enough to see the last chunk of a chunked body.
 pub const TAIL_LEN: usize = 8;
 
-/// Places for edge connections, two thirds of which can be filled before one connection finds none: 10 MB of kernel memory,
-/// which are there from the start. Each takes 4 KiB more while it is open, speaks HTTP in the clear (or shakes hands over TLS)
-/// and its bytes are looked at. A power of two.
-pub const CONNECTIONS: u32 = 32_768;
+/// Places for edge connections: 10 MB of kernel memory, which are there from the start. Each connection takes 4 KiB more while
+/// it is open, speaks HTTP in the clear (or shakes hands over TLS) and its bytes are looked at. A power of two.
+pub const CONNECTION_PLACES: u32 = 32_768;
+
+/// Edge connections watched at once without one that finds no place: five in eight of the places.
+pub const CONNECTIONS: u32 = CONNECTION_PLACES / 8 * 5;
 
 /// Set in what the program that goes through their table answers, with the place to go on from, where it has found none yet.
 pub const GO_ON: u32 = 1 << 31;

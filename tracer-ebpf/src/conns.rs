@@ -15,7 +15,10 @@ use crate::{
 
 /// Places that share a cache line of tags.
 pub const WAYS: u32 = 8;
-pub const BUCKETS: u32 = limits::CONNECTIONS / WAYS;
+pub const BUCKETS: u32 = limits::CONNECTION_PLACES / WAYS;
+
+/// In place of a place's number: the first one past the last.
+const NOWHERE: u32 = limits::CONNECTION_PLACES;
 
 const NAME_SHIFT: u32 = 16;
 /// Adds one that holds a place or tries to.
@@ -103,7 +106,7 @@ fn place(key: u64) -> Option<u32> {
 
 // As in `head`: the functions without a mangled name are the kernel's "global functions", which it checks once each.
 
-/// Looks for its place in the other buckets; a number past the last place: it has none.
+/// Looks for its place in the other buckets; [`NOWHERE`]: it has none.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn place_elsewhere(key: u64) -> u32 {
@@ -112,7 +115,7 @@ pub extern "C" fn place_elsewhere(key: u64) -> u32 {
             return place;
         }
     }
-    limits::CONNECTIONS
+    NOWHERE
 }
 
 /// The connection with this key. `None`: it is not watched.
@@ -139,29 +142,29 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
     true
 }
 
-/// Takes a place for this key; a number past the last place: all of its places are taken.
+/// Takes a place for this key; [`NOWHERE`]: all of its places are taken.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn claim(key: u64) -> u32 {
     let first = bucket(key, 0);
     let place = claim_in(first);
-    if place < limits::CONNECTIONS {
+    if place < NOWHERE {
         return place;
     }
-    let Some(away) = Tag::of(first, 0) else { return limits::CONNECTIONS };
+    let Some(away) = Tag::of(first, 0) else { return NOWHERE };
     if away.get() & ALL_AWAY == ALL_AWAY {
-        return limits::CONNECTIONS;
+        return NOWHERE;
     }
     // Before anybody can look for it there.
     away.add(AWAY);
     for choice in 1..CHOICES {
         let place = claim_in(bucket(key, choice));
-        if place < limits::CONNECTIONS {
+        if place < NOWHERE {
             return place;
         }
     }
     away.add(AWAY.wrapping_neg());
-    limits::CONNECTIONS
+    NOWHERE
 }
 
 /// Takes a place in this bucket.
@@ -180,7 +183,7 @@ pub extern "C" fn claim_in(bucket: u32) -> u32 {
         }
         tag.add(HELD.wrapping_neg());
     }
-    limits::CONNECTIONS
+    NOWHERE
 }
 
 /// Frees the connection's place, if it has one.
@@ -199,17 +202,17 @@ pub fn remove(key: u64) {
 const STEPS: u32 = 256;
 
 /// The first taken place from `from` on whose connection was opened, and last read from, by `until_ns`;
-/// [`limits::GO_ON`] where that would take more steps, and a number past the last place where there is none.
+/// [`limits::GO_ON`] where that would take more steps, [`NOWHERE`] where there is none.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
-    let Some(zero) = ZERO.get(0).copied() else { return limits::CONNECTIONS };
+    let Some(zero) = ZERO.get(0).copied() else { return NOWHERE };
     let mut place = from;
     for _ in 0..STEPS {
         // As in `head::search`: nothing for the verifier to follow.
         place = (opaque(place.into()) ^ zero) as u32;
         let (Some(tags), Some(conn)) = (TAGS.get_ptr(place / WAYS), PLACES.get_ptr(place)) else {
-            return limits::CONNECTIONS;
+            return NOWHERE;
         };
         // SAFETY: a live map value.
         if place.is_multiple_of(WAYS) && unsafe { *tags }.iter().fold(0, |all, tag| all | tag) == 0 {

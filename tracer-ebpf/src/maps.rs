@@ -84,7 +84,7 @@ pub static INSPECTED: PerCpuArray<Conn> = PerCpuArray::with_max_entries(1, 0);
 
 /// Open edge connections. The kernel writes; userspace reads. Full: the connection stays unknown and is counted as lost.
 #[map]
-pub static PLACES: Array<Conn> = Array::with_max_entries(limits::CONNECTIONS, 0);
+pub static PLACES: Array<Conn> = Array::with_max_entries(limits::CONNECTION_PLACES, 0);
 
 /// Which of these places is whose.
 #[map]
@@ -106,7 +106,7 @@ pub static SPARE_HEADS: Stack<u64> = Stack::with_max_entries(limits::POOLED_HEAD
 /// The same bytes where all of those are taken, by a random number. Full: its connection does without, which is counted as
 /// lost.
 #[map]
-pub static HEADS: HashMap<u64, Heads> = HashMap::with_max_entries(limits::CONNECTIONS, NO_PREALLOC);
+pub static HEADS: HashMap<u64, Heads> = HashMap::with_max_entries(limits::CONNECTION_PLACES, NO_PREALLOC);
 
 /// Empty [`Heads`] to begin with.
 #[map]

@@ -23,10 +23,10 @@ impl Connections {
     pub(super) fn quiet_since(&self, ebpf: &mut Ebpf, then_ns: u64) -> Result<Vec<Conn>> {
         let mut found = Vec::new();
         let mut from = 0;
-        while from < limits::CONNECTIONS {
+        while from < limits::CONNECTION_PLACES {
             let answer = run(ebpf, "find_connection", &[from.into(), then_ns])?;
             from = answer & !limits::GO_ON;
-            if answer < limits::CONNECTIONS {
+            if answer < limits::CONNECTION_PLACES {
                 found.push(self.0.get(&from, 0).context("reading the table of connections")?);
                 from += 1;
             }
