@@ -103,11 +103,22 @@ impl Namespace {
             .with_context(|| format!("setting {path} in {}", self.name))
     }
 
-    /// The TCP ports in LISTEN state, read from `/proc` so that looking makes no traffic.
+    /// The TCP ports in LISTEN state.
     pub fn listening(&self) -> Result<BTreeSet<u16>> {
+        Ok(self.sockets()?.iter().filter(|socket| socket.state == LISTEN).map(|socket| socket.local_port).collect())
+    }
+
+    /// State of the TCP socket with these ports, as the kernel numbers them; `None`: there is none.
+    pub fn state(&self, local_port: u16, peer_port: u16) -> Result<Option<u8>> {
+        let is_it = |socket: &&Socket| (socket.local_port, socket.peer_port) == (local_port, peer_port);
+        Ok(self.sockets()?.iter().find(is_it).map(|socket| socket.state))
+    }
+
+    /// Read from `/proc`, so that looking makes no traffic.
+    fn sockets(&self) -> Result<Vec<Socket>> {
         self.inside(|| {
             let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")));
-            tables.into_iter().flatten().flat_map(|text| listeners(&text)).collect()
+            tables.into_iter().flatten().flat_map(|text| sockets(&text)).collect()
         })
     }
 
@@ -182,22 +193,36 @@ fn ip(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The local ports of the rows in state 0A (LISTEN) of `/proc/net/tcp`.
-fn listeners(table: &str) -> Vec<u16> {
+/// `TCP_LISTEN`.
+const LISTEN: u8 = 10;
+
+/// A row of `/proc/net/tcp`.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    local_port: u16,
+    peer_port: u16,
+    state: u8,
+}
+
+fn sockets(table: &str) -> Vec<Socket> {
+    let port = |address: &str| u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok();
     let row = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
-        let local = fields.next()?;
-        (fields.nth(1)? == "0A").then_some(())?;
-        u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()
+        let (local_port, peer_port) = (port(fields.next()?)?, port(fields.next()?)?);
+        Some(Socket { local_port, peer_port, state: u8::from_str_radix(fields.next()?, 16).ok()? })
     };
     table.lines().filter_map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn only_rows_in_listen_state_count() {
+    fn a_row_has_ports_and_a_state() {
         let table = "  sl  local_address rem_address   st\n   0: 0100007F:1F90 00000000:0000 0A 0 0\n   1: 0100007F:0050 0100007F:9C40 01 0\n";
-        assert_eq!(super::listeners(table), [8080]);
+        let [listener, open] = &sockets(table)[..] else { panic!("two rows") };
+        assert_eq!(*listener, Socket { local_port: 8080, peer_port: 0, state: LISTEN });
+        assert_eq!(*open, Socket { local_port: 80, peer_port: 40000, state: 1 });
     }
 }
