@@ -70,6 +70,9 @@ mod tests {
         assert_eq!(read(&[ok, ok, b"HTTP/1.1 2"].concat()), (Some("/c".to_owned()), Progress::InHead));
         assert_eq!(read(&[ok, ok, ok].concat()), (Some("/c".to_owned()), Progress::Whole));
         assert_eq!(read(&[ok, b"rubbish\r\n"].concat()), (Some("/b".to_owned()), Progress::Malformed));
+        let chunked = &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"[..];
+        assert_eq!(read(chunked), (Some("/b".to_owned()), Progress::Nothing));
+        assert_eq!(read(&[chunked, chunked].concat()), (Some("/c".to_owned()), Progress::Nothing));
     }
 
     #[test]

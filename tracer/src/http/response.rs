@@ -112,7 +112,7 @@ impl Response {
                     let body = Body { bytes: &seen.head[end..], len: seen.len.saturating_sub(end as u64) };
                     let framing = Framing::of(method, code, parsed.headers);
                     let response = Self { status: Some(code), header_bytes: Some(size as u64), ..Self::default() };
-                    let whole = framing.length().map(|length| length.saturating_add(end as u64));
+                    let whole = framing.length(body.bytes).map(|length| length.saturating_add(end as u64));
                     return (response.framed(&framing, &body, seen), whole);
                 }
                 Ok(httparse::Status::Partial) => return (Self::cut(method, head, parsed.code, at, seen), None),
@@ -222,11 +222,12 @@ impl Framing {
         length.map_or(Self::UntilClose, Self::Length)
     }
 
-    /// Length of the body, where it is told in advance.
-    fn length(&self) -> Option<u64> {
+    /// Length of the body on the wire, where it is told in advance, or all of its chunks were kept.
+    fn length(&self, kept: &[u8]) -> Option<u64> {
         match self {
             Self::None => Some(0),
             Self::Length(length) => Some(*length),
+            Self::Chunked => chunks(kept).map(|length| length as u64),
             _ => None,
         }
     }
@@ -239,6 +240,7 @@ impl Framing {
             Self::Length(_) => Progress::InBody,
             Self::Chunked if body.bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => Progress::Malformed,
             // The last chunk, without trailers or after some.
+            Self::Chunked if chunks(body.bytes).is_some() => Progress::Whole,
             Self::Chunked if !all_sent => Progress::Unknown,
             Self::Chunked if body.len >= 5 && tail.ends_with(b"0\r\n\r\n") => Progress::Whole,
             Self::Chunked if tail.ends_with(b"\r\n\r\n") && body.len > 0 => Progress::Unknown,
@@ -246,6 +248,26 @@ impl Framing {
             Self::UntilClose => Progress::UntilClose,
             Self::Broken => Progress::Malformed,
         }
+    }
+}
+
+/// Length of a chunked body with its last chunk and trailers. `None`: not all of it is here.
+fn chunks(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    loop {
+        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(bytes.get(at..)?) else {
+            return None;
+        };
+        at += line;
+        if size == 0 {
+            let mut trailers = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let Ok(httparse::Status::Complete((end, _))) = httparse::parse_headers(&bytes[at..], &mut trailers) else {
+                return None;
+            };
+            return Some(at + end);
+        }
+        at = at.checked_add(usize::try_from(size).ok()?)?;
+        at += bytes.get(at..)?.starts_with(b"\r\n").then_some(2)?;
     }
 }
 
@@ -284,7 +306,23 @@ mod tests {
         assert_eq!(with(b"5\r\nhel"), Progress::InBody);
         assert_eq!(with(b""), Progress::InBody);
         assert_eq!(with(b"hello"), Progress::Malformed);
-        assert_eq!(with(b"5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n"), Progress::Unknown);
+        assert_eq!(with(b"5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n"), Progress::Whole);
+        assert_eq!(with(b"5\r\nhello\r\n0\r\nTrailer: x\r\n"), Progress::InBody);
+        let long = [b"1000\r\n", &[b'x'; 4096][..], b"\r\n0\r\nTrailer: x\r\n\r\n"].concat();
+        assert_eq!(with(&long), Progress::Unknown, "not all of it was kept");
+    }
+
+    #[test]
+    fn the_length_of_chunks_is_known_where_all_of_them_are_there() {
+        let body = b"5;name=value\r\nhello\r\nA\r\n0\r\n\r\n01234\r\n0\r\nTrailer: x\r\n\r\n";
+        let more = [&body[..], b"HTTP/1.1 200 OK\r\n\r\n"].concat();
+        assert_eq!(chunks(&more), Some(body.len()));
+        for len in 0..body.len() {
+            assert_eq!(chunks(&body[..len]), None, "{len} bytes");
+        }
+        for hostile in [&b"FFFFFFFFFFFFFFFF\r\nx"[..], b"5\r\nhelloX\r\n0\r\n\r\n", b"-1\r\n", b"\r\n"] {
+            assert_eq!(chunks(hostile), None, "{hostile:?}");
+        }
     }
 
     #[test]
