@@ -1,7 +1,10 @@
 //! Apache's httpd: keep-alive and limits of request headers.
 
+mod condition;
+
 use std::time::Duration;
 
+use self::condition::Conditions;
 use super::super::finding::Finding;
 use super::find::Server;
 use super::idle::{self, Value};
@@ -42,58 +45,66 @@ pub(super) fn load(server: &Server, tree: &Tree) -> Loaded<Vec<Setting>> {
     let root = root.or_else(|| usual.map(|(_, root)| (*root).to_owned())).unwrap_or_else(|| "/etc/apache2".to_owned());
     let given = server.option("-f").first().map(|path| join(&root, path));
     let Some(path) = given.or_else(|| usual.map(|(path, _)| (*path).to_owned())) else { return Loaded::nowhere() };
-    let mut reader = Reader { tree, root, found: Vec::new(), problems: Vec::new(), host: Host::default() };
+    let scope = Scope { conditions: Conditions::new(&server.option("-D")), ..Scope::default() };
+    let mut reader = Reader { tree, root, found: Vec::new(), problems: Vec::new(), scope };
     reader.file(&path, INCLUDES);
     Loaded { found: reader.found, problems: reader.problems }
 }
 
-/// A directive of one file that counts here, or that leads elsewhere.
+/// A line that counts here.
 enum Line {
     Setting(Setting),
     Root(String),
-    Include { pattern: String, required: bool, host: Option<usize> },
+    Include { pattern: String, required: bool },
 }
 
 /// One file's settings, without what it includes.
 pub(super) fn settings(path: &str, text: &str) -> Vec<Setting> {
-    let mut host = Host::default();
-    let settings = read(path, text, &mut host).into_iter().filter_map(|line| match line {
-        Line::Setting(setting) => Some(setting),
-        _ => None,
+    let mut scope = Scope::default();
+    let settings = lines(text).into_iter().filter_map(|(number, line)| {
+        match scope.line(&line, || format!("{path}:{number}"), |_| false)? {
+            Line::Setting(setting) => Some(setting),
+            _ => None,
+        }
     });
     settings.collect()
 }
 
-/// The virtual host that a line stands in, and how many there were.
-#[derive(Default)]
-struct Host {
-    open: Option<usize>,
-    count: usize,
+/// Where in a configuration its reader is.
+#[derive(Debug, Default)]
+struct Scope {
+    conditions: Conditions,
+    /// The virtual host that is open, and how many there were.
+    host: Option<usize>,
+    hosts: usize,
 }
 
-fn read(path: &str, text: &str, host: &mut Host) -> Vec<Line> {
-    let mut found = Vec::new();
-    for (number, line) in lines(text) {
-        let words = words(&line);
-        let (Some(first), value) = (words.first(), words.get(1).cloned().unwrap_or_default()) else { continue };
-        match first.to_ascii_lowercase().as_str() {
-            "serverroot" => found.push(Line::Root(value)),
+impl Scope {
+    fn line(&mut self, line: &str, place: impl Fn() -> String, exists: impl Fn(&str) -> bool) -> Option<Line> {
+        let words = words(line);
+        let (first, args) = words.split_first()?;
+        let name = first.to_ascii_lowercase();
+        if self.conditions.take(&name, args, exists) {
+            return None;
+        }
+        let value = || args.first().map(|value| self.conditions.filled_in(value)).unwrap_or_default();
+        match name.as_str() {
+            "serverroot" => return Some(Line::Root(value())),
             "<virtualhost" => {
-                host.count += 1;
-                host.open = Some(host.count);
+                self.hosts += 1;
+                self.host = Some(self.hosts);
             }
-            "</virtualhost>" => host.open = None,
-            name @ ("include" | "includeoptional") => {
-                found.push(Line::Include { pattern: value, required: name == "include", host: host.open });
+            "</virtualhost>" => self.host = None,
+            "include" | "includeoptional" => {
+                return Some(Line::Include { pattern: value(), required: name == "include" });
             }
-            name if name.starts_with("keepalive") || name.starts_with("limitrequest") => {
-                let place = format!("{path}:{number}");
-                found.push(Line::Setting(Setting { name: name.to_owned(), value, place, host: host.open }));
+            _ if name.starts_with("keepalive") || name.starts_with("limitrequest") => {
+                return Some(Line::Setting(Setting { value: value(), place: place(), host: self.host, name }));
             }
             _ => {}
         }
+        None
     }
-    found
 }
 
 struct Reader<'a> {
@@ -101,7 +112,7 @@ struct Reader<'a> {
     root: String,
     found: Vec<Setting>,
     problems: Vec<Problem>,
-    host: Host,
+    scope: Scope,
 }
 
 impl Reader<'_> {
@@ -113,15 +124,18 @@ impl Reader<'_> {
                 return;
             }
         };
-        for line in read(path, &text, &mut self.host) {
-            match line {
-                Line::Setting(setting) => self.found.push(setting),
-                Line::Root(root) => self.root = root,
-                Line::Include { .. } if depth == 0 => self.problems.push(Problem::too_deep(path)),
-                Line::Include { pattern, required, host } => {
-                    self.host.open = host;
-                    self.include(&pattern, required, depth - 1);
+        for (number, line) in lines(&text) {
+            let place = || format!("{path}:{number}");
+            match self.scope.line(&line, place, |file| self.tree.exists(&join(&self.root, file))) {
+                // Of the environment, or of another place.
+                Some(Line::Setting(setting)) if setting.value.contains("${") => {
+                    self.problems.push(Problem::malformed(&setting.place));
                 }
+                Some(Line::Setting(setting)) => self.found.push(setting),
+                Some(Line::Root(root)) => self.root = root,
+                Some(Line::Include { .. }) if depth == 0 => self.problems.push(Problem::too_deep(path)),
+                Some(Line::Include { pattern, required }) => self.include(&pattern, required, depth - 1),
+                None => {}
             }
         }
     }
