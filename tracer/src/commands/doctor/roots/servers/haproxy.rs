@@ -29,6 +29,8 @@ const SECTIONS: [&str; 15] = [
     "log-forward",
     "fcgi-app",
 ];
+/// Begins lines that count under a condition only, which is not looked into.
+const IF: &str = ".if";
 /// Sections that are read.
 const MOST: usize = 10_000;
 
@@ -53,19 +55,28 @@ pub(super) fn load(server: &Server, tree: &Tree) -> Loaded<Vec<Section>> {
     let mut loaded = Loaded::<Vec<Section>>::default();
     for path in paths {
         match tree.read(&path) {
-            Ok(text) => loaded.found.extend(sections(&path, &text)),
+            Ok(text) => {
+                loaded.found.extend(sections(&path, &text));
+                if lines(&text).iter().any(|(_, line)| line.trim_start().starts_with(IF)) {
+                    loaded.problems.push(Problem(format!("{path}: lines between `.if` and `.endif`")));
+                }
+            }
             Err(error) => loaded.problems.push(Problem::unread(&path, &error)),
         }
     }
     loaded
 }
 
-/// One file's sections.
+/// One file's sections, without what stands under a condition.
 pub(super) fn sections(path: &str, text: &str) -> Vec<Section> {
     let mut found: Vec<Section> = Vec::new();
+    let mut conditions = 0_usize;
     for (number, line) in lines(text) {
         let words = words(&line);
         match words.first() {
+            Some(word) if word == IF => conditions += 1,
+            Some(word) if word == ".endif" => conditions = conditions.saturating_sub(1),
+            Some(_) if conditions > 0 => {}
             Some(kind) if SECTIONS.contains(&kind.as_str()) => {
                 if found.len() == MOST {
                     break;

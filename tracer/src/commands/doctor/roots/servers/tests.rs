@@ -72,6 +72,15 @@ fn haproxy_is_read_from_a_file_and_from_a_folder() {
 }
 
 #[test]
+fn what_haproxy_reads_under_a_condition_is_not_judged_and_said() {
+    let (found, _) = examined(Kind::Haproxy, &["-f", "/etc/haproxy/conditional"]);
+    let seen = "the timeout of idle connections 900 s (/etc/haproxy/conditional:3)";
+    assert_eq!(found.first(), Some(&(Status::Ok, format!("it keep-alive: {seen}"))));
+    let unseen = "it configuration: /etc/haproxy/conditional: lines between `.if` and `.endif`";
+    assert_eq!(found.last(), Some(&(Status::Unknown, unseen.to_owned())));
+}
+
+#[test]
 fn caddy_is_read_and_node_can_not_be() {
     let (found, _) = examined(Kind::Caddy, &["run", "--config", "/etc/caddy/Caddyfile"]);
     assert_eq!(
