@@ -1,5 +1,7 @@
 //! What to look at or change first: one or two sentences, with the measured value where there is one.
 
+use std::time::Duration;
+
 use super::{
     Cause, End, Evidence, OomScope, Process, Sender, Trigger,
     signal::{self, SIGTERM},
@@ -8,6 +10,9 @@ use super::{
 
 /// Cloudflare keeps idle connections to an origin this long, in seconds.
 const EDGE_IDLE_S: u32 = 900;
+
+/// A close sooner than this after a response is no idle timeout.
+const RIGHT_AFTER: Duration = Duration::from_millis(100);
 
 /// The advice for a verdict.
 pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
@@ -36,6 +41,10 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
             e.local.1
         ),
         Cause::KeepaliveRace => match e.idle {
+            Some(idle) if idle < RIGHT_AFTER => format!(
+                "the origin closed {} after its last response: let it keep the connection (Cloudflare reuses idle ones for up to {EDGE_IDLE_S} s), or announce the close in the response (`Connection: close`).",
+                span(idle)
+            ),
             Some(idle) => format!(
                 "the origin closed after {} idle; Cloudflare keeps connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that.",
                 span(idle)

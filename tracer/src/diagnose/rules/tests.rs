@@ -224,6 +224,11 @@ fn a_request_that_met_a_close_is_a_race_or_came_to_a_fresh_close() {
     check(&late(1), Cause::KeepaliveRace, C, Symptom::FinBeforeRequest, S520);
     check(&late(0), Cause::ClosedBeforeRequest, C, Symptom::FinBeforeRequest, S520);
     assert!(diagnose(&late(1)).unwrap().advice.contains("closed after 5.0 s idle"), "{:?}", diagnose(&late(1)));
+    let at_once = with(|e| {
+        *e = late(1);
+        e.idle = Some(Duration::from_millis(2));
+    });
+    assert!(diagnose(&at_once).unwrap().advice.contains("`Connection: close`"), "{:?}", diagnose(&at_once));
     let retired = with(|e| {
         *e = late(1);
         e.end = End::Exited(0);
