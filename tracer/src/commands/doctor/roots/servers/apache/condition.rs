@@ -23,6 +23,9 @@ const BUILT_IN: [&str; 16] = [
     "watchdog_module",
 ];
 
+/// Longest value that a name is known with, in bytes: names that hold names grow fast.
+const LONGEST: usize = 256;
+
 /// What has been read so far, as conditions ask for it.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
@@ -56,7 +59,10 @@ impl Conditions {
             }
             _ if self.open.contains(&false) => return true,
             "define" => {
-                self.defined.insert(arg(0).to_owned(), args.get(1).cloned().unwrap_or_default());
+                let value = args.get(1).map(|value| self.filled_in(value)).unwrap_or_default();
+                if value.len() <= LONGEST {
+                    self.defined.insert(arg(0).to_owned(), value);
+                }
                 return true;
             }
             "undefine" => {
@@ -143,9 +149,13 @@ mod tests {
             ("${NO}${A}", "${NO}4"),
             ("${A", "${A"),
             ("$A", "$A"),
-            ("${B}", "${A}"),
+            ("${B}", "4"),
         ] {
             assert_eq!(conditions.filled_in(value), expected, "{value}");
         }
+        for _ in 0..64 {
+            conditions.take("define", &["A".to_owned(), "${A}${A}".to_owned()], |_| false);
+        }
+        assert_eq!(conditions.filled_in("${A}"), "4".repeat(LONGEST));
     }
 }
