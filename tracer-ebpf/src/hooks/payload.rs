@@ -396,17 +396,26 @@ fn describe(conn: &mut Conn, word: u32) {
     }
 }
 
+/// Whether the first bytes of a request could be read on this connection.
+#[inline(always)]
+fn in_the_clear(conn: &Conn) -> bool {
+    conn.flags & flag::HTTP != 0 || conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0
+}
+
+/// Whether so many bytes after the origin's FIN, which were not looked at, may be a request: inside TLS a few are the edge's
+/// own goodbye (close_notify).
+#[inline(always)]
+pub fn may_be_request(conn: &Conn, len: u32) -> bool {
+    in_the_clear(conn) || len >= limits::MIN_OPAQUE_REQUEST
+}
+
 /// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
 #[inline(always)]
 fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
-    let request = if conn.flags & flag::HTTP != 0 || conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0 {
-        looks_like_request(word)
-    } else {
-        payload.len >= limits::MIN_OPAQUE_REQUEST
-    };
+    let request = if in_the_clear(conn) { looks_like_request(word) } else { may_be_request(conn, payload.len) };
     if !request {
         return;
     }

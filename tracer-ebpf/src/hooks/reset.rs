@@ -11,7 +11,7 @@ use tracer_common::{conn_flags as flag, limits, rst, triggers};
 
 use crate::{
     conns, edge, emit,
-    hooks::{attempts, conn, drop},
+    hooks::{attempts, conn, drop, payload},
     kernel::{Segment, Sock},
     maps::{CLOSED, RESETS_RECEIVED, RESETS_SENT, count},
 };
@@ -68,7 +68,7 @@ pub fn answer_to(segment: &Segment, reason: u32) {
     if let Some(closed) = CLOSED.get_ptr_mut(&segment.tuple) {
         // SAFETY: a live map value.
         unsafe {
-            if (*closed).flags & flag::REPORTED != 0 {
+            if (*closed).flags & flag::REPORTED != 0 || !payload::may_be_request(&*closed, segment.payload) {
                 return;
             }
             (*closed).late_len = segment.payload;

@@ -8,7 +8,7 @@ use std::{
 
 use tracer_common::{
     AttemptRecord, ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, Tuple, attempt, conn_flags as flag,
-    hook, pf, rst, sig_flags, taken, triggers,
+    hook, limits, pf, rst, sig_flags, taken, triggers,
 };
 
 use super::{Clock, State, TABLE_FULL};
@@ -39,7 +39,16 @@ impl State {
         let destroyed = close.err == ECONNABORTED;
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
-        let jiffies = close.received_jiffies_ago.min(close.sent_jiffies_ago);
+        // Nothing but an alert (close_notify) can have gone out just before the origin left: the edge had acknowledged all
+        // that was before it, so that the last data is what the edge had sent.
+        let alert = late
+            && match protocol {
+                Protocol::Tls => close.unacked <= limits::MAX_TLS_ALERT,
+                Protocol::Opaque => (1..=limits::MAX_TLS_ALERT).contains(&close.unacked),
+                Protocol::Http | Protocol::Other => false,
+            };
+        let jiffies =
+            if alert { close.received_jiffies_ago } else { close.received_jiffies_ago.min(close.sent_jiffies_ago) };
         let closed_for = Duration::from_nanos(record.header.time_ns.saturating_sub(close.time_ns));
         Evidence {
             time: clock.at(record.header.time_ns),

@@ -1,19 +1,16 @@
 //! Connections that the living origin ended: one case for each mechanism.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use rustix::net::listen;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::Value;
 use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{
-    Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen, wait,
-};
+use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen};
 
-use super::{LIMIT, ORIGIN, answered, saw, worker};
+use super::{ORIGIN, answered, saw, worker};
 use crate::agent::Agent;
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
@@ -24,11 +21,8 @@ pub(super) fn cases() -> Vec<Case> {
         empty_reply_on_a_kept_alive_connection,
         empty_reply_by_nginx,
         closed_unread,
-        closed_before_request,
         app_reset,
         listener_closed,
-        keepalive_race,
-        keepalive_race_in_which_fin_and_request_cross,
         port_closed,
         over_ipv6_as_over_ipv4,
         each_one_of_a_crowd_is_known,
@@ -90,64 +84,6 @@ fn closed_unread() -> Result<()> {
     check(agent, &lab, &[want(&whole, worker(&at_accept)?), want(&body, worker(&after_head)?)])
 }
 
-fn closed_before_request() -> Result<()> {
-    let lab = Lab::new()?;
-    keep_fins_from(&lab, EDGE_A)?;
-    let origin = lab.start_origin(&Spec::new(80).mode(Mode::Close), None)?;
-    let agent = Agent::start(&[])?;
-    let want = |exchange: &Exchange, pid| {
-        Want::new(exchange, "closed_before_request", 520, "fin_before_request")
-            .process(ORIGIN, pid)
-            .with("reused", false)
-    };
-    let on_its_way = crossing(&lab, lab.connect(EDGE_A, 80)?, "/")?;
-    let after = late(&lab, lab.connect(EDGE_B, 80)?, "/")?;
-    let pid = worker(&origin)?;
-    check(agent, &lab, &[seen(want(&on_its_way, pid), &on_its_way), unseen(want(&after, pid))])
-}
-
-/// `TCP_FIN_WAIT1`, and `TCP_FIN_WAIT2`, which is shown of one that has become a time-wait socket, too.
-const FIN_WAIT1: u8 = 4;
-const FIN_WAIT2: u8 = 5;
-
-/// This edge never gets a FIN of port 80, so that its request is as one that was on its way already.
-fn keep_fins_from(lab: &Lab, edge: IpAddr) -> Result<()> {
-    let rules = format!(
-        "add table inet lab\nadd chain inet lab in {{ type filter hook input priority 0; }}\n\
-         add rule inet lab in ip daddr {edge} tcp sport 80 tcp flags & fin == fin drop\n"
-    );
-    lab.edge().run("nft", &["-f", "-"], &rules).map(|_| ())
-}
-
-/// Sends a request when the origin has sent a FIN that does not arrive.
-fn crossing(lab: &Lab, conn: Conn, path: &str) -> Result<Exchange> {
-    in_state(lab, conn, FIN_WAIT1, path)
-}
-
-/// Sends a request when the origin knows that its FIN is there: its socket is a time-wait one by then.
-fn late(lab: &Lab, conn: Conn, path: &str) -> Result<Exchange> {
-    ensure!(conn.wait_end(LIMIT)? == End::Fin, "the origin keeps the connection");
-    in_state(lab, conn, FIN_WAIT2, path)
-}
-
-fn in_state(lab: &Lab, mut conn: Conn, state: u8, path: &str) -> Result<Exchange> {
-    wait::until(&format!("the origin's socket in state {state}"), LIMIT, || {
-        let now = lab.origin().state(conn.to().port(), conn.from().port())?;
-        Ok((now == Some(state)).then_some(()))
-    })?;
-    saw(conn.request(path)?, &[Seen::Empty, Seen::Reset])
-}
-
-/// The kernel shows the late request: it came to a socket.
-fn seen(want: Want, exchange: &Exchange) -> Want {
-    want.with("certainty", "certain").with("ray", exchange.ray.as_str())
-}
-
-/// Of what came to a time-wait socket it does not.
-fn unseen(want: Want) -> Want {
-    want.with("certainty", "likely").with("ray", Value::Null)
-}
-
 fn app_reset() -> Result<()> {
     let lab = Lab::new()?;
     let origin = lab.start_origin(&Spec::new(80), None)?;
@@ -180,37 +116,6 @@ fn listener_closed() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-fn keepalive_race() -> Result<()> {
-    let lab = Lab::new()?;
-    let origin = lab.start_origin(&Spec::new(80).idle(Duration::from_millis(200)), None)?;
-    let http = "server { listen 81; keepalive_timeout 200ms; location / { return 200 ok; } }";
-    let nginx = Nginx::start(&lab, &NginxOptions { http, ports: &[81], workers: 1, ..NginxOptions::default() })?;
-    let agent = Agent::start(&[])?;
-    let mut wants = Vec::new();
-    for (port, process, name) in [(80, &origin, ORIGIN), (81, &*nginx, "nginx")] {
-        let mut conn = lab.connect(EDGE_A, port)?;
-        answered(&mut conn)?;
-        let exchange = late(&lab, conn, "/ok")?;
-        wants.push(unseen(race(&exchange, name, worker(process)?)));
-    }
-    check(agent, &lab, &wants)
-}
-
-fn race(exchange: &Exchange, process: &str, pid: u32) -> Want {
-    Want::new(exchange, "keepalive_race", 520, "fin_before_request").process(process, pid).with("reused", true)
-}
-
-fn keepalive_race_in_which_fin_and_request_cross() -> Result<()> {
-    let lab = Lab::new()?;
-    keep_fins_from(&lab, EDGE_A)?;
-    let origin = lab.start_origin(&Spec::new(80).idle(Duration::from_millis(200)), None)?;
-    let agent = Agent::start(&[])?;
-    let mut conn = lab.connect(EDGE_A, 80)?;
-    answered(&mut conn)?;
-    let exchange = crossing(&lab, conn, "/ok")?;
-    check(agent, &lab, &[seen(race(&exchange, ORIGIN, worker(&origin)?), &exchange)])
-}
-
 fn port_closed() -> Result<()> {
     let lab = Lab::new()?;
     let agent = Agent::start(&[])?;
@@ -228,18 +133,14 @@ fn port_closed() -> Result<()> {
 
 fn over_ipv6_as_over_ipv4() -> Result<()> {
     let lab = Lab::new()?;
-    let origin = lab.start_origin(&Spec::new(80).idle(Duration::from_millis(200)), None)?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
     let agent = Agent::start(&[])?;
     let pid = worker(&origin)?;
     let closed = saw(lab.get(EDGE_V6, 80, "/empty")?, &[Seen::Empty])?;
     let reset = saw(lab.get(EDGE_V6, 80, "/linger")?, &[Seen::Reset])?;
-    let mut conn = lab.connect(EDGE_V6, 80)?;
-    answered(&mut conn)?;
-    let raced = late(&lab, conn, "/ok")?;
     let wants = [
         empty(&closed, pid).with("edge_range", "2606:4700::/32"),
         Want::new(&reset, "app_reset", 520, "rst_no_response").process(ORIGIN, pid),
-        unseen(race(&raced, ORIGIN, pid)),
     ];
     check(agent, &lab, &wants)
 }

@@ -12,6 +12,7 @@ mod page;
 mod process;
 mod programs;
 mod prometheus;
+mod race;
 mod silence;
 mod tls;
 mod unit;
@@ -38,6 +39,7 @@ pub(crate) fn all() -> Vec<Case> {
         doctor::cases(),
         healthy::cases(),
         mechanism::cases(),
+        race::cases(),
         process::cases(),
         tls::cases(),
         wire::cases(),

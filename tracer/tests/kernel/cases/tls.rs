@@ -30,7 +30,7 @@ const NAME: &str = "www.example.com";
 const BROKEN: Seen = Seen::Partial;
 
 /// A certificate that its own key has signed.
-struct Certificate {
+pub(super) struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
     /// Both in one file, as haproxy wants them.
@@ -38,7 +38,7 @@ struct Certificate {
 }
 
 impl Certificate {
-    fn make(lab: &Lab) -> Result<Self> {
+    pub(super) fn make(lab: &Lab) -> Result<Self> {
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
         let [certificate, key, both] = ["site.crt", "site.key", "site.pem"].map(|name| lab.dir().join(name));
         fs::write(&certificate, made.cert.pem())?;
@@ -47,8 +47,17 @@ impl Certificate {
         Ok(Self { certificate, key, both })
     }
 
+    /// nginx's lines for a site that has it.
+    pub(super) fn site(&self) -> String {
+        format!(
+            "ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 ok; }}",
+            self.certificate.display(),
+            self.key.display()
+        )
+    }
+
     /// The only one that an edge trusts.
-    fn trusted(&self) -> Result<RootCertStore> {
+    pub(super) fn trusted(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.certificate)?)?;
         Ok(roots)
@@ -67,13 +76,18 @@ fn refused(lab: &Lab, port: u16, version: &'static Version, roots: RootCertStore
     ask(lab, port, version, roots).map(|(_, exchange)| exchange)
 }
 
-fn ask(lab: &Lab, port: u16, version: &'static Version, roots: RootCertStore) -> Result<(Conn, Exchange)> {
-    let mut conn = lab.connect(if version.version == TLS12.version { EDGE_A } else { EDGE_B }, port)?;
+/// The edge's side of a handshake.
+pub(super) fn client(version: &'static Version, roots: RootCertStore) -> Result<ClientConnection> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from(NAME)?)?;
+    Ok(ClientConnection::new(Arc::new(config), ServerName::try_from(NAME)?)?)
+}
+
+fn ask(lab: &Lab, port: u16, version: &'static Version, roots: RootCertStore) -> Result<(Conn, Exchange)> {
+    let mut conn = lab.connect(if version.version == TLS12.version { EDGE_A } else { EDGE_B }, port)?;
+    let mut tls = client(version, roots)?;
     let exchange = conn.exchange(BROKEN);
     let mut stream = Stream::new(&mut tls, conn.stream()?);
     let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
@@ -88,11 +102,7 @@ fn a_handshake_that_either_side_refuses() -> Result<()> {
     const BOTH: u16 = 444;
     let lab = Lab::new()?;
     let certificate = Certificate::make(&lab)?;
-    let site = format!(
-        "ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 ok; }}",
-        certificate.certificate.display(),
-        certificate.key.display()
-    );
+    let site = certificate.site();
     let http = format!(
         "server {{ listen {PLAIN}; location / {{ return 200 ok; }} }}\n\
          server {{ listen {OLD} ssl; ssl_protocols TLSv1.2; {site} }}\n\
