@@ -411,9 +411,10 @@ pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
 /// A connection that the origin closed leaves the table: remembered for a while, should a request have been on its way.
 #[inline(always)]
 fn retire(conn: &mut Conn) {
+    let upgraded = payload::upgraded(conn);
     // They serve the next connection from now on.
     heads::release(conn);
-    if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN) == flag::ORIGIN_FIN {
+    if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN) == flag::ORIGIN_FIN && !upgraded {
         let _full_is_lru = CLOSED.insert(&conn.tuple, conn, 0);
     }
 }

@@ -396,17 +396,24 @@ fn describe(conn: &mut Conn, word: u32) {
     }
 }
 
-/// Whether the first bytes of a request could be read on this connection.
-#[inline(always)]
-fn in_the_clear(conn: &Conn) -> bool {
-    conn.flags & flag::HTTP != 0 || conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0
-}
-
-/// Whether so many bytes after the origin's FIN, which were not looked at, may be a request: inside TLS a few are the edge's
-/// own goodbye (close_notify).
+/// Whether so many bytes after the origin's FIN, which were not looked at, may be a request: a few are the edge's own goodbye
+/// (close_notify inside TLS), or the end of an upload.
 #[inline(always)]
 pub fn may_be_request(conn: &Conn, len: u32) -> bool {
-    in_the_clear(conn) || len >= limits::MIN_OPAQUE_REQUEST
+    conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0 || len >= limits::MIN_OPAQUE_REQUEST
+}
+
+/// Whether another protocol (WebSocket) has taken over from HTTP: no request follows.
+#[inline(always)]
+pub fn upgraded(conn: &Conn) -> bool {
+    if conn.flags & (flag::HTTP | flag::AWAITED) != flag::HTTP || conn.response_have < STATUS + 3 {
+        return false;
+    }
+    let Some(heads) = heads::at(conn.heads) else { return false };
+    // SAFETY: a live map value.
+    let response = unsafe { &(*heads).response };
+    let at = STATUS as usize;
+    [response[at], response[at + 1], response[at + 2]] == *b"101"
 }
 
 /// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
@@ -415,7 +422,8 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
-    let request = if in_the_clear(conn) { looks_like_request(word) } else { may_be_request(conn, payload.len) };
+    let in_the_clear = conn.flags & flag::HTTP != 0 || conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0;
+    let request = if in_the_clear { looks_like_request(word) } else { may_be_request(conn, payload.len) };
     if !request {
         return;
     }

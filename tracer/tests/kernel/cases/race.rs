@@ -1,7 +1,7 @@
 //! Requests that meet a connection which the origin has closed: before the first one, or between two.
 
 use std::io::{Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConnection, Stream};
 use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, Seen, wait};
+use xtask::lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen, wait};
 
 use super::tls::{Certificate, client};
 use super::{LIMIT, ORIGIN, answered, saw, worker};
@@ -24,6 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
         keepalive_race_in_which_fin_and_request_cross,
         keepalive_race_inside_tls,
         keepalive_race_without_payload_sight,
+        what_follows_the_close_of_an_upgraded_connection_or_of_an_upload,
     ]
 }
 
@@ -184,4 +185,31 @@ fn keepalive_race_without_payload_sight() -> Result<()> {
     leaves.send_raw(GOODBYE)?;
     let exchange = late(&lab, asks, FIN_WAIT2, "/ok")?;
     check(agent, &lab, &[unseen(race(&exchange, ORIGIN, worker(&origin)?))])
+}
+
+/// A WebSocket's frames after its origin has left, and the rest of an upload that paused and was answered: no requests.
+fn what_follows_the_close_of_an_upgraded_connection_or_of_an_upload() -> Result<()> {
+    let lab = Lab::new()?;
+    let listener = lab.origin().inside(|| TcpListener::bind((ORIGIN_V4, 80)))??;
+    let agent = Agent::start(&[])?;
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let refused = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    for (method, more, body, answer, rest) in [
+        ("GET", "Upgrade: websocket\r\n", "", switched, &[0x88; 8][..]),
+        ("GET", "Upgrade: websocket\r\n", "", switched, &[0x82; 300]),
+        ("POST", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n", refused, b"0\r\n\r\n"),
+    ] {
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        conn.send_with(method, "/", more, body.as_bytes())?;
+        let (mut stream, _) = listener.accept()?;
+        ensure!(stream.read(&mut [0; 4096])? > 0, "no request");
+        std::thread::sleep(IDLE);
+        stream.write_all(answer.as_bytes())?;
+        conn.wait_first_byte()?;
+        std::thread::sleep(IDLE);
+        drop(stream);
+        closed(&lab, &conn, FIN_WAIT2)?;
+        conn.send_raw(rest)?;
+    }
+    check(agent, &lab, &[])
 }
