@@ -400,7 +400,13 @@ fn describe(conn: &mut Conn, word: u32) {
 /// (close_notify inside TLS), or the end of an upload.
 #[inline(always)]
 pub fn may_be_request(conn: &Conn, len: u32) -> bool {
-    conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0 || len >= limits::MIN_OPAQUE_REQUEST
+    nothing_came(conn) || len >= limits::MIN_OPAQUE_REQUEST
+}
+
+/// Whether the edge has not begun to speak.
+#[inline(always)]
+fn nothing_came(conn: &Conn) -> bool {
+    conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0
 }
 
 /// Whether another protocol (WebSocket) has taken over from HTTP: no request follows.
@@ -422,7 +428,7 @@ fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
-    let in_the_clear = conn.flags & flag::HTTP != 0 || conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0;
+    let in_the_clear = conn.flags & flag::HTTP != 0 || nothing_came(conn);
     let request = if in_the_clear { looks_like_request(word) } else { may_be_request(conn, payload.len) };
     if !request {
         return;

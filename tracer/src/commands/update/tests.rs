@@ -165,13 +165,7 @@ fn answer(stream: &mut Tls, path: &str) -> io::Result<()> {
 }
 
 fn config(origin: Origin, output: Option<&Path>) -> UpdateConfig {
-    UpdateConfig {
-        origin,
-        output: output.map(Path::to_owned),
-        ca_file: None,
-        timeout: Duration::from_secs(30),
-        reload: None,
-    }
+    UpdateConfig { origin, output: output.map(Path::to_owned), ca_file: None, timeout: ANSWERED, reload: None }
 }
 
 fn update(config: UpdateConfig, fetcher: Option<&Fetcher>) -> Result<String, String> {
@@ -247,9 +241,9 @@ fn slow_answers_end_in_time() {
 #[test]
 fn servers_that_no_trusted_authority_vouches_for_are_refused() {
     let (server, other) = (Server::start(), Server::start());
-    let error = format!("{:#}", other.fetcher(Duration::from_secs(30)).get(&server.url("ips-v4")).unwrap_err());
+    let error = format!("{:#}", other.fetcher(ANSWERED).get(&server.url("ips-v4")).unwrap_err());
     assert!(error.contains("invalid peer certificate"), "{error}");
-    assert!(server.fetcher(Duration::from_secs(30)).get("http://127.0.0.1:9/").is_err());
+    assert!(server.fetcher(ANSWERED).get("http://127.0.0.1:9/").is_err());
 }
 
 #[test]
@@ -259,9 +253,8 @@ fn authorities_come_from_a_file_that_holds_some() {
         "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
         base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &server.certificate)
     );
-    let timeout = Duration::from_secs(30);
-    assert!(Fetcher::new(Some(&folder.file("ca.pem", &pem)), timeout).is_ok());
-    let refused = |path: &Path| format!("{:#}", Fetcher::new(Some(path), timeout).map(|_| ()).unwrap_err());
+    assert!(Fetcher::new(Some(&folder.file("ca.pem", &pem)), ANSWERED).is_ok());
+    let refused = |path: &Path| format!("{:#}", Fetcher::new(Some(path), ANSWERED).map(|_| ()).unwrap_err());
     assert!(refused(&folder.file("empty.pem", "")).contains("empty.pem holds no certificate"));
     assert!(refused(&folder.0.join("none.pem")).contains("none.pem: No such file"));
 }

@@ -57,7 +57,7 @@ pub(super) fn load(server: &Server, tree: &Tree) -> Loaded<Vec<Section>> {
         match tree.read(&path) {
             Ok(text) => {
                 loaded.found.extend(sections(&path, &text));
-                if lines(&text).iter().any(|(_, line)| line.trim_start().starts_with(IF)) {
+                if lines(&text).iter().any(|(_, line)| words(line).first().is_some_and(|word| word == IF)) {
                     loaded.problems.push(Problem(format!("{path}: lines between `.if` and `.endif`")));
                 }
             }

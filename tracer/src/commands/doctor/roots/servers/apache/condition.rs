@@ -46,13 +46,13 @@ impl Conditions {
     /// `exists` answers for files.
     pub(super) fn take(&mut self, first: &str, args: &[String], exists: impl Fn(&str) -> bool) -> bool {
         let arg = |at: usize| args.get(at).map(|arg| arg.trim_end_matches('>')).unwrap_or_default();
-        let asked = arg(0).strip_prefix('!').unwrap_or(arg(0));
+        let (negated, asked) = arg(0).strip_prefix('!').map_or((false, arg(0)), |asked| (true, asked));
         let holds = match first {
             "<ifdefine" => self.defined.contains_key(asked),
             "<ifmodule" => BUILT_IN.contains(&asked) || self.modules.contains(asked),
             "<iffile" => exists(asked),
-            // Written for versions long gone.
-            "<ifversion" => true,
+            // Which version runs is not looked at; nearly all do what such a section asks.
+            "<ifversion" => !negated,
             "</ifdefine>" | "</ifmodule>" | "</iffile>" | "</ifversion>" => {
                 self.open.pop();
                 return true;
@@ -75,7 +75,7 @@ impl Conditions {
             }
             _ => return false,
         };
-        self.open.push(holds != (first != "<ifversion" && arg(0).starts_with('!')));
+        self.open.push(holds != negated);
         true
     }
 
