@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Run only the kernel tests whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Run the kernel tests so often in each machine: one that fails once has failed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "doctor")]
+    repeat: u32,
     /// Machines at a time, each of which keeps one core busy
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     at_once: u8,
@@ -102,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.doctor {
         return doctor::run(&fleet, &kernels, &root);
     }
-    let plan = tests::Plan { fleet: &fleet, only: args.only.as_deref(), readme: args.readme };
+    let plan = tests::Plan { fleet: &fleet, only: args.only.as_deref(), repeat: args.repeat, readme: args.readme };
     let mut done = plan.run(&kernels, &root, !host.is_empty());
     if args.zoo {
         done = both(done, run_zoo(&fleet, &kernels, args));

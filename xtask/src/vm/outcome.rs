@@ -34,7 +34,10 @@ impl Outcome {
         } else if let Some((cause, certainty)) = line.strip_prefix("told ").and_then(|rest| rest.split_once(' ')) {
             self.told.entry(cause.to_owned()).or_default().insert(certainty.to_owned());
         } else if let Some((name, verdict)) = verdict(line) {
-            self.verdicts.insert(name.to_owned(), verdict);
+            // Where tests are repeated, one failure is enough.
+            if !matches!(self.verdicts.get(name), Some(Verdict::Failed(_))) {
+                self.verdicts.insert(name.to_owned(), verdict);
+            }
         } else if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----")) {
             self.telling = Some(name.to_owned());
         } else if line.starts_with("test result: ") {
@@ -83,6 +86,13 @@ mod tests {
         assert_eq!(outcome.verdict("b"), Verdict::Failed("no record\namong: none\n".into()));
         assert_eq!(outcome.verdict("c"), Verdict::Failed("late\n".into()));
         assert_eq!(outcome.verdict("d"), Verdict::Missing);
+    }
+
+    #[test]
+    fn a_test_that_failed_once_has_failed() {
+        let outcome =
+            read("test a ... FAILED (1.0 s)\n---- a ----\nlate\n\ntest result: FAILED.\ntest a ... ok (0.8 s)");
+        assert_eq!(outcome.verdict("a"), Verdict::Failed("late\n".into()));
     }
 
     #[test]

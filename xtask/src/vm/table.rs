@@ -26,9 +26,9 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// The whole report.
+    /// The whole report: what failed comes last, since long output is read from its end.
     pub(super) fn text(&self) -> String {
-        self.reasons() + &self.verdicts() + &self.programs() + &self.declarations()
+        self.verdicts() + &self.programs() + &self.declarations() + &self.reasons()
     }
 
     /// What is not as it should be: empty if all is well.
@@ -167,15 +167,15 @@ mod tests {
         };
         assert_eq!(
             matrix.text(),
-            "\n---- 7.2: a ----\nlate\n\
-             \ntest     5.10      7.2\
+            "\ntest     5.10      7.2\
              \na          ok   FAILED\
              \nb    declared       ok\
              \nc      no end   no end\n\
              \nprogram: instructions verified     5.10      7.2\
              \nkfree_skb                           n/a        7\
              \nlate                                  -        8\n\
-             declared: b on 5.10: no hook\n"
+             declared: b on 5.10: no hook\n\
+             \n---- 7.2: a ----\nlate\n"
         );
         assert_eq!(matrix.problems(), ["c on 5.10", "a on 7.2", "c on 7.2"]);
     }
