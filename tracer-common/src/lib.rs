@@ -17,6 +17,13 @@ pub use event::{
     RefusedRecord, SmallConnRecord, Task, attempt, conn_flags, hook, kinds, lost, pf, rst, sig_flags, taken, triggers,
 };
 
+/// Hooks whose programs have twins: slots of what is counted for each.
+pub mod twins {
+    pub const SET_STATE: u32 = 0;
+    pub const READ: u32 = 1;
+    pub const HOOKS: u32 = 2;
+}
+
 /// Key of the edge-range trie: 128-bit IPv6 or IPv4-mapped address.
 pub type RangeKey = [u8; 16];
 

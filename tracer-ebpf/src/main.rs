@@ -15,6 +15,7 @@ mod hooks;
 mod kernel;
 mod maps;
 mod process;
+mod twins;
 
 use core::ffi::c_void;
 
@@ -23,15 +24,31 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext},
 };
 
+use twins::Place;
+
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    hooks::conn::set_state(&ctx);
+    hooks::conn::set_state(&ctx, Place::First);
+    0
+}
+
+/// The twin of the one above.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state_twin(ctx: BtfTracePointContext) -> i32 {
+    hooks::conn::set_state(&ctx, Place::Second);
     0
 }
 
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
-    hooks::read::rcv_space_adjust(&ctx);
+    hooks::read::rcv_space_adjust(&ctx, Place::First);
+    0
+}
+
+/// The twin of the one above.
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust_twin(ctx: BtfTracePointContext) -> i32 {
+    hooks::read::rcv_space_adjust(&ctx, Place::Second);
     0
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     Attempt, Config, Conn, Distributions, EarlyData, Heads, LastSignal, Listener, ListenerKey, Owner, PortCounts,
-    RangeKey, Tuple, limits, lost,
+    RangeKey, Tuple, limits, lost, twins,
 };
 
 use crate::conns::{BUCKETS, Tags};
@@ -152,6 +152,14 @@ pub static RESETS_RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 
 /// Records that could not be handed over, by `lost` slot.
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
+
+/// The socket of a task's last run of a program that has a twin, until the twin has seen it: by thread and hook.
+#[map]
+pub static WENT_FIRST: Array<u64> = Array::with_max_entries(limits::WENT_FIRST * twins::HOOKS, 0);
+
+/// Runs in which a twin stood in, by hook.
+#[map]
+pub static STOOD_IN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twins::HOOKS, 0);
 
 /// An empty [`Conn`] to fill in. 0: for connections that open, 1: for those that are seeded.
 #[map]

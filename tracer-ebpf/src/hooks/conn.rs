@@ -8,7 +8,9 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::debug;
-use tracer_common::{Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers};
+use tracer_common::{
+    Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers, twins::SET_STATE,
+};
 
 use crate::{
     conns, edge, emit, heads,
@@ -20,6 +22,7 @@ use crate::{
     kernel::{Look, RawSock, Sock, TcpSock, TypedSock},
     maps::{BLANK, CLOSED, CONFIG, LOST, PORT_COUNTS, count, port_slot},
     process,
+    twins::Place,
 };
 
 pub const ESTABLISHED: u8 = 1;
@@ -45,12 +48,13 @@ const STAYS: Outcome = Outcome { trigger: 0, gone: false };
 const GOES: Outcome = Outcome { trigger: 0, gone: true };
 
 #[inline(always)]
-pub fn set_state(ctx: &BtfTracePointContext) {
+pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    place.take(SET_STATE, sk);
     match (old, new) {
-        (SYN_RECV, ESTABLISHED) => return open(ctx, sk),
+        (SYN_RECV, ESTABLISHED) => return open(ctx, sk, place),
         (CLOSE, LISTEN) => return process::listens(sk.listener()),
         (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
@@ -59,6 +63,10 @@ pub fn set_state(ctx: &BtfTracePointContext) {
     let Some(conn) = conns::get(sk.key()) else { return };
     // SAFETY: a live map value; the socket is locked, so that nobody else changes its state.
     let state = unsafe { &mut *conn };
+    let left = flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
+    if place == Place::Second && old == ESTABLISHED && state.flags & left != 0 {
+        return;
+    }
     let outcome = match (old, new) {
         (ESTABLISHED, CLOSE_WAIT) => Outcome { trigger: edge_leaves(sk, state, triggers::EDGE_FIN), gone: false },
         (ESTABLISHED, FIN_WAIT1) => Outcome { trigger: finish(sk, state, old, new), gone: false },
@@ -85,12 +93,18 @@ pub fn set_state(ctx: &BtfTracePointContext) {
 
 /// A connection that the peer opened is established: watched from here on if the peer is an edge.
 #[inline(always)]
-fn open(ctx: &BtfTracePointContext, sk: Sock) {
+fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     let peer = sk.peer_addr();
     if !edge::is_edge(&peer) || !edge::is_watched(sk.local_port()) || !sk.is_tcp() {
         return;
     }
     let Some(tcp) = sk.tcp() else { return };
+    // SAFETY: a live map value. An entry that a lost close left behind is of other numbers.
+    let is_known =
+        |conn: *mut Conn| unsafe { (*conn).copied == tcp.copied_seq() && (*conn).written == tcp.write_seq() };
+    if place == Place::Second && conns::get(sk.key()).is_some_and(is_known) {
+        return;
+    }
     let Some(blank) = BLANK.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot; the softirq that opens connections is not interrupted by another opening one.
     let conn = unsafe { &mut *blank };

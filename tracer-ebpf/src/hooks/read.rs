@@ -4,17 +4,19 @@
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
-use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost};
+use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost, twins::READ};
 
 use crate::{
     conns,
     kernel::{Sock, TaskRef},
     maps::{LOST, OWNERS, PORT_COUNTS, TURNS, count},
+    twins::Place,
 };
 
 #[inline(always)]
-pub fn rcv_space_adjust(ctx: &BtfTracePointContext) {
+pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    place.take(READ, sk);
     let Some(conn) = conns::get(sk.key()) else { return };
     // SAFETY: a live map value; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };

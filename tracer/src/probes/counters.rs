@@ -25,9 +25,11 @@ pub struct Counters {
     resets_sent: PerCpuArray<MapData, u64>,
     resets_received: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
+    stood_in: PerCpuArray<MapData, u64>,
     owners: HashMap<MapData, u32, Owner>,
     rst_reasons: Vec<Option<String>>,
-    probes: Vec<(Probe, Option<ProgramFd>)>,
+    /// Each with its program, and with its twin where that is attached.
+    probes: Vec<(Probe, Vec<ProgramFd>)>,
     details: [Detail; 3],
 }
 
@@ -38,9 +40,9 @@ impl Counters {
         let probes = probes
             .iter()
             .map(|probe| {
-                let program = ebpf.program(probe.hook.name).filter(|_| probe.attached());
-                let fd = program.and_then(|program| program.fd().ok()?.try_clone().ok());
-                (probe.clone(), fd)
+                let names = [Some(probe.hook.name), probe.hook.twin().map(|twin| twin.name)].into_iter().flatten();
+                let programs = names.filter_map(|name| ebpf.program(name)).filter(|_| probe.attached());
+                (probe.clone(), programs.filter_map(|program| program.fd().ok()?.try_clone().ok()).collect())
             })
             .collect();
         Ok(Self {
@@ -50,6 +52,7 @@ impl Counters {
             resets_sent: PerCpuArray::try_from(take(ebpf, "RESETS_SENT")?)?,
             resets_received: PerCpuArray::try_from(take(ebpf, "RESETS_RECEIVED")?)?,
             lost: PerCpuArray::try_from(take(ebpf, "LOST")?)?,
+            stood_in: PerCpuArray::try_from(take(ebpf, "STOOD_IN")?)?,
             owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
             rst_reasons,
             probes,
@@ -93,7 +96,7 @@ impl Counters {
             attached: detail.present,
             ..ProbeCounters::default()
         });
-        let programs = self.probes.iter().map(|(probe, fd)| probe_counters(probe, fd.as_ref()));
+        let programs = self.probes.iter().map(|(probe, programs)| probe_counters(probe, programs));
         programs.chain(details).collect()
     }
 
@@ -112,9 +115,15 @@ impl Counters {
         (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum::<u64>() + self.missed()
     }
 
-    /// Runs that the kernel skipped because the same program was already running on that CPU.
+    /// Runs that the kernel skipped because the same program was already under way on that CPU, and in which no twin stood
+    /// in.
     fn missed(&self) -> u64 {
-        self.probes.iter().filter_map(|(_, fd)| fdinfo(fd.as_ref(), "recursion_misses")).sum()
+        let missed = |(probe, programs): &(Probe, Vec<ProgramFd>)| {
+            let twin = probe.hook.twin().filter(|_| programs.len() > 1);
+            let stood_in = twin.map_or(0, |twin| sum(&self.stood_in, twin.slot).unwrap_or(0));
+            Some(fdinfo(programs.first()?, "recursion_misses")?.saturating_sub(stood_in))
+        };
+        self.probes.iter().filter_map(missed).sum()
     }
 
     fn ports(&self) -> Result<Vec<PortCounters>> {
@@ -187,18 +196,19 @@ fn sum(array: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
 }
 
 /// Runs and time of a program, where `kernel.bpf_stats_enabled` lets the kernel measure them.
-fn probe_counters(probe: &Probe, fd: Option<&ProgramFd>) -> ProbeCounters {
-    let runs = fdinfo(fd, "run_cnt").filter(|runs| *runs > 0);
+fn probe_counters(probe: &Probe, programs: &[ProgramFd]) -> ProbeCounters {
+    let total = |name| programs.iter().filter_map(|fd| fdinfo(fd, name)).reduce(|a, b| a + b);
+    let runs = total("run_cnt").filter(|runs| *runs > 0);
     ProbeCounters {
         name: probe.hook.name.to_owned(),
         attached: probe.attached(),
         runs,
-        nanos: runs.and_then(|_| fdinfo(fd, "run_time_ns")),
+        nanos: runs.and_then(|_| total("run_time_ns")),
     }
 }
 
 /// A number that the kernel shows of one of our programs.
-fn fdinfo(program: Option<&ProgramFd>, name: &str) -> Option<u64> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", program?.as_fd().as_raw_fd())).ok()?;
+fn fdinfo(program: &ProgramFd, name: &str) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd())).ok()?;
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, Stack, lpm_trie::Key},
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType},
+    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program},
 };
 use aya_log::EbpfLogger;
 use ipnet::IpNet;
@@ -78,6 +78,7 @@ impl Kernel {
         let (layout, btf) = read_types()?;
         let mut loader = EbpfLoader::new();
         let has_rst_reason = u8::from(layout.has_rst_reason);
+        let has_twins = u8::from(layout.preempted);
         let victim_is_task = u8::from(layout.victim_is_task);
         let (repair, repair_bit) = layout.repair.unwrap_or((0, 0));
         let (has_drop_reason, netfilter_drop, places) = match &layout.netfilter {
@@ -93,6 +94,7 @@ impl Kernel {
         loader
             .override_global("HAS_RST_REASON", &has_rst_reason, true)
             .override_global("VICTIM_IS_TASK", &victim_is_task, true)
+            .override_global("HAS_TWINS", &has_twins, true)
             .override_global("OFF_TCP_REPAIR", &repair, true)
             .override_global("REPAIR_BIT", &repair_bit, true)
             .override_global("HAS_DROP_REASON", &has_drop_reason, true)
@@ -181,9 +183,12 @@ impl Kernel {
                 {
                     return Err(anyhow!(why));
                 }
-                let program: &mut BtfTracePoint = program.try_into()?;
-                program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
-                program.attach().with_context(|| format!("attaching tracepoint {name}"))?;
+                attach_tracepoint(program, name, btf)?;
+                if let Some(twin) = hook.twin().filter(|_| self.layout.preempted) {
+                    let program =
+                        self.ebpf.program_mut(twin.name).ok_or_else(|| anyhow!("no program {}", twin.name))?;
+                    attach_tracepoint(program, name, btf)?;
+                }
             }
             Attachment::CgroupIngress | Attachment::CgroupEgress => {
                 let kind = match hook.attachment {
@@ -247,6 +252,13 @@ impl Kernel {
     pub fn log(&mut self) -> Result<AsyncFd<EbpfLogger<&'static dyn log::Log>>> {
         Ok(super::poll::log(EbpfLogger::init(&mut self.ebpf)?)?)
     }
+}
+
+fn attach_tracepoint(program: &mut Program, name: &str, btf: &aya::Btf) -> Result<()> {
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
+    program.attach().with_context(|| format!("attaching tracepoint {name}"))?;
+    Ok(())
 }
 
 /// All places for heads are free.

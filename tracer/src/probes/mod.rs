@@ -19,6 +19,7 @@ pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
 pub use sweep::Sweep;
+use tracer_common::twins;
 
 /// Where the kernel shows its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -86,6 +87,21 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", true, "connections"),
 ];
 
+/// A second program for a hook that tasks run into all the time, attached where tracepoints can be preempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twin {
+    of: &'static str,
+    /// Name of the program.
+    pub name: &'static str,
+    /// Where the kernel counts that it stood in.
+    pub slot: u32,
+}
+
+const TWINS: [Twin; 2] = [
+    Twin { of: "tcp_rcv_space_adjust", name: "tcp_rcv_space_adjust_twin", slot: twins::READ },
+    Twin { of: "inet_sock_set_state", name: "inet_sock_set_state_twin", slot: twins::SET_STATE },
+];
+
 /// What became of a hook on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -101,6 +117,14 @@ pub enum State {
 pub struct Probe {
     pub hook: Hook,
     pub state: State,
+}
+
+impl Hook {
+    /// What stands in where the kernel skips this hook's program.
+    #[must_use]
+    pub fn twin(&self) -> Option<Twin> {
+        TWINS.into_iter().find(|twin| twin.of == self.name)
+    }
 }
 
 impl Probe {

@@ -73,6 +73,9 @@ const ATTACHED: &[&str] = &[
     "btf_trace_tcp_send_reset",
 ];
 
+/// What a kernel has that guards its tracepoints by SRCU (7.0), so that they can be preempted.
+const GUARD: (&str, &str) = ("srcu_struct", "srcu_reader_flavor");
+
 /// How the packets that netfilter drops are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Netfilter {
@@ -120,6 +123,8 @@ pub struct Layout {
     pub no_socket: Option<u32>,
     /// The kernel's own names of reset reasons, `SK_RST_REASON_` cut off.
     pub rst_reasons: BTreeMap<u32, String>,
+    /// A task can lose the CPU in the middle of a tracepoint's program.
+    pub preempted: bool,
 }
 
 impl Layout {
@@ -128,6 +133,7 @@ impl Layout {
     pub fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = MEMBERS.iter().map(|(_, name, _)| *name).chain(ENUMS.iter().copied()).collect();
         names.extend(ATTACHED);
+        names.push(GUARD.0);
         names.sort_unstable();
         names.dedup();
         names
@@ -137,7 +143,7 @@ impl Layout {
     #[must_use]
     pub fn fixture(btf: &Btf) -> Vec<u8> {
         let paths = MEMBERS.iter().flat_map(|(_, _, path)| path.split('.'));
-        btf.reduced(&paths.chain(["repair"]).collect())
+        btf.reduced(&paths.chain(["repair", GUARD.1]).collect())
     }
 
     /// Resolves all that the kernel programs need; an error names every member that this kernel lacks.
@@ -167,6 +173,7 @@ impl Layout {
             no_socket: drop_reason(btf, "SKB_DROP_REASON_NO_SOCKET"),
             victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
             rst_reasons,
+            preempted: btf.member(GUARD.0, GUARD.1).is_some(),
         })
     }
 
@@ -211,6 +218,7 @@ impl Layout {
             Netfilter::Reason(number) => format!("netfilter drops by reason {number}"),
             Netfilter::Location(_) | Netfilter::Unknown(_) => "netfilter drops by location".to_owned(),
         });
+        lines.push(format!("tracepoints can be preempted {}", self.preempted));
         lines.extend(self.rst_reasons.iter().map(|(number, name)| format!("reset reason {number} {name}")));
         lines.join("\n") + "\n"
     }

@@ -68,6 +68,7 @@ mod tests {
             netfilter: Netfilter::Unknown("hidden"),
             no_socket: None,
             rst_reasons: std::collections::BTreeMap::new(),
+            preempted: false,
         };
         let blind_to = |layout: &Layout| -> Vec<Cause> {
             Cause::ALL.iter().copied().filter(|cause| blind(*cause, layout).is_some()).collect()

@@ -23,6 +23,8 @@ pub(super) struct Fleet<'a> {
     pub(super) at_once: usize,
     /// How long a machine may take.
     pub(super) limit: Duration,
+    /// More words for the kernels' command line.
+    pub(super) append: &'a str,
 }
 
 /// How a machine's job ended.
@@ -71,6 +73,7 @@ impl Fleet<'_> {
             disks: &[job.root, &ready.modules],
             console: &self.console(ready),
             memory_mib: job.memory_mib,
+            append: self.append,
         };
         let mut log = File::create(self.log(ready)).context("making a machine's log")?;
         let (mut made, mut fate) = (T::default(), None);

@@ -26,6 +26,8 @@ pub(super) struct Machine<'a> {
     /// Where the kernel's console is kept.
     pub(super) console: &'a Path,
     pub(super) memory_mib: u64,
+    /// More words for the kernel's command line.
+    pub(super) append: &'a str,
 }
 
 /// Whether the machine ended by itself.
@@ -72,7 +74,7 @@ impl Machine<'_> {
         command.args(["-machine", "pc,nvdimm=on", "-cpu", "max,la57=off,erms=off,fsrm=off"]);
         command.args(["-m", &format!("{}M,slots=4,maxmem=16G", self.memory_mib)]);
         command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
-        command.args(["-append", &format!("{COMMAND_LINE} -- {}", guest::COMMAND)]);
+        command.args(["-append", &format!("{COMMAND_LINE} {} -- {}", self.append, guest::COMMAND)]);
         for (number, disk) in self.disks.iter().enumerate() {
             let size = std::fs::metadata(disk).with_context(|| format!("looking at {}", disk.display()))?.len();
             let place = disk.display();

@@ -55,6 +55,9 @@ pub(crate) struct Args {
     /// Minutes that a machine may take
     #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
+    /// More words for the kernels' command line, such as preempt=full
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
     /// Run the failure zoo as well, one case of each cause
     #[arg(long, conflicts_with = "doctor")]
     zoo: bool,
@@ -99,6 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cache: &cache,
         at_once: args.at_once.into(),
         limit: Duration::from_secs(args.limit * 60),
+        append: &args.append,
     };
     let since = Instant::now();
     let root = root::ready(Purpose::Tests, &cache)?;

@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
         health_checks_are_silent,
         idle_connections_of_a_dead_worker_are_silent,
         an_nginx_reload_is_silent,
+        tasks_that_take_the_cpu_from_each_other_leave_nothing_out,
     ]
 }
 
@@ -144,6 +145,38 @@ fn an_nginx_reload_is_silent() -> Result<()> {
             ensure!(std::time::Instant::now() < deadline, "nginx keeps its old workers");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+    check(agent, &lab, &[])
+}
+
+/// A kernel that takes the CPU from a task may do so in the middle of a program, which it then skips for the other tasks on
+/// that CPU.
+fn tasks_that_take_the_cpu_from_each_other_leave_nothing_out() -> Result<()> {
+    const EDGES: u64 = 8;
+    const CONNECTIONS: u64 = 20;
+    const EACH: u64 = 50;
+    let lab = Lab::new()?;
+    let _origin = lab.start_origin(&Spec::new(80).workers(4), None)?;
+    let agent = Agent::start(&[])?;
+    let edge = || -> Result<()> {
+        for _ in 0..CONNECTIONS {
+            let mut conn = lab.connect(EDGE_A, 80)?;
+            for _ in 0..EACH {
+                answered(&mut conn)?;
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let edges: Vec<_> = (0..EDGES).map(|_| scope.spawn(edge)).collect();
+        edges.into_iter().try_for_each(|edge| edge.join().map_err(|_| anyhow::anyhow!("an edge panicked"))?)
+    })?;
+    let metrics = agent.metrics()?;
+    for (name, made) in
+        [("tracer_connections_total", EDGES * CONNECTIONS), ("tracer_exchanges_total", EDGES * CONNECTIONS * EACH)]
+    {
+        let counted = metrics.count(name, &[("port", "80")]);
+        ensure!(counted == made, "{name} is {counted}, {made} were made; the agent's log:\n{}", agent.log());
     }
     check(agent, &lab, &[])
 }

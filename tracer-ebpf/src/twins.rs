@@ -1,0 +1,50 @@
+//! Programs that stand in for others.
+//!
+//! Where tracepoints can be preempted (7.0), a task can lose the CPU in the middle of a program, and the kernel skips that
+//! program for whoever has the CPU meanwhile. So those programs that tasks run into all the time are attached twice, and what
+//! one has done the other leaves alone. Holding off preemption or interrupts in the program would not help: they come as soon
+//! as they may, which is before the kernel takes the program for ended.
+
+use aya_ebpf::{Global, helpers::bpf_get_current_pid_tgid};
+use tracer_common::{limits, twins::HOOKS};
+
+use crate::{
+    kernel::Sock,
+    maps::{STOOD_IN, WENT_FIRST, count},
+};
+
+/// 1: tracepoints can be preempted, and the twins are attached.
+#[unsafe(no_mangle)]
+static HAS_TWINS: Global<u8> = Global::new(0);
+
+/// Which of the two programs runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The one that comes first; the only one, for the most part.
+    First,
+    /// The twin.
+    Second,
+}
+
+impl Place {
+    /// Says to the second that the first was not skipped; the second counts where it was.
+    #[inline(always)]
+    pub fn take(self, hook: u32, sk: Sock) {
+        if self == Self::First && HAS_TWINS.load() == 0 {
+            return;
+        }
+        let thread = bpf_get_current_pid_tgid() as u32;
+        let Some(first) = WENT_FIRST.get_ptr_mut(thread % limits::WENT_FIRST * HOOKS + hook) else { return };
+        // SAFETY: a live map value. Threads that share one at that very moment make the count of losses wrong by one.
+        let first = unsafe { &mut *first };
+        match self {
+            Self::First => *first = sk.key(),
+            Self::Second => {
+                if *first != sk.key() {
+                    count(&STOOD_IN, hook);
+                }
+                *first = 0;
+            }
+        }
+    }
+}
