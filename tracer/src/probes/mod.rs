@@ -139,6 +139,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_twin_is_of_a_tracepoint_and_counted_by_itself() {
+        let twins: Vec<_> = HOOKS.iter().filter_map(Hook::twin).collect();
+        assert_eq!(twins.len(), TWINS.len());
+        let slots: std::collections::BTreeSet<_> = twins.iter().map(|twin| twin.slot).collect();
+        assert!(slots.into_iter().eq(0..twins::HOOKS));
+        let is_tracepoint = |hook: &&Hook| hook.attachment == Attachment::Tracepoint;
+        assert_eq!(HOOKS.iter().filter(is_tracepoint).filter_map(Hook::twin).count(), TWINS.len());
+    }
+
+    #[test]
     fn a_release_is_of_a_tested_line_by_its_first_two_numbers() {
         for tested in ["5.10.0-32-cloud-amd64", "6.1.0-50-amd64", "6.12.95+deb12-cloud-amd64", "7.2-rc3", "6.18"] {
             assert!(is_tested(tested), "{tested}");
