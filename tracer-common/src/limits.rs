@@ -45,8 +45,8 @@ pub const ATTEMPTS: u32 = 4_096;
 /// Listening ports whose process is known.
 pub const LISTENERS: u32 = 4_096;
 
-/// Threads whose run of a program is told to its twin, those with equal numbers modulo this as one.
-pub const WENT_FIRST: u32 = 1_024;
+/// Threads on a CPU whose run of a program is told to its twin, those with equal numbers modulo this as one.
+pub const WENT_FIRST: u32 = 256;
 
 /// Slots that count the turns a process began, shared by processes whose pids are equal modulo this.
 pub const TURNS: u32 = 4_096;

@@ -153,9 +153,10 @@ pub static RESETS_RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
 
-/// The socket of a task's last run of a program that has a twin, until the twin has seen it: by thread and hook.
+/// The socket of a task's last run of a program that has a twin, until the twin has seen it: by thread and hook, on this CPU
+/// (where nothing else runs, the thread is 0 on each).
 #[map]
-pub static WENT_FIRST: Array<u64> = Array::with_max_entries(limits::WENT_FIRST * twins::HOOKS, 0);
+pub static WENT_FIRST: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::WENT_FIRST * twins::HOOKS, 0);
 
 /// Runs in which a twin stood in, by hook.
 #[map]

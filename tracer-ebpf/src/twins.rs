@@ -29,13 +29,14 @@ pub enum Place {
 impl Place {
     /// Says to the second that the first was not skipped; the second counts where it was.
     #[inline(always)]
-    pub fn take(self, hook: u32, sk: Sock) {
+    pub fn note_run(self, hook: u32, sk: Sock) {
         if self == Self::First && HAS_TWINS.load() == 0 {
             return;
         }
         let thread = bpf_get_current_pid_tgid() as u32;
         let Some(first) = WENT_FIRST.get_ptr_mut(thread % limits::WENT_FIRST * HOOKS + hook) else { return };
-        // SAFETY: a live map value. Threads that share one at that very moment make the count of losses wrong by one.
+        // SAFETY: this CPU's slot of a live map value. Threads that share one at that very moment, or one that changes the CPU
+        // between the two, make the count of losses wrong by one.
         let first = unsafe { &mut *first };
         match self {
             Self::First => *first = sk.key(),
