@@ -38,6 +38,8 @@ impl Fetcher {
         let config = Agent::config_builder()
             .https_only(true)
             .max_redirects(MAX_REDIRECTS)
+            // A connection is used once: one that is kept may be closed by the server while the next request is on its way.
+            .max_idle_connections(0)
             .max_response_header_size(MAX_HEAD)
             .timeout_global(Some(timeout))
             .proxy(proxy)

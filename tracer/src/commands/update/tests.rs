@@ -125,7 +125,7 @@ fn answer(stream: &mut Tls, path: &str) -> io::Result<()> {
         "json" => whole(
             "{\"success\":true,\"result\":{\"ipv4_cidrs\":[\"104.16.0.0/13\"],\"ipv6_cidrs\":[\"2606:4700::/32\"]}}",
         ),
-        "moved" => "HTTP/1.1 301 Moved\r\nLocation: /ips-v4\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "moved" | "idle" => "HTTP/1.1 301 Moved\r\nLocation: /ips-v4\r\nContent-Length: 0\r\n\r\n".to_owned(),
         "plain" => "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n".to_owned(),
         "circle" => "HTTP/1.1 302 Found\r\nLocation: /circle\r\nContent-Length: 0\r\n\r\n".to_owned(),
         "truncated" => format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{V4}"),
@@ -158,8 +158,14 @@ fn answer(stream: &mut Tls, path: &str) -> io::Result<()> {
         other => panic!("no answer for {other}"),
     };
     stream.write_all(text.as_bytes())?;
-    if path != "abrupt" {
-        stream.conn.send_close_notify();
+    match path {
+        "abrupt" => {}
+        // Left open, and closed as soon as another request comes.
+        "idle" => {
+            stream.flush()?;
+            return stream.read(&mut [0]).map(drop);
+        }
+        _ => stream.conn.send_close_notify(),
     }
     stream.flush()
 }
@@ -191,6 +197,12 @@ fn published_lists_become_the_range_file() {
     let told = server.update(&["moved", "json"], Some(&output)).unwrap();
     assert!(told.ends_with("4 IPv4, 1 IPv6 ranges; 0 new, 1 gone\n"), "{told}");
     assert_eq!(folder.names(), ["ips.txt"], "nothing is left beside it");
+}
+
+#[test]
+fn servers_that_close_as_the_next_request_comes_lose_none() {
+    let text = Server::start().update(&["idle", "idle"], None).unwrap();
+    assert!(text.ends_with("\n173.245.48.0/20\n"), "{text}");
 }
 
 #[test]
