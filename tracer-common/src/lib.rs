@@ -21,7 +21,9 @@ pub use event::{
 pub mod twins {
     pub const SET_STATE: u32 = 0;
     pub const READ: u32 = 1;
-    pub const HOOKS: u32 = 2;
+    pub const SEND_RESET: u32 = 2;
+    pub const PROCESS_EXIT: u32 = 3;
+    pub const HOOKS: u32 = 4;
 }
 
 /// Key of the edge-range trie: 128-bit IPv6 or IPv4-mapped address.

@@ -54,7 +54,14 @@ pub fn tcp_rcv_space_adjust_twin(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
-    hooks::reset::send_reset(&ctx);
+    hooks::reset::send_reset(&ctx, Place::First);
+    0
+}
+
+/// The twin of the one above.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn tcp_send_reset_twin(ctx: BtfTracePointContext) -> i32 {
+    hooks::reset::send_reset(&ctx, Place::Second);
     0
 }
 
@@ -66,7 +73,14 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    hooks::process::process_exit(&ctx);
+    hooks::process::process_exit(&ctx, Place::First);
+    0
+}
+
+/// The twin of the one above.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit_twin(ctx: BtfTracePointContext) -> i32 {
+    hooks::process::process_exit(&ctx, Place::Second);
     0
 }
 

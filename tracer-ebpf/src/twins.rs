@@ -1,17 +1,14 @@
 //! Programs that stand in for others.
 //!
 //! Where tracepoints can be preempted (7.0), a task can lose the CPU in the middle of a program, and the kernel skips that
-//! program for whoever has the CPU meanwhile. So those programs that tasks run into all the time are attached twice, and what
+//! program for whoever has the CPU meanwhile. So the programs that run in tasks with preemption on are attached twice, and what
 //! one has done the other leaves alone. Holding off preemption or interrupts in the program would not help: they come as soon
 //! as they may, which is before the kernel takes the program for ended.
 
 use aya_ebpf::{Global, helpers::bpf_get_current_pid_tgid};
 use tracer_common::{limits, twins::HOOKS};
 
-use crate::{
-    kernel::Sock,
-    maps::{STOOD_IN, WENT_FIRST, count},
-};
+use crate::maps::{STOOD_IN, WENT_FIRST, count};
 
 /// 1: tracepoints can be preempted, and the twins are attached.
 #[unsafe(no_mangle)]
@@ -27,24 +24,30 @@ pub enum Place {
 }
 
 impl Place {
-    /// Says to the second that the first was not skipped; the second counts where it was.
+    /// Says to the second that the first was not skipped on this object; the second counts where it was. Gives whether the
+    /// other has been here.
     #[inline(always)]
-    pub fn note_run(self, hook: u32, sk: Sock) {
+    pub fn note_run(self, hook: u32, object: u64) -> bool {
         if self == Self::First && HAS_TWINS.load() == 0 {
-            return;
+            return false;
         }
         let thread = bpf_get_current_pid_tgid() as u32;
-        let Some(first) = WENT_FIRST.get_ptr_mut(thread % limits::WENT_FIRST * HOOKS + hook) else { return };
+        let Some(first) = WENT_FIRST.get_ptr_mut(thread % limits::WENT_FIRST * HOOKS + hook) else { return false };
         // SAFETY: this CPU's slot of a live map value. Threads that share one at that very moment, or one that changes the CPU
         // between the two, make the count of losses wrong by one.
         let first = unsafe { &mut *first };
         match self {
-            Self::First => *first = sk.key(),
+            Self::First => {
+                *first = object;
+                false
+            }
             Self::Second => {
-                if *first != sk.key() {
+                let went = *first == object;
+                if !went {
                     count(&STOOD_IN, hook);
                 }
                 *first = 0;
+                went
             }
         }
     }

@@ -52,7 +52,7 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    place.note_run(SET_STATE, sk);
+    place.note_run(SET_STATE, sk.key());
     match (old, new) {
         (SYN_RECV, ESTABLISHED) => return open(ctx, sk, place),
         (CLOSE, LISTEN) => return process::listens(sk.listener()),

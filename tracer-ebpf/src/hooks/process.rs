@@ -5,15 +5,18 @@
 //! `sched_process_exit(struct task_struct *task[, bool group_dead])`.
 //! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/signal.h>
 
+use core::ffi::c_void;
+
 use aya_ebpf::{Global, helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
-use tracer_common::{LastSignal, limits, pf, sig_flags};
+use tracer_common::{LastSignal, limits, pf, sig_flags, twins::PROCESS_EXIT};
 
 use crate::{
     emit,
     hooks::read,
-    kernel::{TaskRef, siginfo_code},
+    kernel::{TaskRef, number, siginfo_code},
     maps::{OOM_VICTIMS, OWNERS, SIGNALS},
     process::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
+    twins::Place,
 };
 
 /// 1: `mark_victim` gives the task; 0: only its pid.
@@ -152,8 +155,11 @@ fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
 }
 
 #[inline(always)]
-pub fn process_exit(ctx: &BtfTracePointContext) {
+pub fn process_exit(ctx: &BtfTracePointContext, place: Place) {
     let task = TaskRef(ctx.arg::<u64>(0));
+    if place.note_run(PROCESS_EXIT, number(task.0 as *const c_void)) {
+        return;
+    }
     let tgid = task.tgid();
     if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
         return;

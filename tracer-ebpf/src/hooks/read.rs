@@ -16,7 +16,7 @@ use crate::{
 #[inline(always)]
 pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    place.note_run(READ, sk);
+    place.note_run(READ, sk.key());
     let Some(conn) = conns::get(sk.key()) else { return };
     // SAFETY: a live map value; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };

@@ -7,13 +7,14 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{Global, programs::BtfTracePointContext};
-use tracer_common::{conn_flags as flag, limits, rst, triggers};
+use tracer_common::{conn_flags as flag, limits, rst, triggers, twins::SEND_RESET};
 
 use crate::{
     conns, edge, emit,
     hooks::{attempts, conn, drop, payload},
-    kernel::{Segment, Sock},
+    kernel::{Segment, Sock, number},
     maps::{CLOSED, RESETS_RECEIVED, RESETS_SENT, count},
+    twins::Place,
 };
 
 /// 1: this kernel's tracepoint has the `reason` argument.
@@ -21,13 +22,19 @@ use crate::{
 static HAS_RST_REASON: Global<u8> = Global::new(0);
 
 #[inline(always)]
-pub fn send_reset(ctx: &BtfTracePointContext) {
+pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
     let reason = if tells_all() { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
     let skb: *const c_void = ctx.arg(1);
     if !skb.is_null() {
+        if place.note_run(SEND_RESET, number(skb)) {
+            return;
+        }
         return answer(skb as u64, reason);
     }
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    if place.note_run(SEND_RESET, sk.key()) {
+        return;
+    }
     let Some(conn) = conns::get(sk.key()) else { return };
     count_reset(reason);
     // SAFETY: a live map value.

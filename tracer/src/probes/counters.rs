@@ -72,7 +72,7 @@ impl Counters {
                 ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
                 ("owner_table", sum(&self.lost, lost::OWNERS)?),
                 ("head_table", sum(&self.lost, lost::HEADS)?),
-                ("recursion", self.missed()),
+                ("recursion", self.skipped()),
             ],
             probes: self.probe_counters(),
             tables: vec![
@@ -96,7 +96,10 @@ impl Counters {
             attached: detail.present,
             ..ProbeCounters::default()
         });
-        let programs = self.probes.iter().map(|(probe, programs)| probe_counters(probe, programs));
+        let programs = self.probes.iter().map(|(probe, programs)| ProbeCounters {
+            skipped: self.skipped_by(probe, programs),
+            ..probe_counters(probe, programs)
+        });
         programs.chain(details).collect()
     }
 
@@ -112,18 +115,20 @@ impl Counters {
 
     /// Records lost so far in the kernel.
     pub fn lost(&self) -> u64 {
-        (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum::<u64>() + self.missed()
+        (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum::<u64>() + self.skipped()
     }
 
     /// Runs that the kernel skipped because the same program was already under way on that CPU, and in which no twin stood
     /// in.
-    fn missed(&self) -> u64 {
-        let missed = |(probe, programs): &(Probe, Vec<ProgramFd>)| {
-            let twin = probe.hook.twin().filter(|_| programs.len() > 1);
-            let stood_in = twin.map_or(0, |twin| sum(&self.stood_in, twin.slot).unwrap_or(0));
-            Some(fdinfo(programs.first()?, "recursion_misses")?.saturating_sub(stood_in))
-        };
-        self.probes.iter().filter_map(missed).sum()
+    fn skipped(&self) -> u64 {
+        self.probes.iter().filter_map(|(probe, programs)| self.skipped_by(probe, programs)).sum()
+    }
+
+    /// Those of one hook. `None` where the kernel does not say.
+    fn skipped_by(&self, probe: &Probe, programs: &[ProgramFd]) -> Option<u64> {
+        let twin = probe.hook.twin().filter(|_| programs.len() > 1);
+        let stood_in = twin.map_or(0, |twin| sum(&self.stood_in, twin.slot).unwrap_or(0));
+        Some(fdinfo(programs.first()?, "recursion_misses")?.saturating_sub(stood_in))
     }
 
     fn ports(&self) -> Result<Vec<PortCounters>> {
@@ -204,6 +209,7 @@ fn probe_counters(probe: &Probe, programs: &[ProgramFd]) -> ProbeCounters {
         attached: probe.attached(),
         runs,
         nanos: runs.and_then(|_| total("run_time_ns")),
+        ..ProbeCounters::default()
     }
 }
 

@@ -87,7 +87,7 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", true, "connections"),
 ];
 
-/// A second program for a hook that tasks run into all the time, attached where tracepoints can be preempted.
+/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twin {
     of: &'static str,
@@ -97,7 +97,9 @@ pub struct Twin {
     pub slot: u32,
 }
 
-const TWINS: [Twin; 2] = [
+const TWINS: [Twin; 4] = [
+    Twin { of: "sched_process_exit", name: "sched_process_exit_twin", slot: twins::PROCESS_EXIT },
+    Twin { of: "tcp_send_reset", name: "tcp_send_reset_twin", slot: twins::SEND_RESET },
     Twin { of: "tcp_rcv_space_adjust", name: "tcp_rcv_space_adjust_twin", slot: twins::READ },
     Twin { of: "inet_sock_set_state", name: "inet_sock_set_state_twin", slot: twins::SET_STATE },
 ];

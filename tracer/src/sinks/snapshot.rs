@@ -70,6 +70,8 @@ pub struct ProbeCounters {
     pub runs: Option<u64>,
     /// Time in the program, in nanoseconds; `None`: the kernel does not measure it.
     pub nanos: Option<u64>,
+    /// Runs that the kernel skipped and that nothing made good; `None`: it is no program, or the kernel does not say.
+    pub skipped: Option<u64>,
 }
 
 /// How full one bounded table is.
@@ -185,6 +187,14 @@ const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["probe"],
         samples: |now| measured(now, |probe| probe.nanos.map(|nanos| float(nanos) / 1e9)),
+    },
+    Family {
+        name: "tracer_probe_runs_skipped_total",
+        help: "Runs of the probe's program that the kernel skipped, since the program was under way on that CPU: what \
+            tracer_events_lost_total counts as recursion, by probe.",
+        kind: MetricType::COUNTER,
+        labels: &["probe"],
+        samples: |now| measured(now, |probe| probe.skipped.map(float)),
     },
     Family {
         name: "tracer_table_entries",

@@ -39,6 +39,12 @@ impl Metrics {
         of_name.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
     }
 
+    /// The series of this name that have counted something, as written.
+    pub(crate) fn above_zero(&self, name: &str) -> Vec<String> {
+        let counted = self.0.iter().filter(|(series, value)| series.starts_with(name) && **value > 0.0);
+        counted.map(|(series, value)| format!("{series} {value}")).collect()
+    }
+
     /// As [`Metrics::sum`], for a counter that may not have appeared yet.
     pub(crate) fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         self.sum(name, labels).unwrap_or(0.0) as u64

@@ -19,7 +19,13 @@ fn snapshot() -> Snapshot {
         resets_received: 4,
         lost: vec![("ring_buffer", 0)],
         probes: vec![
-            ProbeCounters { name: "tcp_send_reset".into(), attached: true, runs: Some(10), nanos: Some(2_500) },
+            ProbeCounters {
+                name: "tcp_send_reset".into(),
+                attached: true,
+                runs: Some(10),
+                nanos: Some(2_500),
+                skipped: Some(1),
+            },
             ProbeCounters { name: "mark_victim".into(), ..ProbeCounters::default() },
         ],
         tables: vec![TableUse { name: "connections", entries: 8, capacity: 65_536 }],
@@ -83,6 +89,7 @@ fn kernel_counters_are_read_at_the_scrape() {
         r#"tracer_probe_attached{probe="mark_victim"} 0"#,
         r#"tracer_probe_runs_total{probe="tcp_send_reset"} 10"#,
         r#"tracer_probe_seconds_total{probe="tcp_send_reset"} 0.0000025"#,
+        r#"tracer_probe_runs_skipped_total{probe="tcp_send_reset"} 1"#,
         r#"tracer_table_entries{table="connections"} 8"#,
         r#"tracer_table_capacity{table="connections"} 65536"#,
         r#"tracer_edge_ranges{family="ipv4"} 15"#,
