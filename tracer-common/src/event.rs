@@ -15,6 +15,8 @@ pub mod kinds {
     /// A [`super::SmallConnRecord`].
     pub const SMALL_CONN: u32 = 5;
     pub const ATTEMPT: u32 = 6;
+    /// A [`super::AttemptConnRecord`].
+    pub const ATTEMPT_CONN: u32 = 7;
 }
 
 /// Values of [`ConnRecord::trigger`]: what made the record.
@@ -389,7 +391,23 @@ pub struct AttemptRecord {
     pub pad: u32,
 }
 
-const _: () = assert!(size_of::<AttemptRecord>() == 56 + 64 + 24 + 8);
+const _: () = assert!(size_of::<AttemptRecord>() == 56 + 72 + 24 + 8);
+
+/// The same where the connection is known that the packets belong to.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptConnRecord {
+    pub attempt: AttemptRecord,
+    pub conn: Conn,
+    /// As in [`Heads`].
+    pub request: [u8; REQUEST_LEN],
+}
+
+const _: () = assert!(size_of::<AttemptConnRecord>() == 160 + 304 + REQUEST_LEN);
 
 /// What is known of such an attempt. Lives in the kernel, keyed by the connection's addresses.
 #[repr(C)]
@@ -401,6 +419,8 @@ const _: () = assert!(size_of::<AttemptRecord>() == 56 + 64 + 24 + 8);
 pub struct Attempt {
     pub first_ns: u64,
     pub last_ns: u64,
+    /// Key of the connection that the packets belong to; 0: not known.
+    pub conn: u64,
     /// Packets taken, retransmissions included.
     pub packets: u32,
     /// One of [`attempt`].
@@ -425,7 +445,7 @@ pub struct Attempt {
     pub pad: u32,
 }
 
-const _: () = assert!(size_of::<Attempt>() == 64);
+const _: () = assert!(size_of::<Attempt>() == 72);
 
 /// A SYN from the edge that this host answered with RST.
 #[repr(C)]

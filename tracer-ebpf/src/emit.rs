@@ -2,13 +2,13 @@
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
-    Attempt, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner, ProcessRecord,
-    RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, kinds, limits, lost,
+    Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner,
+    ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, kinds, limits, lost,
 };
 
 use crate::{
-    heads,
-    hooks::conn,
+    conns, heads,
+    hooks::{conn, drop},
     maps::{EXPLAINS, LOST, RECORDS, count},
     process,
 };
@@ -163,9 +163,18 @@ unsafe fn disown(heads: *const Heads, conn: *mut Conn) {
     }
 }
 
-/// Hands over an attempt that went missing.
+/// Hands over an attempt that went missing, with the connection where that is known.
 #[inline(never)]
 pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
+    if attempt.conn != 0
+        && let Some(conn) = conns::get(attempt.conn)
+    {
+        // SAFETY: a live map value.
+        let conn = unsafe { &*conn };
+        if drop::is_to(&conn.tuple, tuple) {
+            return attempt_of(tuple, attempt, conn);
+        }
+    }
     let Some(mut entry) = RECORDS.reserve::<AttemptRecord>(0) else {
         return count(&LOST, lost::RING);
     };
@@ -173,6 +182,19 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
     // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted.
     unsafe {
         (*record).header = header::<AttemptRecord>(kinds::ATTEMPT);
+        fill_attempt(record, tuple, attempt);
+    }
+    entry.submit(0);
+}
+
+/// Fills in all but the header.
+///
+/// # Safety
+/// `record` lies in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn fill_attempt(record: *mut AttemptRecord, tuple: &Tuple, attempt: &Attempt) {
+    // SAFETY: the caller's promise; a listener's entry that is replaced meanwhile is another one of the same port.
+    unsafe {
         (*record).tuple = *tuple;
         (*record).attempt = *attempt;
         (*record).listener = Owner::default();
@@ -181,6 +203,29 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
         if let Some(listener) = process::listener(tuple.netns, tuple.local_port) {
             (*record).listener = (*listener).process;
             (*record).listener_pid = (*listener).pid;
+        }
+    }
+}
+
+/// The same with its connection.
+#[inline(never)]
+fn attempt_of(tuple: &Tuple, attempt: &Attempt, conn: &Conn) {
+    let Some(mut entry) = RECORDS.reserve::<AttemptConnRecord>(0) else {
+        return count(&LOST, lost::RING);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: as in `small`.
+    unsafe {
+        (*record).attempt.header = header::<AttemptConnRecord>(kinds::ATTEMPT_CONN);
+        fill_attempt(&raw mut (*record).attempt, tuple, attempt);
+        let into = &raw mut (*record).conn;
+        bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
+        if let Some(heads) = heads::at(conn.heads) {
+            let (from, to) = (&raw const (*heads).request, &raw mut (*record).request);
+            bpf_probe_read_kernel(to.cast(), limits::REQUEST_LEN as u32, from.cast());
+            disown(heads, into);
+        } else {
+            (*into).request_have = 0;
         }
     }
     entry.submit(0);

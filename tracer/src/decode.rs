@@ -1,7 +1,8 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
 use tracer_common::{
-    AttemptRecord, ConnRecord, Header, Heads, OomRecord, ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
+    AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, OomRecord, ProcessRecord, RefusedRecord,
+    SmallConnRecord, kinds, limits,
 };
 use zerocopy::FromBytes;
 
@@ -18,6 +19,8 @@ pub enum Event {
     Oom(OomRecord),
     /// Packets of the edge that went missing in this host.
     Attempt(AttemptRecord),
+    /// The same of a connection that is known.
+    AttemptConn(Box<AttemptConnRecord>),
 }
 
 /// A record that is not one of ours.
@@ -43,6 +46,7 @@ impl Event {
             kinds::OOM => Ok(Self::Oom(whole(bytes)?)),
             kinds::SMALL_CONN => Ok(Self::Conn(Box::new(grown(&whole::<SmallConnRecord>(bytes)?)))),
             kinds::ATTEMPT => Ok(Self::Attempt(whole(bytes)?)),
+            kinds::ATTEMPT_CONN => Ok(Self::AttemptConn(Box::new(whole(bytes)?))),
             kind => Err(Malformed::Kind(kind)),
         }
     }
@@ -56,6 +60,7 @@ impl Event {
             Self::Process(record) => record.header.time_ns,
             Self::Oom(record) => record.header.time_ns,
             Self::Attempt(record) => record.header.time_ns,
+            Self::AttemptConn(record) => record.attempt.header.time_ns,
         }
     }
 }
@@ -100,7 +105,10 @@ mod tests {
         conn[0] = u8::try_from(kinds::CONN).unwrap();
         let mut small = vec![0; size_of::<SmallConnRecord>()];
         small[0] = u8::try_from(kinds::SMALL_CONN).unwrap();
-        for bytes in [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), &conn, &small] {
+        let mut of_conn = vec![0; size_of::<AttemptConnRecord>()];
+        of_conn[0] = u8::try_from(kinds::ATTEMPT_CONN).unwrap();
+        let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes()];
+        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
             }

@@ -46,6 +46,11 @@ impl<W: Write> Recorder<W> {
             Event::Process(record) => self.put(record.as_bytes()),
             Event::Oom(record) => self.put(record.as_bytes()),
             Event::Attempt(record) => self.put(record.as_bytes()),
+            Event::AttemptConn(record) => {
+                let mut record = record.clone();
+                scrub_request(&mut record.request, record.conn.request_have);
+                self.put(record.as_bytes())
+            }
         }
     }
 
@@ -92,13 +97,21 @@ fn scrub(record: &mut ConnRecord) {
     if conn.flags & conn_flags::TLS != 0 {
         return;
     }
-    let kept = |have: u32, len: usize| (have as usize).min(len);
-    let have = kept(conn.request_have, heads.request.len());
-    let request = Request::read(&heads.request[..have]).map(|request| request.head()).unwrap_or_default();
-    rewrite(&mut heads.request, have, &request);
-    let have = kept(conn.response_have, heads.response.len());
+    scrub_request(&mut heads.request, conn.request_have);
+    let have = kept(conn.response_have, &heads.response);
     let response = without_fields(&heads.response[..have]);
     rewrite(&mut heads.response, have, &response);
+}
+
+/// Leaves of a request's head what a record may name.
+fn scrub_request(head: &mut [u8], have: u32) {
+    let have = kept(have, head);
+    let request = Request::read(&head[..have]).map(|request| request.head()).unwrap_or_default();
+    rewrite(head, have, &request);
+}
+
+fn kept(have: u32, head: &[u8]) -> usize {
+    (have as usize).min(head.len())
 }
 
 /// Puts `text` in place of the first `have` bytes, as far as it goes, then digits (a chunk's size begins with one), and

@@ -34,6 +34,9 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
         if now.wrapping_sub(known.last_ns) < FORGOTTEN_NS && (known.done == WAITING || known.what == seen.what) {
             known.packets += 1;
             known.last_ns = now;
+            if known.conn == 0 {
+                known.conn = seen.conn;
+            }
             if known.done == PASSED {
                 known.first_ns = now;
                 known.done = WAITING;

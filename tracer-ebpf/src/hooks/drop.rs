@@ -118,6 +118,8 @@ fn dropped(skb: Skb) {
             (true, true) => hook::INPUT,
             (true, false) => hook::BEFORE_ROUTING,
         },
+        // Only some packets of connections have their socket by now. One that is not of the connection's names none.
+        conn: if segment.syn { 0 } else { skb.socket() },
         payload: segment.payload,
         end_seq: segment.seq.wrapping_add(segment.payload),
         outward: u32::from(!inward),
@@ -185,7 +187,7 @@ fn answered_by_tcp(skb: Skb) {
 
 /// Whether both are the same packet's ends; the namespace is not always known.
 #[inline(always)]
-fn is_to(answer: &Tuple, tuple: &Tuple) -> bool {
+pub fn is_to(answer: &Tuple, tuple: &Tuple) -> bool {
     answer.peer_port == tuple.peer_port
         && answer.local_port == tuple.local_port
         && answer.peer_addr == tuple.peer_addr

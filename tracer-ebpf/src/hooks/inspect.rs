@@ -77,6 +77,7 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
         return SETTLED;
     }
     if known.what == attempt::DATA {
+        known.conn = key;
         let sock = RawSock(key);
         let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
         // It came through after all.

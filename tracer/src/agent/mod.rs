@@ -275,7 +275,7 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
 fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {
-    if matches!(event, Event::Attempt(_))
+    if matches!(event, Event::Attempt(_) | Event::AttemptConn(_))
         && let Some(log) = kernel_log
     {
         read_log(log, state);

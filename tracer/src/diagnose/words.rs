@@ -24,6 +24,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         _ => None,
     };
     let connection = loss != Loss::Refused && attempt.is_none();
+    let counted = connection && !e.seeded || attempt.is_some() && e.exchanges > 0;
     let handshake = e.handshake.as_ref();
     let alert = handshake.and_then(|h| h.origin_alert.or(h.edge_alert)).filter(|_| matches!(loss, Loss::Handshake(_)));
     Diagnosis {
@@ -39,8 +40,8 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         local_port: e.local.1,
         edge_range: None,
         netns: e.netns,
-        reused: (connection && !e.seeded).then_some(e.exchanges > 1 || (loss == Loss::Late && e.exchanges > 0)),
-        exchanges: (connection && !e.seeded).then_some(e.exchanges + u64::from(loss == Loss::Late)),
+        reused: counted.then_some(e.exchanges > 1 || (loss == Loss::Late && e.exchanges > 0)),
+        exchanges: counted.then_some(e.exchanges + u64::from(loss == Loss::Late)),
         age_ms: e.age.map(ms),
         idle_ms: e.idle.filter(|_| connection).map(ms),
         bytes_received: connection.then_some(e.bytes_received),

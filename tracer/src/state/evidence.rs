@@ -7,8 +7,8 @@ use std::{
 };
 
 use tracer_common::{
-    AttemptRecord, ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, Tuple, attempt, conn_flags as flag,
-    hook, limits, pf, rst, sig_flags, taken, triggers,
+    AttemptConnRecord, AttemptRecord, Conn, ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, Tuple, attempt,
+    conn_flags as flag, hook, limits, pf, rst, sig_flags, taken, triggers,
 };
 
 use super::{Clock, State, TABLE_FULL};
@@ -102,6 +102,11 @@ impl State {
         if closer.tgid != 0 && !destroyed && (end != End::Running || conn.owner == 0 || conn.owner == closer.tgid) {
             return Some(self.process(closer.tgid, closer.start_ns, name(&closer.comm)));
         }
+        self.reader(conn)
+    }
+
+    /// The process that last read from the connection; of one that was open at the start, the one that held it then.
+    fn reader(&self, conn: &Conn) -> Option<Process> {
         if conn.owner != 0 {
             return Some(self.process(conn.owner, conn.owner_start_ns, name(&conn.owner_comm)));
         }
@@ -210,6 +215,25 @@ impl State {
         let listener = (record.listener_pid != 0)
             .then(|| self.process(record.listener_pid, record.listener.start_ns, name(&record.listener.comm)));
         Evidence { process: listener, ..self.no_connection(&record.tuple, record.header.time_ns, trigger, clock) }
+    }
+
+    /// The same with what is known of their connection. Its counters are not: they are read where it ends.
+    pub(super) fn attempt_of(&self, record: &AttemptConnRecord, clock: &Clock) -> Evidence {
+        let (conn, attempt) = (&record.conn, &record.attempt);
+        let evidence = self.attempt(attempt, clock);
+        let has = |bit| conn.flags & bit != 0;
+        let (http, seeded) = (has(flag::HTTP), has(flag::SEEDED));
+        // What comes from the edge after a response has begun is the next request, which nobody has seen.
+        let next = attempt.attempt.outward == 0 && !has(flag::AWAITED);
+        let known = http && !next && !has(flag::PIPELINED);
+        let request = known.then(|| Request::read(kept(&record.request, conn.request_have))).flatten();
+        Evidence {
+            exchanges: if http && !seeded { u64::from(conn.exchanges) + u64::from(next) } else { 0 },
+            age: (!seeded).then(|| Duration::from_nanos(attempt.header.time_ns.saturating_sub(conn.opened_ns))),
+            request: request.unwrap_or_default(),
+            process: self.reader(conn).or(evidence.process),
+            ..evidence
+        }
     }
 
     /// What is known where no connection came about.

@@ -147,6 +147,7 @@ impl State {
             }
             Event::Refused(record) => self.verdict(&self.refused(record, clock)),
             Event::Attempt(record) => self.verdict(&self.attempt(record, clock)),
+            Event::AttemptConn(record) => self.verdict(&self.attempt_of(record, clock)),
             Event::Process(record) => self.process_end(record),
             Event::Oom(record) => {
                 let name = evidence::name(&record.comm);

@@ -1,4 +1,4 @@
-use tracer_common::{OomRecord, kinds, pf};
+use tracer_common::{AttemptConnRecord, OomRecord, attempt, conn_flags, kinds, pf, taken};
 
 use super::*;
 use crate::diagnose::Cause;
@@ -102,6 +102,37 @@ fn a_dying_process_needs_no_waiting() {
     record.conn.closer.flags = pf::EXITING;
     record.conn.closer.exit_code = 11;
     assert_eq!(causes(&state.handle(&Event::Conn(Box::new(record)), &clock(0))), [Cause::Crash]);
+}
+
+/// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
+fn dropped(outward: u32, flags: u32) -> Diagnosis {
+    let bytes = vec![0; size_of::<AttemptConnRecord>()];
+    let mut record: AttemptConnRecord = zerocopy::FromBytes::read_from_bytes(&bytes[..]).unwrap();
+    let conn = unanswered();
+    record.attempt.header.kind = kinds::ATTEMPT_CONN;
+    record.attempt.attempt =
+        tracer_common::Attempt { what: attempt::DATA, why: taken::DROPPED, outward, ..Default::default() };
+    record.attempt.listener_pid = 6;
+    record.conn = conn.conn;
+    record.conn.owner = 7;
+    record.conn.flags |= flags;
+    record.request = conn.heads.request;
+    let outputs = state().handle(&Event::AttemptConn(Box::new(record)), &clock(0));
+    let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
+    Diagnosis::clone(diagnosis)
+}
+
+#[test]
+fn packets_that_vanish_are_of_the_request_that_was_read_or_of_one_that_nobody_saw() {
+    let (of_response, of_upload) = (dropped(1, 0), dropped(0, conn_flags::AWAITED));
+    for known in [&of_response, &of_upload] {
+        assert_eq!((known.cause, known.path.as_deref()), (Cause::FirewallDrop, Some("/")));
+        assert_eq!((known.exchanges, known.reused, known.pid), (Some(1), Some(false), Some(7)));
+    }
+    let next = dropped(0, 0);
+    assert_eq!((next.path, next.exchanges, next.reused, next.pid), (None, Some(2), Some(true), Some(7)));
+    assert_eq!(dropped(1, conn_flags::PIPELINED).path, None, "which of them is not known");
+    assert_eq!(dropped(1, conn_flags::SEEDED).exchanges, None);
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         the_edge_leaving_before_its_timeout,
         a_header_section_at_the_limit_and_one_byte_above,
         a_syn_that_netfilter_drops,
+        a_response_that_netfilter_drops,
     ]
 }
 
@@ -197,7 +198,11 @@ fn a_request_in_pieces() -> Result<()> {
 
 /// Puts one rule into the origin's input hook.
 fn firewall(lab: &Lab, rule: &str) -> Result<()> {
-    let rules = format!("table inet t {{\nchain c {{\ntype filter hook input priority 0;\n{rule}\n}}\n}}\n");
+    firewall_in(lab, "input", rule)
+}
+
+fn firewall_in(lab: &Lab, hook: &str, rule: &str) -> Result<()> {
+    let rules = format!("table inet t {{\nchain c {{\ntype filter hook {hook} priority 0;\n{rule}\n}}\n}}\n");
     lab.origin().run("nft", &["-f", "-"], &rules).map(|_| ())
 }
 
@@ -209,6 +214,18 @@ fn a_syn_that_netfilter_drops() -> Result<()> {
     saw(lab.get(EDGE_B, 80, "/ok")?, &[Seen::Complete(200)])?;
     let want = Want::new(&dropped, "firewall_drop", 522, "no_synack").with("firewall_hook", "input");
     check(agent, &lab, &[want.with("process", ORIGIN)])
+}
+
+/// The request was read, so that its record names it.
+fn a_response_that_netfilter_drops() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&["--ack-timeout=1500ms"])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    firewall_in(&lab, "output", "tcp sport 80 meta length > 80 drop")?;
+    let dropped = saw(conn.request("/ok")?, &[Seen::Timeout])?;
+    let want = want(&dropped, "firewall_drop", Some(522), "no_ack", &origin)?.with("firewall_hook", "output");
+    check(agent, &lab, &[want.with("path", "/ok").with("exchanges", 2).with("reused", true)])
 }
 
 fn a_syn_that_netfilter_rejects() -> Result<()> {
