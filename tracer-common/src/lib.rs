@@ -67,7 +67,8 @@ pub struct Config {
     pub write_jiffies: u32,
     /// The edge's limit for a response's header section, bytes.
     pub header_limit: u32,
-    pub pad: u32,
+    /// An edge that leaves when packets of its connection have been missing for so long has given up on them, milliseconds.
+    pub missing_ms: u32,
 }
 
 const _: () = assert!(size_of::<Config>() == 16);

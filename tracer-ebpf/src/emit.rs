@@ -170,8 +170,14 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
         && let Some(conn) = conns::get(attempt.conn)
     {
         // SAFETY: a live map value.
-        let conn = unsafe { &*conn };
+        let conn = unsafe { &mut *conn };
         if drop::is_to(&conn.tuple, tuple) {
+            let current =
+                attempt.outward != 0 || conn.flags & (conn_flags::AWAITED | conn_flags::HTTP) != conn_flags::HTTP;
+            if current && conn.flags & conn_flags::REPORTED != 0 {
+                return;
+            }
+            conn.flags |= if current { conn_flags::REPORTED } else { 0 };
             return attempt_of(tuple, attempt, conn);
         }
     }

@@ -7,8 +7,8 @@ use tracer_common::{Attempt, Tuple, attempt as what, taken};
 use crate::{
     edge, emit,
     hooks::packet::Ends,
-    kernel::TcpSock,
-    maps::{ATTEMPT_TIME, ATTEMPTS, NOTED, PORT_COUNTS, port_slot},
+    kernel::{Look, TcpSock},
+    maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, NOTED, PORT_COUNTS, port_slot},
 };
 
 /// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
@@ -140,7 +140,48 @@ pub fn passed(tuple: &Tuple, now: u64) {
     }
 }
 
-/// The edge leaves (FIN or RST) a connection whose packets go missing: it has given up.
+/// Whether packets of a connection are still missing.
+#[inline(always)]
+pub fn is_missing(known: &Attempt, sock: &impl Look) -> bool {
+    let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
+    known.what == what::DATA && reached.wrapping_sub(known.end_seq) >= 1 << 31
+}
+
+/// The edge has waited in vain on a connection (`late`), or leaves it: because of packets that are missing? Tells of them
+/// then; else they did no harm.
+#[inline(always)]
+pub fn gave_up(tuple: &Tuple, key: u64, sock: &impl Look, now: u64, late: bool) -> bool {
+    if !any_lately(now) {
+        return false;
+    }
+    let Some(known) = ATTEMPTS.get_ptr_mut(tuple) else { return false };
+    // SAFETY: a live map value.
+    let known = unsafe { &mut *known };
+    if known.done != WAITING {
+        return false;
+    }
+    let wait_ns = CONFIG.get(0).map_or(u64::MAX, |config| u64::from(config.missing_ms) * 1_000_000);
+    if !is_missing(known, sock) || !late && now.wrapping_sub(known.first_ns) < wait_ns {
+        known.done = PASSED;
+        return false;
+    }
+    known.conn = key;
+    tell(tuple, known);
+    true
+}
+
+/// Whether netfilter has reset the origin's own socket, in the edge's name.
+#[inline(always)]
+pub fn reset_by_firewall(tuple: &Tuple, now: u64) -> bool {
+    any_lately(now)
+        && ATTEMPTS.get_ptr(tuple).is_some_and(|known| {
+            // SAFETY: a live map value.
+            let known = unsafe { &*known };
+            known.outward != 0 && known.why == taken::RESET && now.wrapping_sub(known.last_ns) < FORGOTTEN_NS
+        })
+}
+
+/// The edge leaves (FIN or RST) a connection whose packets go missing, these too: it has given up.
 #[inline(always)]
 pub fn given_up(tuple: &Tuple) {
     if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {

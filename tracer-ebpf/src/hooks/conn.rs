@@ -357,11 +357,14 @@ pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
         return 0;
     }
     let Some(tcp) = sk.tcp() else { return 0 };
-    stand(&TypedSock { sk, tcp }, conn, tcp.clock());
+    let sock = TypedSock { sk, tcp };
+    stand(&sock, conn, tcp.clock());
     conn.closer = Task::default();
-    attempts::passed(&conn.tuple, conn.close.time_ns);
     let Some(config) = CONFIG.get(0) else { return 0 };
-    if owed(conn, config, true) == Owed::Late { trigger } else { 0 }
+    let late = owed(conn, config, true) == Owed::Late;
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if !attempts::gave_up(&conn.tuple, sk.key(), &sock, now, late) && late { trigger } else { 0 }
 }
 
 /// ESTABLISHED → CLOSE: reset by the peer, given up, destroyed, or about to be reset by the origin.

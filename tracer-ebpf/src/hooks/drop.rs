@@ -125,9 +125,7 @@ fn dropped(skb: Skb) {
         outward: u32::from(!inward),
         ..Attempt::default()
     };
-    if inward {
-        answered(&segment.tuple, &mut seen);
-    }
+    answered(&tuple, &mut seen);
     attempts::note(&tuple, &mut seen);
     if inward && segment.fin_or_rst {
         attempts::given_up(&tuple);
@@ -240,12 +238,18 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
+    if !segment.rst {
+        return;
+    }
     let tuple = segment.tuple.turned();
-    if segment.rst && edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
+    if edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
         keep(tuple, taken::RESET, 0);
         if socket == 0 {
             attempts::rejected(&tuple);
         }
+    } else if socket == 0 && edge::is_edge(&segment.tuple.peer_addr) {
+        // To the origin itself, in the edge's name.
+        keep(segment.tuple, taken::RESET, 0);
     }
 }
 

@@ -9,7 +9,7 @@ use tracer_common::{Tuple, attempt, conn_flags as flag, triggers};
 use crate::{
     conns, emit,
     hooks::{attempts, conn},
-    kernel::{Look as _, RawSock},
+    kernel::RawSock,
     maps::{ATTEMPTS, CONFIG, INSPECTED},
 };
 
@@ -47,8 +47,10 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
     let Some(config) = CONFIG.get(0) else { return LATER };
     match conn::owed(copy, config, false) {
         conn::Owed::Late => {
-            live.flags |= flag::REPORTED;
-            emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
+            if !attempts::gave_up(&live.tuple, key, &RawSock(key), copy.close.time_ns, true) {
+                live.flags |= flag::REPORTED;
+                emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
+            }
             TOLD
         }
         conn::Owed::Something => LATER,
@@ -78,10 +80,8 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     }
     if known.what == attempt::DATA {
         known.conn = key;
-        let sock = RawSock(key);
-        let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
         // It came through after all.
-        if reached.wrapping_sub(known.end_seq) < 1 << 31 {
+        if !attempts::is_missing(known, &RawSock(key)) {
             known.done = attempts::PASSED;
             return SETTLED;
         }

@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{Global, programs::BtfTracePointContext};
+use aya_ebpf::{Global, helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
 use tracer_common::{conn_flags as flag, limits, rst, triggers, twins::SEND_RESET};
 
 use crate::{
@@ -94,9 +94,12 @@ fn count_reset(reason: u32) {
 pub fn receive_reset(ctx: &BtfTracePointContext) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     if let Some(conn) = conns::get(sk.key()) {
+        // SAFETY: a live map value; the socket is locked. The helper has no preconditions.
+        let (state, now) = unsafe { (&mut *conn, bpf_ktime_get_ns()) };
+        if attempts::reset_by_firewall(&state.tuple, now) {
+            return;
+        }
         count(&RESETS_RECEIVED, 0);
-        // SAFETY: a live map value; the socket is locked.
-        let state = unsafe { &mut *conn };
         if sk.state() == conn::ESTABLISHED && conn::edge_leaves(sk, state, triggers::EDGE_RST) != 0 {
             emit::conn(conn, triggers::EDGE_RST, rst::UNKNOWN);
         }

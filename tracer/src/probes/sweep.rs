@@ -60,11 +60,13 @@ impl Sweep {
     /// Puts these limits in force, in the kernel too.
     pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
         let jiffies = |timeout| jiffies(Limits::nearly(timeout), self.tick_ns);
+        let missing = limits.ack.min(limits.read);
         let config = Config {
             read_jiffies: jiffies(limits.read),
             write_jiffies: jiffies(limits.write),
             header_limit: u32::try_from(limits.header).unwrap_or(u32::MAX),
-            pad: 0,
+            // Its clock may have begun before the first of them went missing.
+            missing_ms: u32::try_from((missing - missing / 8).as_millis()).unwrap_or(u32::MAX),
         };
         self.config.set(0, &config, 0).context("handing the limits to the kernel")?;
         self.limits = limits;

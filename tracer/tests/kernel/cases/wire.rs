@@ -28,6 +28,9 @@ pub(super) fn cases() -> Vec<Case> {
         a_header_section_at_the_limit_and_one_byte_above,
         a_syn_that_netfilter_drops,
         a_response_that_netfilter_drops,
+        the_rest_of_a_response_that_netfilter_drops,
+        an_upload_that_netfilter_drops,
+        a_response_that_netfilter_rejects,
     ]
 }
 
@@ -226,6 +229,46 @@ fn a_response_that_netfilter_drops() -> Result<()> {
     let dropped = saw(conn.request("/ok")?, &[Seen::Timeout])?;
     let want = want(&dropped, "firewall_drop", Some(522), "no_ack", &origin)?.with("firewall_hook", "output");
     check(agent, &lab, &[want.with("path", "/ok").with("exchanges", 2).with("reused", true)])
+}
+
+fn the_rest_of_a_response_that_netfilter_drops() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&["--ack-timeout=1500ms"])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send("/slow?sent=1&ms=1000")?;
+    conn.wait_first_byte()?;
+    firewall_in(&lab, "output", "tcp sport 80 meta length > 80 drop")?;
+    let dropped = saw(conn.answer()?, &[Seen::Timeout, Seen::Partial])?;
+    let want = want(&dropped, "firewall_drop", Some(522), "no_ack", &origin)?.with("firewall_hook", "output");
+    check(agent, &lab, &[want.with("exchanges", 1)])
+}
+
+/// Its head was read, and it is answered by nobody: one failure, and the firewall's.
+fn an_upload_that_netfilter_drops() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[READ])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send_with("POST", "/ok", "Content-Length: 2000\r\n", b"")?;
+    // Packets come in the order in which they were sent: the head is there when this is answered.
+    saw(lab.get(EDGE_B, 80, "/ok")?, &[Seen::Complete(200)])?;
+    firewall(&lab, "tcp dport 80 meta length > 100 drop")?;
+    conn.send_raw(&[b'x'; 2000])?;
+    let dropped = saw(conn.answer()?, &[Seen::Timeout])?;
+    let want = want(&dropped, "firewall_drop", Some(522), "no_ack", &origin)?.with("firewall_hook", "input");
+    check(agent, &lab, &[want.with("method", "POST").with("exchanges", 1)])
+}
+
+/// Its RST goes to the origin's own socket, in the edge's name.
+fn a_response_that_netfilter_rejects() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    firewall_in(&lab, "output", "tcp sport 80 meta length > 80 reject with tcp reset")?;
+    conn.send("/ok")?;
+    let rejected = conn.exchange(Seen::Timeout);
+    let want = want(&rejected, "firewall_reject", Some(520), "rst_no_response", &origin)?;
+    check(agent, &lab, &[want.with("reset_by", "firewall").with("firewall_hook", "output").with("exchanges", 2)])
 }
 
 fn a_syn_that_netfilter_rejects() -> Result<()> {
