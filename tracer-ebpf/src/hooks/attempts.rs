@@ -7,7 +7,7 @@ use tracer_common::{Attempt, Tuple, attempt as what, taken};
 use crate::{
     edge, emit,
     hooks::packet::Ends,
-    kernel::{Look, TcpSock},
+    kernel::{Look, RawSock, TcpSock},
     maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, NOTED, PORT_COUNTS, port_slot},
 };
 
@@ -37,9 +37,13 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
             if known.conn == 0 {
                 known.conn = seen.conn;
             }
-            if known.done == PASSED {
+            if known.done == PASSED || came_through(known) {
                 known.first_ns = now;
                 known.done = WAITING;
+                known.packets = 1;
+                known.hook = seen.hook;
+                known.end_seq = seen.end_seq;
+                known.outward = seen.outward;
             }
             if seen.why != taken::DROPPED {
                 known.why = seen.why;
@@ -62,6 +66,12 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
         // SAFETY: as above.
         tell_at_once(tuple, unsafe { &mut *known });
     }
+}
+
+/// Whether what went missing first of a connection has come through since, as far as is known.
+#[inline(always)]
+fn came_through(known: &Attempt) -> bool {
+    known.done == WAITING && known.what == what::DATA && known.conn != 0 && !is_missing(known, &RawSock(known.conn))
 }
 
 /// A RST without a socket leaves for the edge: the answer to a packet that is gone already, where the edge's link address

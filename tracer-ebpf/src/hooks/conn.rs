@@ -362,9 +362,11 @@ pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
     conn.closer = Task::default();
     let Some(config) = CONFIG.get(0) else { return 0 };
     let late = owed(conn, config, true) == Owed::Late;
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
-    if !attempts::gave_up(&conn.tuple, sk.key(), &sock, now, late) && late { trigger } else { 0 }
+    if attempts::gave_up(&conn.tuple, sk.key(), &sock, conn.close.time_ns, late) {
+        conn.flags |= flag::REPORTED;
+        return 0;
+    }
+    if late { trigger } else { 0 }
 }
 
 /// ESTABLISHED → CLOSE: reset by the peer, given up, destroyed, or about to be reset by the origin.

@@ -199,7 +199,7 @@ fn answered(tuple: &Tuple, seen: &mut Attempt) {
     // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
     unsafe {
         let recent = bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
-        if recent && is_to(&(*answer).tuple, tuple) {
+        if recent && (*answer).why != TOLD && is_to(&(*answer).tuple, tuple) {
             seen.why = (*answer).why;
             seen.icmp = (*answer).icmp;
         }

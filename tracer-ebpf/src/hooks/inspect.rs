@@ -48,9 +48,9 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
     match conn::owed(copy, config, false) {
         conn::Owed::Late => {
             if !attempts::gave_up(&live.tuple, key, &RawSock(key), copy.close.time_ns, true) {
-                live.flags |= flag::REPORTED;
                 emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
             }
+            live.flags |= flag::REPORTED;
             TOLD
         }
         conn::Owed::Something => LATER,

@@ -28,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_header_section_at_the_limit_and_one_byte_above,
         a_syn_that_netfilter_drops,
         a_response_that_netfilter_drops,
+        a_response_that_netfilter_drops_after_one_that_came_through,
         the_rest_of_a_response_that_netfilter_drops,
         an_upload_that_netfilter_drops,
         a_response_that_netfilter_rejects,
@@ -229,6 +230,24 @@ fn a_response_that_netfilter_drops() -> Result<()> {
     let dropped = saw(conn.request("/ok")?, &[Seen::Timeout])?;
     let want = want(&dropped, "firewall_drop", Some(522), "no_ack", &origin)?.with("firewall_hook", "output");
     check(agent, &lab, &[want.with("path", "/ok").with("exchanges", 2).with("reused", true)])
+}
+
+fn a_response_that_netfilter_drops_after_one_that_came_through() -> Result<()> {
+    const RULE: &str = "tcp sport 80 meta length > 80 drop";
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&["--ack-timeout=1500ms"])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    firewall_in(&lab, "output", RULE)?;
+    conn.send("/ok")?;
+    wait::until_true("a packet to be dropped", LIMIT, || {
+        agent.metrics().is_ok_and(|metrics| metrics.count("tracer_firewall_drops_total", &[("port", "80")]) > 0)
+    })?;
+    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    saw(conn.answer()?, &[Seen::Complete(200)])?;
+    firewall_in(&lab, "output", RULE)?;
+    let dropped = saw(conn.request("/ok")?, &[Seen::Timeout])?;
+    let want = want(&dropped, "firewall_drop", Some(522), "no_ack", &origin)?.with("firewall_hook", "output");
+    check(agent, &lab, &[want.with("exchanges", 2)])
 }
 
 fn the_rest_of_a_response_that_netfilter_drops() -> Result<()> {
