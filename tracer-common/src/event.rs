@@ -77,6 +77,8 @@ pub mod conn_flags {
     pub const COUNTED: u32 = 1 << 17;
     /// The current request is HEAD.
     pub const HEAD: u32 = 1 << 18;
+    /// The edge's FIN or RST has come, and is being looked at.
+    pub const LEAVING: u32 = 1 << 19;
 }
 
 /// Values of [`Attempt::what`]: which packets of the edge went missing.

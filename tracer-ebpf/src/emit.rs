@@ -178,7 +178,7 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
                 return;
             }
             conn.flags |= if current { conn_flags::REPORTED } else { 0 };
-            return attempt_of(tuple, attempt, conn);
+            return attempt_of(attempt, conn);
         }
     }
     let Some(mut entry) = RECORDS.reserve::<AttemptRecord>(0) else {
@@ -213,9 +213,10 @@ unsafe fn fill_attempt(record: *mut AttemptRecord, tuple: &Tuple, attempt: &Atte
     }
 }
 
-/// The same with its connection.
+/// The same with its connection, which has the addresses, too: the verifier (7.2) loses sight of what a pointer to the stack
+/// two functions above points to.
 #[inline(never)]
-fn attempt_of(tuple: &Tuple, attempt: &Attempt, conn: &Conn) {
+fn attempt_of(attempt: &Attempt, conn: &Conn) {
     let Some(mut entry) = RECORDS.reserve::<AttemptConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
@@ -223,7 +224,7 @@ fn attempt_of(tuple: &Tuple, attempt: &Attempt, conn: &Conn) {
     // SAFETY: as in `small`.
     unsafe {
         (*record).attempt.header = header::<AttemptConnRecord>(kinds::ATTEMPT_CONN);
-        fill_attempt(&raw mut (*record).attempt, tuple, attempt);
+        fill_attempt(&raw mut (*record).attempt, &conn.tuple, attempt);
         let into = &raw mut (*record).conn;
         bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
         if let Some(heads) = heads::at(conn.heads) {

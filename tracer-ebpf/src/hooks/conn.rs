@@ -357,6 +357,8 @@ pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
         return 0;
     }
     let Some(tcp) = sk.tcp() else { return 0 };
+    // At once: the agent's look at connections that are overdue may be under way on another CPU.
+    conn.flags |= flag::LEAVING;
     let sock = TypedSock { sk, tcp };
     stand(&sock, conn, tcp.clock());
     conn.closer = Task::default();

@@ -35,7 +35,7 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
     let Some(copy) = INSPECTED.get_ptr_mut(0) else { return LATER };
     // SAFETY: live map values; the copy is this CPU's.
     let (live, copy) = unsafe { (&mut *live, &mut *copy) };
-    let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
+    let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED | flag::LEAVING;
     if live.flags & ended != 0 {
         return SETTLED;
     }
@@ -47,10 +47,15 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
     let Some(config) = CONFIG.get(0) else { return LATER };
     match conn::owed(copy, config, false) {
         conn::Owed::Late => {
-            if !attempts::gave_up(&live.tuple, key, &RawSock(key), copy.close.time_ns, true) {
+            // The edge may have left meanwhile.
+            if live.flags & ended != 0 {
+                return SETTLED;
+            }
+            let told = attempts::gave_up(&live.tuple, key, &RawSock(key), copy.close.time_ns, true);
+            live.flags |= flag::REPORTED;
+            if !told {
                 emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
             }
-            live.flags |= flag::REPORTED;
             TOLD
         }
         conn::Owed::Something => LATER,
