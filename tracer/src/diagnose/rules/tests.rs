@@ -463,7 +463,7 @@ fn packets_that_went_missing_are_told_by_what_took_them() {
                 hook: Some(Hook::Input),
                 table_full: false,
             });
-            (e.accepted, e.bytes_received, e.request) = (false, 0, Request::default());
+            (e.accepted, e.bytes_received, e.exchanges, e.request) = (false, 0, 0, Request::default());
         })
     };
     let icmp = |v6, code| Taken::Icmp { v6, kind: if v6 { 1 } else { 3 }, code };
