@@ -61,24 +61,28 @@ pub mod conn_flags {
     pub const BODYLESS: u32 = 1 << 9;
     /// The request before was HEAD.
     pub const WAS_HEAD: u32 = 1 << 10;
-    /// The current request has no response byte yet; the heads and lengths of a response are those of the one before.
-    pub const AWAITED: u32 = 1 << 11;
     /// Another request came before the response to the one before was whole: several are told apart in userspace only.
-    pub const PIPELINED: u32 = 1 << 12;
-    /// The response's first bytes are not those of an HTTP/1 status line.
-    pub const NOT_HTTP: u32 = 1 << 13;
-    /// The end of the response's header section has not been seen yet.
-    pub const IN_HEAD: u32 = 1 << 14;
+    pub const PIPELINED: u32 = 1 << 11;
     /// An interim response (1xx) came before the current response, which begins after it.
-    pub const INTERIM: u32 = 1 << 15;
+    pub const INTERIM: u32 = 1 << 12;
     /// The origin spoke before the edge did: what it said stands as the first response.
-    pub const SPOKE_FIRST: u32 = 1 << 16;
-    /// The current inbound turn of an opaque connection is counted as an exchange.
-    pub const COUNTED: u32 = 1 << 17;
+    pub const SPOKE_FIRST: u32 = 1 << 13;
     /// The current request is HEAD.
-    pub const HEAD: u32 = 1 << 18;
+    pub const HEAD: u32 = 1 << 14;
     /// The edge's FIN or RST has come, and is being looked at.
-    pub const LEAVING: u32 = 1 << 19;
+    pub const LEAVING: u32 = 1 << 15;
+    /// Another protocol (WebSocket) has taken over, after a 101: no request follows.
+    pub const UPGRADED: u32 = 1 << 16;
+}
+
+/// Bits of [`Conn::origin_flags`].
+pub mod origin_flags {
+    /// The response's first bytes are not those of an HTTP/1 status line.
+    pub const NOT_HTTP: u32 = 1;
+    /// The end of the response's header section has not been seen yet.
+    pub const IN_HEAD: u32 = 1 << 1;
+    /// The current inbound turn of an opaque connection is counted as an exchange.
+    pub const COUNTED: u32 = 1 << 2;
 }
 
 /// Values of [`Attempt::what`]: which packets of the edge went missing.
@@ -256,7 +260,8 @@ const _: () = assert!(size_of::<Close>() == 72);
 
 /// What is known of one edge connection. Lives in the kernel, keyed by `struct sock *`.
 ///
-/// The first 64 bytes are what packets from the edge touch; what follows is left to the process's own CPU.
+/// The first 64 bytes are what packets from the edge change, the next 64 what the process's reads and packets to the edge
+/// change: the one CPU hardly ever waits for a cache line that the other has written, and the other does once per exchange.
 #[repr(C)]
 #[cfg_attr(
     feature = "user",
@@ -264,50 +269,60 @@ const _: () = assert!(size_of::<Close>() == 72);
 )]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conn {
+    /// Bits of [`conn_flags`].
     pub flags: u32,
     /// Exchanges begun; on an opaque connection: inbound turns.
     pub exchanges: u32,
+    /// Requests that called for a response; see [`Conn::is_awaited`].
+    pub asked: u32,
+    /// First sequence number of the current request.
+    pub request_seq: u32,
+    /// Bytes of it seen on the wire.
+    pub request_len: u32,
+    /// Contiguous bytes in [`Heads::request`].
+    pub request_have: u32,
+    /// `write_seq` when the current request began: what is written later may be its response.
+    pub request_written: u32,
+    /// Its local port's slot in the counters.
+    pub port_slot: u32,
+    /// Key of its [`Heads`]; 0: it has none.
+    pub heads: u64,
+    /// Its own key in the table.
+    pub key: u64,
+    /// Inode of the socket, for seeded connections: leads to the owner.
+    pub inode: u64,
+    pub opened_ns: u64,
+    /// When the last packet had come as the process last read, `CLOCK_MONOTONIC` nanoseconds.
+    pub read_ns: u64,
+    /// Bits of [`origin_flags`].
+    pub origin_flags: u32,
     /// `copied_seq` at the last read that made progress.
     pub copied: u32,
     /// `write_seq` at that read.
     pub written: u32,
     pub turns: u32,
-    /// The process that last read from it; 0: nobody yet.
-    pub owner: u32,
-    /// Its local port's slot in the counters.
-    pub port_slot: u32,
-    /// First sequence number of the current request and of the response that is being sent.
-    pub request_seq: u32,
-    pub response_seq: u32,
-    /// Bytes of that request and response seen on the wire.
-    pub request_len: u32,
-    pub response_len: u32,
-    /// Contiguous bytes in [`Heads::request`] and [`Heads::response`].
-    pub request_have: u32,
-    pub response_have: u32,
-    /// `write_seq` when the current request began: what is written later may be its response.
-    pub request_written: u32,
-    /// Key of its [`Heads`]; 0: it has none.
-    pub heads: u64,
-    /// When the last packet had come as the process last read, `CLOCK_MONOTONIC` nanoseconds.
-    pub read_ns: u64,
-    /// Bytes of the response searched for the end of its header section; with that end found: the section's size.
-    pub head_len: u32,
     /// Where the current inbound turn began.
     pub turn_copied: u32,
-    pub pad: [u32; 2],
+    /// Bytes written between the last two inbound turns.
+    pub turn_out: u32,
+    /// The process that last read from it; 0: nobody yet.
+    pub owner: u32,
+    /// [`Conn::asked`] when the last response began.
+    pub answered: u32,
+    /// First sequence number of the response that is being sent.
+    pub response_seq: u32,
+    /// Bytes of it seen on the wire.
+    pub response_len: u32,
+    /// Contiguous bytes in [`Heads::response`].
+    pub response_have: u32,
+    /// Bytes of the response searched for the end of its header section; with that end found: the section's size.
+    pub head_len: u32,
     /// Last bytes of a response that is not kept whole.
     pub response_tail: [u8; TAIL_LEN],
     pub tuple: Tuple,
-    pub opened_ns: u64,
-    /// Its own key in the table.
-    pub key: u64,
-    /// Inode of the socket, for seeded connections: leads to the owner.
-    pub inode: u64,
     /// Bytes that came after the origin's FIN.
     pub late_len: u32,
-    /// Bytes written between the last two inbound turns.
-    pub turn_out: u32,
+    pub pad: u32,
     /// Start of the owner, boot-time nanoseconds.
     pub owner_start_ns: u64,
     pub owner_comm: [u8; COMM_LEN],
@@ -315,8 +330,28 @@ pub struct Conn {
     pub closer: Task,
 }
 
-const _: () = assert!(size_of::<Conn>() == 304);
+const _: () = assert!(size_of::<Conn>() == 312);
 const _: () = assert!(core::mem::offset_of!(Conn, read_ns) == 64);
+const _: () = assert!(core::mem::offset_of!(Conn, tuple) == 128);
+
+impl Conn {
+    /// Whether the current request has no response byte yet: the heads and lengths of a response are those of the one before.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        self.asked != self.answered
+    }
+}
+
+/// A place for one in the table: on cache lines of its own.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub conn: Conn,
+    pub pad: u64,
+}
+
+const _: () = assert!(size_of::<Place>() == 320);
 
 /// The first bytes of the current request and response of a connection that speaks HTTP/1 in the clear, or of both sides'
 /// TLS handshake. A table of its own: connections whose bytes are not looked at do without. An entry serves one connection
@@ -409,7 +444,7 @@ pub struct AttemptConnRecord {
     pub request: [u8; REQUEST_LEN],
 }
 
-const _: () = assert!(size_of::<AttemptConnRecord>() == 160 + 304 + REQUEST_LEN);
+const _: () = assert!(size_of::<AttemptConnRecord>() == 160 + size_of::<Conn>() + REQUEST_LEN);
 
 /// What is known of such an attempt. Lives in the kernel, keyed by the connection's addresses.
 #[repr(C)]

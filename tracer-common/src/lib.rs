@@ -14,8 +14,8 @@ mod user;
 pub use addr::{Tuple, is_v4_mapped, v4_mapped};
 pub use event::{
     Attempt, AttemptConnRecord, AttemptRecord, Close, Conn, ConnRecord, EarlyData, Header, Heads, LastSignal,
-    OomRecord, ProcessRecord, RefusedRecord, SmallConnRecord, Task, attempt, conn_flags, hook, kinds, lost, pf, rst,
-    sig_flags, taken, triggers,
+    OomRecord, Place, ProcessRecord, RefusedRecord, SmallConnRecord, Task, attempt, conn_flags, hook, kinds, lost,
+    origin_flags, pf, rst, sig_flags, taken, triggers,
 };
 
 /// Hooks whose programs have twins: slots of what is counted for each.

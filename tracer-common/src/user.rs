@@ -10,4 +10,4 @@ macro_rules! plain {
     )+ };
 }
 
-plain!(Attempt, Config, Conn, Distributions, Heads, LastSignal, Listener, ListenerKey, Owner, PortCounts, Tuple);
+plain!(Attempt, Config, Conn, Distributions, Heads, LastSignal, Listener, ListenerKey, Owner, Place, PortCounts, Tuple);

@@ -118,10 +118,17 @@ pub extern "C" fn place_elsewhere(key: u64) -> u32 {
     NOWHERE
 }
 
+/// The connection in this place; `None` past the last one.
+#[inline(always)]
+fn at(place: u32) -> Option<*mut Conn> {
+    // SAFETY: no access: the address of a field.
+    PLACES.get_ptr_mut(place).map(|place| unsafe { &raw mut (*place).conn })
+}
+
 /// The connection with this key. `None`: it is not watched.
 #[inline(always)]
 pub fn get(key: u64) -> Option<*mut Conn> {
-    PLACES.get_ptr_mut(place(key)?)
+    at(place(key)?)
 }
 
 /// Puts a connection into a place of its own, or into that which its key has. `false`: all of its places are taken.
@@ -133,7 +140,7 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
         return true;
     }
     let place = claim(key);
-    let (Some(free), Some(tag)) = (PLACES.get_ptr_mut(place), Tag::of(place / WAYS, place % WAYS)) else {
+    let (Some(free), Some(tag)) = (at(place), Tag::of(place / WAYS, place % WAYS)) else {
         return false;
     };
     // SAFETY: a live map value, which is nobody else's.
@@ -211,7 +218,7 @@ pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
     for _ in 0..STEPS {
         // As in `head::search`: nothing for the verifier to follow.
         place = (opaque(place.into()) ^ zero) as u32;
-        let (Some(tags), Some(conn)) = (TAGS.get_ptr(place / WAYS), PLACES.get_ptr(place)) else {
+        let (Some(tags), Some(conn)) = (TAGS.get_ptr(place / WAYS), at(place)) else {
             return NOWHERE;
         };
         // SAFETY: a live map value.

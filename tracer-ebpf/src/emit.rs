@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
     Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner,
-    ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, kinds, limits, lost,
+    ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, kinds, limits, lost, origin_flags,
 };
 
 use crate::{
@@ -33,7 +33,8 @@ pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     explain(&state.closer, state.owner);
     // What follows the header section of a response says little.
     let response = state.response_have;
-    let needed = if state.flags & conn_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
+    let needed =
+        if state.origin_flags & origin_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
     if state.heads == 0 || state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE {
         small(state, trigger, rst_reason);
     } else {
@@ -172,8 +173,7 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
         // SAFETY: a live map value.
         let conn = unsafe { &mut *conn };
         if drop::is_to(&conn.tuple, tuple) {
-            let current =
-                attempt.outward != 0 || conn.flags & (conn_flags::AWAITED | conn_flags::HTTP) != conn_flags::HTTP;
+            let current = attempt.outward != 0 || conn.is_awaited() || conn.flags & conn_flags::HTTP == 0;
             if current && conn.flags & conn_flags::REPORTED != 0 {
                 return;
             }

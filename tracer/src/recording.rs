@@ -12,7 +12,7 @@ use zerocopy::IntoBytes as _;
 use crate::{decode::Event, http::Request};
 
 /// First bytes of a recording; the digit is the version of the records' layout.
-pub const MAGIC: &[u8; 8] = b"tracer\x001";
+pub const MAGIC: &[u8; 8] = b"tracer\x002";
 /// No record is longer.
 const MAX_RECORD: usize = 64 * 1024;
 /// Fields of a response that tell where it ends.

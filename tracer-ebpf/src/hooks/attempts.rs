@@ -41,6 +41,8 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
                 known.first_ns = now;
                 known.done = WAITING;
                 known.packets = 1;
+                known.why = seen.why;
+                known.icmp = seen.icmp;
                 known.hook = seen.hook;
                 known.end_seq = seen.end_seq;
                 known.outward = seen.outward;

@@ -173,7 +173,7 @@ fn stand(sock: &impl Look, conn: &mut Conn, now: u64) {
     if unread > 0 && sock.peer_is_done() {
         unread -= 1;
     }
-    let response_seq = if conn.flags & flag::AWAITED != 0 { conn.request_written } else { conn.response_seq };
+    let response_seq = if conn.is_awaited() { conn.request_written } else { conn.response_seq };
     conn.close = Close {
         time_ns: now,
         bytes_received: sock.bytes_received(),
@@ -245,7 +245,7 @@ fn process_ends(conn: &Conn) -> bool {
 #[inline(always)]
 fn response(conn: &Conn, header_limit: u32) -> Verdict {
     // Written, and not on its way yet; or the rest of an earlier one.
-    if conn.flags & flag::AWAITED != 0 {
+    if conn.is_awaited() {
         return Verdict::Unknown;
     }
     if conn.head_len > header_limit {
@@ -432,10 +432,9 @@ pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
 /// A connection that the origin closed leaves the table: remembered for a while, should a request have been on its way.
 #[inline(always)]
 fn retire(conn: &mut Conn) {
-    let upgraded = payload::upgraded(conn);
     // They serve the next connection from now on.
     heads::release(conn);
-    if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN) == flag::ORIGIN_FIN && !upgraded {
+    if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::UPGRADED) == flag::ORIGIN_FIN {
         let _full_is_lru = CLOSED.insert(&conn.tuple, conn, 0);
     }
 }

@@ -1,7 +1,7 @@
 //! The header section of a response, read where it was kept: where it ends, and whether response and framing are sound.
 //! The agent's parser has the last word; what is decided here is only whether there is something to tell it.
 
-use tracer_common::{Conn, Heads, conn_flags as flag, limits};
+use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
 
 use crate::{
     heads,
@@ -198,13 +198,13 @@ pub enum Verdict {
 /// Judges the response that is under way on this connection: `total` bytes of it were written.
 #[inline(always)]
 pub fn judge(conn: &Conn, total: u32) -> Verdict {
-    if conn.flags & flag::NOT_HTTP != 0 {
+    if conn.origin_flags & origin::NOT_HTTP != 0 {
         return Verdict::Odd;
     }
     let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let seen = pair(conn.response_have.min(limits::RESPONSE_LEN as u32), conn.head_len);
     let tail = u64::from_be_bytes(conn.response_tail);
-    match judge_response(conn.heads, conn.flags, seen, pair(total, conn.response_len), tail) {
+    match judge_response(conn.heads, pair(conn.flags, conn.origin_flags), seen, pair(total, conn.response_len), tail) {
         1 => Verdict::Whole,
         2 => Verdict::UntilClose,
         3 => Verdict::Cut,
@@ -213,13 +213,14 @@ pub fn judge(conn: &Conn, total: u32) -> Verdict {
     }
 }
 
-/// `seen`: how many bytes were kept, and how long the header section is; `lengths`: how many were written, and how many have
-/// been on the wire.
+/// `flags`: the connection's, then those of the origin's side; `seen`: how many bytes were kept, and how long the header
+/// section is; `lengths`: how many were written, and how many have been on the wire.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge_response(number: u64, flags: u32, seen: u64, lengths: u64, tail: u64) -> u32 {
+pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u64, tail: u64) -> u32 {
     let response = Judged {
-        flags,
+        is_head: flags >> 32 & u64::from(flag::HEAD) != 0,
+        in_head: flags & u64::from(origin::IN_HEAD) != 0,
         kept: (seen >> 32) as u32,
         head_len: seen as u32,
         total: (lengths >> 32) as u32,
@@ -231,7 +232,10 @@ pub extern "C" fn judge_response(number: u64, flags: u32, seen: u64, lengths: u6
 
 /// What a verdict on a response is made from.
 struct Judged {
-    flags: u32,
+    /// It answers a HEAD.
+    is_head: bool,
+    /// Its header section has not ended.
+    in_head: bool,
     kept: u32,
     head_len: u32,
     total: u32,
@@ -297,8 +301,7 @@ fn verdict(response: &Judged, number: u64) -> Verdict {
     let slot = *depth % WALKS;
     let Some(walk) = WALK.get_ptr_mut(slot) else { return Verdict::Unknown };
     *depth = depth.wrapping_add(1);
-    let in_head = response.flags & flag::IN_HEAD != 0;
-    let to = if in_head { response.kept } else { response.kept.min(response.head_len) };
+    let to = if response.in_head { response.kept } else { response.kept.min(response.head_len) };
     // SAFETY: a live map value, and this walk's own slot.
     let (base, walk) = unsafe { ((&raw const (*heads).response).cast::<u8>(), &mut *walk) };
     let zero = Cell(0);
@@ -354,7 +357,7 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     if found.over.get() == ODD || found.status_end.get() != 0 && status == 0 {
         return Verdict::Odd;
     }
-    if response.flags & flag::IN_HEAD != 0 {
+    if response.in_head {
         return Verdict::Cut;
     }
     let coding_end = found.coding_end.get();
@@ -362,7 +365,7 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     if found.lengths.get() > 1 || found.lengths.get() > 0 && coding_end != 0 {
         return Verdict::Odd;
     }
-    if status == 101 || status == 204 || status == 304 || response.flags & flag::HEAD != 0 {
+    if status == 101 || status == 204 || status == 304 || response.is_head {
         return Verdict::Whole;
     }
     if chunked {

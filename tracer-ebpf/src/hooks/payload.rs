@@ -9,7 +9,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
     programs::SkBuffContext,
 };
-use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, rst, triggers};
+use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, origin_flags as origin, rst, triggers};
 
 use crate::{
     conns, emit, heads,
@@ -129,7 +129,7 @@ pub fn ingress(ctx: &SkBuffContext) {
     }
     // A retransmission of what was received already begins nothing.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
-    if is_new && let Some(heads) = answered(conn) {
+    if is_new && let Some(heads) = answered(conn, &tcp) {
         return follow(ctx, conn, heads, &payload, &tcp);
     }
     // Zero where the payload is shorter.
@@ -158,15 +158,17 @@ const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
 
 /// The first bytes of a connection on which a request without a body is being answered.
 #[inline(always)]
-fn answered(conn: &Conn) -> Option<*mut Heads> {
+fn answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
     let wanted = flag::SNIFFED | flag::HTTP | flag::BODYLESS;
-    if conn.flags & (wanted | flag::AWAITED | flag::ORIGIN_FIN) != wanted || conn.response_have <= STATUS {
-        return None;
-    }
-    let heads = heads::at(conn.heads)?;
-    // Another protocol may follow a 101.
-    // SAFETY: a live map value.
-    if unsafe { (*heads).response[STATUS as usize] } == b'1' { None } else { Some(heads) }
+    let unwanted = flag::INTERIM | flag::UPGRADED | flag::ORIGIN_FIN;
+    if conn.flags & (wanted | unwanted) == wanted && is_written(conn, tcp) { heads::at(conn.heads) } else { None }
+}
+
+/// Whether the origin has written anything since the current request began. [`Conn::is_awaited`] says nearly the same, and
+/// reads what another CPU has just changed.
+#[inline(always)]
+fn is_written(conn: &Conn, tcp: &TcpSock) -> bool {
+    tcp.write_seq() != conn.request_written
 }
 
 /// A request without a body is being answered: what comes now is the next one. It takes the place of the one before, and is
@@ -288,7 +290,7 @@ fn next(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
         }
         return;
     }
-    if conn.flags & flag::AWAITED != 0 && tcp.write_seq() == conn.request_written {
+    if !is_written(conn, tcp) {
         // Nothing was answered yet: another request behind the first one, unless it is part of that one's body.
         if conn.flags & flag::BODYLESS != 0 {
             conn.flags |= flag::PIPELINED;
@@ -383,7 +385,8 @@ fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
         return;
     }
     conn.request_written = tcp.write_seq();
-    conn.flags = conn.flags & !flag::INTERIM | flag::AWAITED;
+    conn.flags &= !flag::INTERIM;
+    conn.asked += 1;
 }
 
 /// Notes which kind of request it is.
@@ -407,19 +410,6 @@ pub fn may_be_request(conn: &Conn, len: u32) -> bool {
 #[inline(always)]
 fn nothing_came(conn: &Conn) -> bool {
     conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0
-}
-
-/// Whether another protocol (WebSocket) has taken over from HTTP: no request follows.
-#[inline(always)]
-pub fn upgraded(conn: &Conn) -> bool {
-    if conn.flags & (flag::HTTP | flag::AWAITED) != flag::HTTP || conn.response_have < STATUS + 3 {
-        return false;
-    }
-    let Some(heads) = heads::at(conn.heads) else { return false };
-    // SAFETY: a live map value.
-    let response = unsafe { &(*heads).response };
-    let at = STATUS as usize;
-    [response[at], response[at + 1], response[at + 2]] == *b"101"
 }
 
 /// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
@@ -464,12 +454,12 @@ pub fn egress(ctx: &SkBuffContext) {
         return;
     }
     if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
-        conn.flags |= flag::SPOKE_FIRST | flag::AWAITED;
+        conn.flags |= flag::SPOKE_FIRST;
+        conn.asked += 1;
         conn.request_written = payload.seq;
     }
-    let begins = conn.flags & flag::AWAITED != 0
-        && payload.seq.wrapping_sub(conn.request_written) < 1 << 31
-        && answer(ctx, conn, &payload);
+    let begins =
+        conn.is_awaited() && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 && answer(ctx, conn, &payload);
     // A retransmission of an earlier response is far "ahead".
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
@@ -494,14 +484,14 @@ pub fn egress(ctx: &SkBuffContext) {
             let before = distributions.last_header as u32;
             if ends_at(conn, heads, before) {
                 conn.head_len = before;
-                conn.flags &= !flag::IN_HEAD;
+                conn.origin_flags &= !origin::IN_HEAD;
                 observe_header(conn, distributions);
             }
         }
     }
     if seen > conn.response_len {
         conn.response_len = seen;
-        if conn.flags & flag::IN_HEAD != 0 {
+        if conn.origin_flags & origin::IN_HEAD != 0 {
             section(ctx, conn, &payload, at);
         }
         // Else the last bytes are among those that were kept.
@@ -517,7 +507,7 @@ pub fn egress(ctx: &SkBuffContext) {
 #[inline(always)]
 fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
     end != 0
-        && conn.flags & flag::IN_HEAD != 0
+        && conn.origin_flags & origin::IN_HEAD != 0
         && end <= conn.response_have
         && head::ends_at(heads, end)
         && heads.response[STATUS as usize] != b'1'
@@ -536,9 +526,10 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     conn.response_len = 0;
     conn.response_have = 0;
     conn.head_len = 0;
-    conn.flags &= !(flag::AWAITED | flag::NOT_HTTP | flag::IN_HEAD);
+    conn.answered = conn.asked;
+    conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD);
     if conn.flags & flag::TLS == 0 {
-        conn.flags |= if long && !http { flag::NOT_HTTP } else { flag::IN_HEAD };
+        conn.origin_flags |= if long && !http { origin::NOT_HTTP } else { origin::IN_HEAD };
     }
     true
 }
@@ -565,12 +556,12 @@ fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     }
     let Some(heads) = heads::at(conn.heads) else { return };
     // SAFETY: a live map value.
-    let status = unsafe { [(*heads).response[9], (*heads).response[10], (*heads).response[11]] };
-    if status[0] == b'1' && status != *b"101" && end <= RESPONSE {
+    let heads = unsafe { &*heads };
+    if heads.response[STATUS as usize] == b'1' && !is_upgrade(heads) && end <= RESPONSE {
         return interim(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
-    header_ended(conn);
+    header_ended(conn, heads);
 }
 
 /// An interim response ended: the response begins after it, perhaps in the same packet.
@@ -595,14 +586,26 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
     let end = head::response_head_end(conn.heads, 0, have);
     conn.head_len = if end == 0 { have } else { end };
     if end != 0 {
-        header_ended(conn);
+        header_ended(conn, heads);
     }
+}
+
+/// Whether the response's status is 101.
+#[inline(always)]
+fn is_upgrade(heads: &Heads) -> bool {
+    let [.., hundreds, tens, ones] =
+        heads.response.first_chunk::<{ STATUS as usize + 3 }>().copied().unwrap_or_default();
+    [hundreds, tens, ones] == *b"101"
 }
 
 /// The end of the header section was found.
 #[inline(always)]
-fn header_ended(conn: &mut Conn) {
-    conn.flags &= !flag::IN_HEAD;
+fn header_ended(conn: &mut Conn, heads: *const Heads) {
+    conn.origin_flags &= !origin::IN_HEAD;
+    // SAFETY: a live map value.
+    if is_upgrade(unsafe { &*heads }) {
+        conn.flags |= flag::UPGRADED;
+    }
     if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) {
         // SAFETY: this CPU's slot of a live map value.
         observe_header(conn, unsafe { &mut *distributions });

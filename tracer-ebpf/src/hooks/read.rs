@@ -4,7 +4,7 @@
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
-use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost, twins::READ};
+use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost, origin_flags as origin, twins::READ};
 
 use crate::{
     conns,
@@ -33,14 +33,14 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
         conn.turn_copied = conn.copied;
         conn.turn_out = written.wrapping_sub(conn.written);
         conn.written = written;
-        conn.flags &= !flag::COUNTED;
+        conn.origin_flags &= !origin::COUNTED;
         // Where requests can't be seen to begin, a turn is the next one.
-        if conn.flags & flag::HTTP == 0 {
+        if conn.flags & (flag::HTTP | flag::REPORTED) == flag::REPORTED {
             conn.flags &= !flag::REPORTED;
         }
     }
     // What is read after the origin's own FIN is only drained.
-    if conn.flags & (flag::HTTP | flag::COUNTED | flag::ORIGIN_FIN) == 0 {
+    if conn.flags & (flag::HTTP | flag::ORIGIN_FIN) == 0 && conn.origin_flags & origin::COUNTED == 0 {
         begin_opaque(conn);
     }
     conn.copied = copied;
@@ -65,7 +65,7 @@ pub fn turns(tgid: u32) -> u32 {
 #[inline(always)]
 fn begin_opaque(conn: &mut Conn) {
     if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {
-        conn.flags |= flag::COUNTED;
+        conn.origin_flags |= origin::COUNTED;
         count_exchange(conn);
     }
 }

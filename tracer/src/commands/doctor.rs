@@ -131,7 +131,7 @@ fn tables() -> Check {
     let detail = format!(
         "{} connections ({} bytes each, and {} while open where the bytes are looked at), {} closed ones, {} ports, {} processes, ring buffer {} KiB",
         limits::CONNECTIONS,
-        size_of::<tracer_common::Conn>(),
+        size_of::<tracer_common::Place>(),
         size_of::<tracer_common::Heads>(),
         limits::CLOSED_CONNECTIONS,
         limits::PORTS,

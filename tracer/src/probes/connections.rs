@@ -6,12 +6,12 @@ use aya::{
     maps::{Array, MapData},
     programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
-use tracer_common::{Conn, limits};
+use tracer_common::{Conn, Place, limits};
 
 use super::load::take;
 
 /// Reads the table; a program in the kernel goes through it.
-pub(super) struct Connections(Array<MapData, Conn>);
+pub(super) struct Connections(Array<MapData, Place>);
 
 impl Connections {
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self> {
@@ -27,7 +27,7 @@ impl Connections {
             let answer = run(ebpf, "find_connection", &[from.into(), then_ns])?;
             from = answer & !limits::GO_ON;
             if answer < limits::CONNECTION_PLACES {
-                found.push(self.0.get(&from, 0).context("reading the table of connections")?);
+                found.push(self.0.get(&from, 0).context("reading the table of connections")?.conn);
                 from += 1;
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use tracer_common::{
     AttemptConnRecord, AttemptRecord, Conn, ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, Tuple, attempt,
-    conn_flags as flag, hook, limits, pf, rst, sig_flags, taken, triggers,
+    conn_flags as flag, hook, limits, origin_flags, pf, rst, sig_flags, taken, triggers,
 };
 
 use super::{Clock, State, TABLE_FULL};
@@ -132,23 +132,24 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
         let request = Request::read(requests).unwrap_or_default();
         return Exchange { request, response: Response::default() };
     }
-    let has = |bit| conn.flags & bit != 0;
+    let unfinished = origin_flags::NOT_HTTP | origin_flags::IN_HEAD;
     // Of the response to this request no byte has been on the wire: what was kept is of the one before.
-    let head = if has(flag::AWAITED) { &[] } else { kept(&record.heads.response, conn.response_have) };
+    let awaited = conn.is_awaited();
+    let head = if awaited { &[] } else { kept(&record.heads.response, conn.response_have) };
     let seen = Seen {
         head,
-        section: (!has(flag::AWAITED | flag::NOT_HTTP) && !has(flag::IN_HEAD)).then_some(conn.head_len.into()),
+        section: (!awaited && conn.origin_flags & unfinished == 0).then_some(conn.head_len.into()),
         tail: &conn.response_tail,
         len: close.response_bytes.into(),
-        sent: if has(flag::AWAITED) { 0 } else { conn.response_len.into() },
+        sent: if awaited { 0 } else { conn.response_len.into() },
     };
     let mut exchange = Exchange::read(requests, conn.request_len.into(), &seen);
     // Written, and not on its way: nothing can be said of it.
-    if has(flag::AWAITED) && close.response_bytes > 0 {
+    if awaited && close.response_bytes > 0 {
         exchange.response = Response::default();
     }
     // All that came is an interim response.
-    if has(flag::INTERIM) && close.response_bytes == 0 {
+    if conn.flags & flag::INTERIM != 0 && close.response_bytes == 0 {
         exchange.response = Response { progress: crate::http::Progress::InHead, ..Response::default() };
     }
     exchange
@@ -224,7 +225,7 @@ impl State {
         let has = |bit| conn.flags & bit != 0;
         let (http, seeded) = (has(flag::HTTP), has(flag::SEEDED));
         // What comes from the edge after a response has begun is the next request, which nobody has seen.
-        let next = attempt.attempt.outward == 0 && !has(flag::AWAITED);
+        let next = attempt.attempt.outward == 0 && !conn.is_awaited();
         let known = http && !next && !has(flag::PIPELINED);
         let request = known.then(|| Request::read(kept(&record.request, conn.request_have))).flatten();
         Evidence {

@@ -105,7 +105,7 @@ fn a_dying_process_needs_no_waiting() {
 }
 
 /// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
-fn dropped(outward: u32, flags: u32) -> Diagnosis {
+fn dropped(outward: u32, asked: u32, flags: u32) -> Diagnosis {
     let bytes = vec![0; size_of::<AttemptConnRecord>()];
     let mut record: AttemptConnRecord = zerocopy::FromBytes::read_from_bytes(&bytes[..]).unwrap();
     let conn = unanswered();
@@ -116,6 +116,7 @@ fn dropped(outward: u32, flags: u32) -> Diagnosis {
     record.conn = conn.conn;
     record.conn.owner = 7;
     record.conn.flags |= flags;
+    record.conn.asked = asked;
     record.request = conn.heads.request;
     let outputs = state().handle(&Event::AttemptConn(Box::new(record)), &clock(0));
     let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
@@ -124,15 +125,15 @@ fn dropped(outward: u32, flags: u32) -> Diagnosis {
 
 #[test]
 fn packets_that_vanish_are_of_the_request_that_was_read_or_of_one_that_nobody_saw() {
-    let (of_response, of_upload) = (dropped(1, 0), dropped(0, conn_flags::AWAITED));
+    let (of_response, of_upload) = (dropped(1, 0, 0), dropped(0, 1, 0));
     for known in [&of_response, &of_upload] {
         assert_eq!((known.cause, known.path.as_deref()), (Cause::FirewallDrop, Some("/")));
         assert_eq!((known.exchanges, known.reused, known.pid), (Some(1), Some(false), Some(7)));
     }
-    let next = dropped(0, 0);
+    let next = dropped(0, 0, 0);
     assert_eq!((next.path, next.exchanges, next.reused, next.pid), (None, Some(2), Some(true), Some(7)));
-    assert_eq!(dropped(1, conn_flags::PIPELINED).path, None, "which of them is not known");
-    assert_eq!(dropped(1, conn_flags::SEEDED).exchanges, None);
+    assert_eq!(dropped(1, 0, conn_flags::PIPELINED).path, None, "which of them is not known");
+    assert_eq!(dropped(1, 0, conn_flags::SEEDED).exchanges, None);
 }
 
 #[test]

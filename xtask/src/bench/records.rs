@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn records_are_counted_by_their_lengths() {
-        let file = [&b"tracer\x001"[..], &[2, 0, 0, 0, 9, 9], &[1, 0, 0, 0, 9]].concat();
+        let file = [&b"tracer\x002"[..], &[2, 0, 0, 0, 9, 9], &[1, 0, 0, 0, 9]].concat();
         assert_eq!(records(&file), Some(2));
         assert_eq!(records(&file[..MAGIC]), Some(0));
         for end in [0, MAGIC - 1, MAGIC + 1, MAGIC + 5, file.len() - 1] {

@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Turns the statistics on, and back to what they were when its standard input closes: also when the bench is killed.
 const HOLD: &str = r#"old=$(cat "$0") && echo 1 > "$0" && read -r _; echo "$old" > "$0""#;
 /// Programs of the connection level, then those that read bytes.
-pub(super) const PROGRAMS: [&str; 9] = [
+pub(super) const PROGRAMS: [&str; 11] = [
     "inet_sock_set_state",
     "tcp_rcv_space_adjust",
     "tcp_send_reset",
@@ -34,6 +34,8 @@ pub(super) const PROGRAMS: [&str; 9] = [
     "sched_process_exit",
     "signal_generate",
     "mark_victim",
+    "kfree_skb",
+    "net_dev_queue",
     "payload_in",
     "payload_out",
 ];
