@@ -289,8 +289,8 @@ pub struct Conn {
     pub heads: u64,
     /// Its own key in the table.
     pub key: u64,
-    /// Inode of the socket, for seeded connections: leads to the owner.
-    pub inode: u64,
+    /// Port and, of IPv4, address of the edge: tells it from another that has the memory of its socket later.
+    pub peer: u64,
     pub opened_ns: u64,
     /// When the last packet had come as the process last read, `CLOCK_MONOTONIC` nanoseconds.
     pub read_ns: u64,
@@ -323,6 +323,8 @@ pub struct Conn {
     /// Bytes that came after the origin's FIN.
     pub late_len: u32,
     pub pad: u32,
+    /// Inode of the socket, for seeded connections: leads to the owner.
+    pub inode: u64,
     /// Start of the owner, boot-time nanoseconds.
     pub owner_start_ns: u64,
     pub owner_comm: [u8; COMM_LEN],
@@ -330,7 +332,7 @@ pub struct Conn {
     pub closer: Task,
 }
 
-const _: () = assert!(size_of::<Conn>() == 312);
+const _: () = assert!(size_of::<Conn>() == 320);
 const _: () = assert!(core::mem::offset_of!(Conn, read_ns) == 64);
 const _: () = assert!(core::mem::offset_of!(Conn, tuple) == 128);
 
@@ -346,10 +348,7 @@ impl Conn {
 /// A place for one in the table: on cache lines of its own.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    pub conn: Conn,
-    pub pad: u64,
-}
+pub struct Place(pub Conn);
 
 const _: () = assert!(size_of::<Place>() == 320);
 

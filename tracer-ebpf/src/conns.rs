@@ -9,7 +9,8 @@
 use tracer_common::{Conn, limits};
 
 use crate::{
-    hooks::packet::opaque,
+    hooks::{conn, packet::opaque},
+    kernel::Identity,
     maps::{PLACES, TAGS, ZERO},
 };
 
@@ -122,13 +123,35 @@ pub extern "C" fn place_elsewhere(key: u64) -> u32 {
 #[inline(always)]
 fn at(place: u32) -> Option<*mut Conn> {
     // SAFETY: no access: the address of a field.
-    PLACES.get_ptr_mut(place).map(|place| unsafe { &raw mut (*place).conn })
+    PLACES.get_ptr_mut(place).map(|place| unsafe { &raw mut (*place).0 })
 }
 
 /// The connection with this key. `None`: it is not watched.
 #[inline(always)]
 pub fn get(key: u64) -> Option<*mut Conn> {
     at(place(key)?)
+}
+
+/// The connection of this socket. `None`: it is not watched. What is left of one that had the same memory before, and whose
+/// end went unseen, is forgotten.
+#[inline(always)]
+pub fn of(sock: impl Identity) -> Option<*mut Conn> {
+    let conn = get(sock.key())?;
+    // SAFETY: a live map value.
+    if unsafe { (*conn).peer } == sock.peer() {
+        return Some(conn);
+    }
+    forget_left(sock.key());
+    None
+}
+
+/// Drops what is left of a connection whose end went unseen.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn forget_left(key: u64) -> u32 {
+    let Some(conn) = get(key) else { return 0 };
+    conn::forget(key, conn);
+    1
 }
 
 /// Puts a connection into a place of its own, or into that which its key has. `false`: all of its places are taken.

@@ -90,6 +90,19 @@ pub fn number<T>(pointer: *const T) -> u64 {
     number.wrapping_neg()
 }
 
+/// A socket, and whose it is.
+pub trait Identity {
+    /// Its key in the maps.
+    fn key(&self) -> u64;
+    /// What [`tracer_common::Conn::peer`] keeps.
+    fn peer(&self) -> u64;
+}
+
+#[inline(always)]
+fn peer(port: u16, address: u32) -> u64 {
+    u64::from(address) << 16 | u64::from(port)
+}
+
 /// A `struct sock *` argument of a BTF tracepoint, not null.
 #[derive(Clone, Copy)]
 pub struct Sock(*const c_void);
@@ -99,12 +112,6 @@ impl Sock {
     #[inline(always)]
     pub fn new(pointer: *const c_void) -> Option<Self> {
         if pointer.is_null() { None } else { Some(Self(pointer)) }
-    }
-
-    /// The key of this socket in the maps.
-    #[inline(always)]
-    pub fn key(self) -> u64 {
-        number(self.0)
     }
 
     /// Plain TCP: `sk_protocol` is 16 bits wide, so MPTCP (262) is not taken for TCP (6).
@@ -211,6 +218,19 @@ impl Sock {
     }
 }
 
+impl Identity for Sock {
+    #[inline(always)]
+    fn key(&self) -> u64 {
+        number(self.0)
+    }
+
+    #[inline(always)]
+    fn peer(&self) -> u64 {
+        // SAFETY: a BTF pointer to struct sock.
+        unsafe { peer(field(self.0, &OFF_SKC_DPORT), field(self.0, &OFF_SKC_DADDR)) }
+    }
+}
+
 /// A `struct tcp_sock *`, not null.
 #[derive(Clone, Copy)]
 pub struct TcpSock(*const c_void);
@@ -222,12 +242,6 @@ impl TcpSock {
         // SAFETY: the verifier checks the argument's type.
         let tcp = unsafe { bpf_skc_to_tcp_sock(sk.cast()) };
         if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
-    }
-
-    /// The key of this socket in the maps: the same as [`Sock::key`].
-    #[inline(always)]
-    pub fn key(self) -> u64 {
-        number(self.0)
     }
 
     #[inline(always)]
@@ -321,6 +335,19 @@ impl TcpSock {
     pub fn lrcvtime(self) -> u32 {
         // SAFETY: as above; tcp_sock begins with inet_connection_sock.
         unsafe { field(self.0, &OFF_ICSK_LRCVTIME) }
+    }
+}
+
+impl Identity for TcpSock {
+    #[inline(always)]
+    fn key(&self) -> u64 {
+        number(self.0)
+    }
+
+    #[inline(always)]
+    fn peer(&self) -> u64 {
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with sock.
+        unsafe { peer(field(self.0, &OFF_SKC_DPORT), field(self.0, &OFF_SKC_DADDR)) }
     }
 }
 
@@ -433,6 +460,18 @@ impl RawSock {
     #[inline(always)]
     fn word(self, offset: &Global<u64>) -> u32 {
         read_field(self.0, offset)
+    }
+}
+
+impl Identity for RawSock {
+    #[inline(always)]
+    fn key(&self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn peer(&self) -> u64 {
+        peer(read_field(self.0, &OFF_SKC_DPORT), self.word(&OFF_SKC_DADDR))
     }
 }
 

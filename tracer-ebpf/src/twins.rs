@@ -10,9 +10,19 @@ use tracer_common::{limits, twins::HOOKS};
 
 use crate::maps::{STOOD_IN, WENT_FIRST, count};
 
-/// 1: tracepoints can be preempted, and the twins are attached.
+/// The hooks whose twins are attached: a bit for each.
 #[unsafe(no_mangle)]
-static HAS_TWINS: Global<u8> = Global::new(0);
+static TWINNED: Global<u8> = Global::new(0);
+
+/// 1: tracepoints can be preempted.
+#[unsafe(no_mangle)]
+static PREEMPTED: Global<u8> = Global::new(0);
+
+/// Whether what [`Place::note_run`] says is to be relied on: else a task may lose the CPU between the two.
+#[inline(always)]
+pub fn run_together() -> bool {
+    PREEMPTED.load() == 0
+}
 
 /// Which of the two programs runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +38,7 @@ impl Place {
     /// other has been here.
     #[inline(always)]
     pub fn note_run(self, hook: u32, object: u64) -> bool {
-        if self == Self::First && HAS_TWINS.load() == 0 {
+        if self == Self::First && u32::from(TWINNED.load()) & 1 << hook == 0 {
             return false;
         }
         let thread = bpf_get_current_pid_tgid() as u32;
@@ -43,10 +53,12 @@ impl Place {
             }
             Self::Second => {
                 let went = *first == object;
-                if !went {
+                if went {
+                    *first = 0;
+                } else {
+                    // What stands there is the run that this one has interrupted.
                     count(&STOOD_IN, hook);
                 }
-                *first = 0;
                 went
             }
         }

@@ -19,17 +19,17 @@ use crate::{
         head::{self, Verdict},
         payload, read,
     },
-    kernel::{Look, RawSock, Sock, TcpSock, TypedSock},
+    kernel::{Identity, Look, RawSock, Sock, TcpSock, TypedSock},
     maps::{BLANK, CLOSED, CONFIG, LOST, PORT_COUNTS, count, port_slot},
     process,
-    twins::Place,
+    twins::{self, Place},
 };
 
 pub const ESTABLISHED: u8 = 1;
 const SYN_RECV: u8 = 3;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
-const CLOSE: u8 = 7;
+pub const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
 const LISTEN: u8 = 10;
@@ -52,7 +52,9 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    place.note_run(SET_STATE, sk.key());
+    if place.note_run(SET_STATE, sk.key()) && twins::run_together() {
+        return;
+    }
     match (old, new) {
         (SYN_RECV, ESTABLISHED) => return open(ctx, sk, place),
         (CLOSE, LISTEN) => return process::listens(sk.listener()),
@@ -60,7 +62,7 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
         _ => return,
     }
-    let Some(conn) = conns::get(sk.key()) else { return };
+    let Some(conn) = conns::of(sk) else { return };
     // SAFETY: a live map value; the socket is locked, so that nobody else changes its state.
     let state = unsafe { &mut *conn };
     let left = flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
@@ -72,6 +74,10 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
         (ESTABLISHED, FIN_WAIT1) => Outcome { trigger: finish(sk, state, old, new), gone: false },
         (ESTABLISHED, _) => abort(sk, state, old, new),
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING, _) => {
+            // Set then already, unless a packet that came at that very moment, on another CPU, has undone it.
+            if state.close.new_state == FIN_WAIT1 {
+                state.flags |= flag::ORIGIN_FIN;
+            }
             // After the peer's FIN no request can be on its way.
             if !sk.peer_is_done() {
                 retire(state);
@@ -102,8 +108,12 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     // SAFETY: a live map value. An entry that a lost close left behind is of other numbers.
     let is_known =
         |conn: *mut Conn| unsafe { (*conn).copied == tcp.copied_seq() && (*conn).written == tcp.write_seq() };
-    if place == Place::Second && conns::get(sk.key()).is_some_and(is_known) {
-        return;
+    if let Some(known) = conns::get(sk.key()) {
+        if place == Place::Second && is_known(known) {
+            return;
+        }
+        // Its end went unseen.
+        forget(sk.key(), known);
     }
     let Some(blank) = BLANK.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot; the softirq that opens connections is not interrupted by another opening one.
@@ -112,6 +122,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     // SAFETY: the helper has no preconditions.
     conn.opened_ns = unsafe { bpf_ktime_get_ns() };
     conn.key = sk.key();
+    conn.peer = sk.peer();
     conn.heads = 0;
     conn.flags = 0;
     conn.read_ns = 0;

@@ -4,12 +4,12 @@
 //! with checked copies, since it has no typed pointer to it.
 
 use aya_ebpf::programs::RawTracePointContext;
-use tracer_common::{Tuple, attempt, conn_flags as flag, triggers};
+use tracer_common::{Conn, Tuple, attempt, conn_flags as flag, triggers};
 
 use crate::{
     conns, emit,
     hooks::{attempts, conn},
-    kernel::RawSock,
+    kernel::{Identity, RawSock},
     maps::{ATTEMPTS, CONFIG, INSPECTED},
 };
 
@@ -35,12 +35,17 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
     let Some(copy) = INSPECTED.get_ptr_mut(0) else { return LATER };
     // SAFETY: live map values; the copy is this CPU's.
     let (live, copy) = unsafe { (&mut *live, &mut *copy) };
+    let sock = RawSock(key);
+    if is_gone(live, sock) {
+        conns::forget_left(key);
+        return SETTLED;
+    }
     let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED | flag::LEAVING;
     if live.flags & ended != 0 {
         return SETTLED;
     }
     *copy = *live;
-    let Some(state) = conn::look(RawSock(key), copy) else { return LATER };
+    let Some(state) = conn::look(sock, copy) else { return LATER };
     if state != conn::ESTABLISHED {
         return SETTLED;
     }
@@ -51,7 +56,7 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
             if live.flags & ended != 0 {
                 return SETTLED;
             }
-            let told = attempts::gave_up(&live.tuple, key, &RawSock(key), copy.close.time_ns, true);
+            let told = attempts::gave_up(&live.tuple, key, &sock, copy.close.time_ns, true);
             live.flags |= flag::REPORTED;
             if !told {
                 emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
@@ -63,6 +68,12 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
         conn::Owed::Nothing if copy.close.unread > 0 => LATER,
         conn::Owed::Nothing => SETTLED,
     }
+}
+
+/// Whether its end went unseen: its socket is closed (one that is being aborted is until its RST leaves), or another's.
+#[inline(always)]
+fn is_gone(conn: &Conn, sock: RawSock) -> bool {
+    sock.peer() != conn.peer || sock.state() == Some(conn::CLOSE) && conn.flags & flag::ABORTED == 0
 }
 
 /// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0.

@@ -19,7 +19,7 @@ use crate::{
         packet::{Ends, Packet, Payload, UNUSED, copy, copy_piece, opaque, packet, read as read_packet, up_to},
         read,
     },
-    kernel::{TcpSock, number},
+    kernel::{Identity, TcpSock, number},
     maps::{DISTRIBUTIONS, EARLY, SCRATCH, ZERO},
 };
 
@@ -123,6 +123,10 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(tcp) = TcpSock::of(sk.cast()) else { return };
     // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
     let conn = unsafe { &mut *conn };
+    if conn.peer != tcp.peer() {
+        conns::forget_left(tcp.key());
+        return;
+    }
     // Past its first exchange TLS shows nothing.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
         return heads::release(conn);
@@ -445,8 +449,13 @@ pub fn egress(ctx: &SkBuffContext) {
         Packet::Other => return drop::icmp(ctx),
     };
     let Some(conn) = conns::get(key(sk)) else { return };
+    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
+    if conn.peer != tcp.peer() {
+        conns::forget_left(tcp.key());
+        return;
+    }
     let watched = conn.flags & flag::HTTP != 0
         || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
         || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
@@ -475,7 +484,6 @@ pub fn egress(ctx: &SkBuffContext) {
         conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, &payload, heads.response.as_mut_ptr(), at);
         if begins
             && conn.flags & flag::HTTP != 0
-            && let Some(tcp) = TcpSock::of(sk.cast())
             && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
         {
             // SAFETY: this CPU's slot of a live map value.

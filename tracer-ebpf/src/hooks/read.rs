@@ -8,7 +8,7 @@ use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost, origin_flags 
 
 use crate::{
     conns,
-    kernel::{Sock, TaskRef},
+    kernel::{Identity, Sock, TaskRef},
     maps::{LOST, OWNERS, PORT_COUNTS, TURNS, count},
     twins::Place,
 };
@@ -17,7 +17,7 @@ use crate::{
 pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     place.note_run(READ, sk.key());
-    let Some(conn) = conns::get(sk.key()) else { return };
+    let Some(conn) = conns::of(sk) else { return };
     // SAFETY: a live map value; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };
     let Some(tcp) = sk.tcp() else { return };

@@ -12,7 +12,7 @@ use tracer_common::{conn_flags as flag, limits, rst, triggers, twins::SEND_RESET
 use crate::{
     conns, edge, emit,
     hooks::{attempts, conn, drop, payload},
-    kernel::{Segment, Sock, number},
+    kernel::{Identity, Segment, Sock, number},
     maps::{CLOSED, RESETS_RECEIVED, RESETS_SENT, count},
     twins::Place,
 };
@@ -35,7 +35,7 @@ pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
     if place.note_run(SEND_RESET, sk.key()) {
         return;
     }
-    let Some(conn) = conns::get(sk.key()) else { return };
+    let Some(conn) = conns::of(sk) else { return };
     count_reset(reason);
     // SAFETY: a live map value.
     if unsafe { (*conn).flags } & flag::ABORTED != 0 {
@@ -93,7 +93,7 @@ fn count_reset(reason: u32) {
 #[inline(always)]
 pub fn receive_reset(ctx: &BtfTracePointContext) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    if let Some(conn) = conns::get(sk.key()) {
+    if let Some(conn) = conns::of(sk) {
         // SAFETY: a live map value; the socket is locked. The helper has no preconditions.
         let (state, now) = unsafe { (&mut *conn, bpf_ktime_get_ns()) };
         if attempts::reset_by_firewall(&state.tuple, now) {

@@ -10,7 +10,7 @@ use tracer_common::{Conn, conn_flags as flag};
 use crate::{
     conns, edge,
     hooks::{conn, read},
-    kernel::Sock,
+    kernel::{Identity, Sock},
     maps::{BLANK, LISTENING, port_slot},
     process,
 };
@@ -43,6 +43,7 @@ pub fn tcp(ctx: *const u64) {
     seeded.tuple = sk.tuple(peer);
     seeded.opened_ns = 0;
     seeded.key = sk.key();
+    seeded.peer = sk.peer();
     seeded.heads = 0;
     seeded.read_ns = 0;
     seeded.flags = flag::SEEDED;

@@ -27,7 +27,7 @@ impl Connections {
             let answer = run(ebpf, "find_connection", &[from.into(), then_ns])?;
             from = answer & !limits::GO_ON;
             if answer < limits::CONNECTION_PLACES {
-                found.push(self.0.get(&from, 0).context("reading the table of connections")?.conn);
+                found.push(self.0.get(&from, 0).context("reading the table of connections")?.0);
                 from += 1;
             }
         }

@@ -40,7 +40,9 @@ impl Counters {
         let probes = probes
             .iter()
             .map(|probe| {
-                let names = [Some(probe.hook.name), probe.hook.twin().map(|twin| twin.name)].into_iter().flatten();
+                let names = [Some(probe.hook.name), probe.hook.twin(layout.preempted).map(|twin| twin.name)]
+                    .into_iter()
+                    .flatten();
                 let programs = names.filter_map(|name| ebpf.program(name)).filter(|_| probe.attached());
                 (probe.clone(), programs.filter_map(|program| program.fd().ok()?.try_clone().ok()).collect())
             })
@@ -126,7 +128,7 @@ impl Counters {
 
     /// Those of one hook. `None` where the kernel does not say.
     fn skipped_by(&self, probe: &Probe, programs: &[ProgramFd]) -> Option<u64> {
-        let twin = probe.hook.twin().filter(|_| programs.len() > 1);
+        let twin = probe.hook.twin(true).filter(|_| programs.len() > 1);
         let stood_in = twin.map_or(0, |twin| sum(&self.stood_in, twin.slot).unwrap_or(0));
         Some(fdinfo(programs.first()?, "recursion_misses")?.saturating_sub(stood_in))
     }

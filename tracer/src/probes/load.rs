@@ -78,7 +78,7 @@ impl Kernel {
         let (layout, btf) = read_types()?;
         let mut loader = EbpfLoader::new();
         let has_rst_reason = u8::from(layout.has_rst_reason);
-        let has_twins = u8::from(layout.preempted);
+        let (twinned, preempted) = (super::twinned(layout.preempted), u8::from(layout.preempted));
         let victim_is_task = u8::from(layout.victim_is_task);
         let (repair, repair_bit) = layout.repair.unwrap_or((0, 0));
         let (has_drop_reason, netfilter_drop, places) = match &layout.netfilter {
@@ -94,7 +94,8 @@ impl Kernel {
         loader
             .override_global("HAS_RST_REASON", &has_rst_reason, true)
             .override_global("VICTIM_IS_TASK", &victim_is_task, true)
-            .override_global("HAS_TWINS", &has_twins, true)
+            .override_global("TWINNED", &twinned, true)
+            .override_global("PREEMPTED", &preempted, true)
             .override_global("OFF_TCP_REPAIR", &repair, true)
             .override_global("REPAIR_BIT", &repair_bit, true)
             .override_global("HAS_DROP_REASON", &has_drop_reason, true)
@@ -184,7 +185,7 @@ impl Kernel {
                     return Err(anyhow!(why));
                 }
                 attach_tracepoint(program, name, btf)?;
-                if let Some(twin) = hook.twin().filter(|_| self.layout.preempted) {
+                if let Some(twin) = hook.twin(self.layout.preempted) {
                     let program =
                         self.ebpf.program_mut(twin.name).ok_or_else(|| anyhow!("no program {}", twin.name))?;
                     attach_tracepoint(program, name, btf)?;

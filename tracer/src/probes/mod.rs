@@ -87,21 +87,24 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", true, "connections"),
 ];
 
-/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted.
+/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted; for one
+/// that interrupts run into, too, on every kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twin {
     of: &'static str,
     /// Name of the program.
     pub name: &'static str,
-    /// Where the kernel counts that it stood in.
+    /// Where the kernel counts that it stood in, and its bit in what is attached.
     pub slot: u32,
+    /// Whether it stands in on every kernel.
+    always: bool,
 }
 
 const TWINS: [Twin; 4] = [
-    Twin { of: "sched_process_exit", name: "sched_process_exit_twin", slot: twins::PROCESS_EXIT },
-    Twin { of: "tcp_send_reset", name: "tcp_send_reset_twin", slot: twins::SEND_RESET },
-    Twin { of: "tcp_rcv_space_adjust", name: "tcp_rcv_space_adjust_twin", slot: twins::READ },
-    Twin { of: "inet_sock_set_state", name: "inet_sock_set_state_twin", slot: twins::SET_STATE },
+    Twin { of: "sched_process_exit", name: "sched_process_exit_twin", slot: twins::PROCESS_EXIT, always: false },
+    Twin { of: "tcp_send_reset", name: "tcp_send_reset_twin", slot: twins::SEND_RESET, always: false },
+    Twin { of: "tcp_rcv_space_adjust", name: "tcp_rcv_space_adjust_twin", slot: twins::READ, always: false },
+    Twin { of: "inet_sock_set_state", name: "inet_sock_set_state_twin", slot: twins::SET_STATE, always: true },
 ];
 
 /// What became of a hook on this host.
@@ -122,11 +125,16 @@ pub struct Probe {
 }
 
 impl Hook {
-    /// What stands in where the kernel skips this hook's program.
+    /// What stands in where the kernel skips this hook's program; `preempted`: tracepoints can be preempted.
     #[must_use]
-    pub fn twin(&self) -> Option<Twin> {
-        TWINS.into_iter().find(|twin| twin.of == self.name)
+    pub fn twin(&self, preempted: bool) -> Option<Twin> {
+        TWINS.into_iter().find(|twin| twin.of == self.name && (preempted || twin.always))
     }
+}
+
+/// The twins that are attached, a bit for each.
+fn twinned(preempted: bool) -> u8 {
+    HOOKS.iter().filter_map(|hook| hook.twin(preempted)).fold(0, |all, twin| all | 1 << twin.slot)
 }
 
 impl Probe {
@@ -142,12 +150,13 @@ mod tests {
 
     #[test]
     fn every_twin_is_of_a_tracepoint_and_counted_by_itself() {
-        let twins: Vec<_> = HOOKS.iter().filter_map(Hook::twin).collect();
+        let twins: Vec<_> = HOOKS.iter().filter_map(|hook| hook.twin(true)).collect();
         assert_eq!(twins.len(), TWINS.len());
         let slots: std::collections::BTreeSet<_> = twins.iter().map(|twin| twin.slot).collect();
         assert!(slots.into_iter().eq(0..twins::HOOKS));
         let is_tracepoint = |hook: &&Hook| hook.attachment == Attachment::Tracepoint;
-        assert_eq!(HOOKS.iter().filter(is_tracepoint).filter_map(Hook::twin).count(), TWINS.len());
+        assert_eq!(HOOKS.iter().filter(is_tracepoint).filter_map(|hook| hook.twin(true)).count(), TWINS.len());
+        assert_eq!((twinned(true), twinned(false)), ((1 << twins::HOOKS) - 1, 1 << twins::SET_STATE));
     }
 
     #[test]

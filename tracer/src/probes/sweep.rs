@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap, MapData},
 };
 use log::debug;
-use tracer_common::{Attempt, Config, Conn, Tuple, attempt, conn_flags as flag};
+use tracer_common::{Attempt, Config, Conn, Tuple, attempt};
 
 use super::{
     connections::{self, Connections, run},
@@ -25,6 +25,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 /// A look may take this part of the time: many connections are looked at more rarely.
 const SHARE: u32 = 100;
+/// After so long even those are looked at of which nothing is to be expected: the end of one may have gone unseen.
+const AGAIN: Duration = Duration::from_secs(60);
 /// What the kernel's program answers.
 const SETTLED: u32 = 0;
 const TOLD: u32 = 2;
@@ -38,6 +40,7 @@ pub struct Sweep {
     tick_ns: u64,
     /// Connections of which nothing is to be expected until their next exchange.
     settled: Memory<u64, u32>,
+    settled_since: Instant,
     took: Duration,
 }
 
@@ -53,6 +56,7 @@ impl Sweep {
             limits: Limits::default(),
             tick_ns: tick_ns.max(1),
             settled: Memory::new(),
+            settled_since: Instant::now(),
             took: Duration::ZERO,
         })
     }
@@ -92,10 +96,14 @@ impl Sweep {
     }
 
     fn connections(&mut self, ebpf: &mut Ebpf, now_ns: u64) -> Result<()> {
+        if self.settled_since.elapsed() >= AGAIN {
+            self.settled.clear();
+            self.settled_since = Instant::now();
+        }
         let mut settled = Memory::with_capacity(self.settled.len());
         let quiet = Limits::nearly(self.limits.read.min(self.limits.write));
         let since = now_ns.saturating_sub(u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX));
-        for conn in self.connections.quiet_since(ebpf, since)?.into_iter().filter(is_open) {
+        for conn in self.connections.quiet_since(ebpf, since)? {
             let known = self.settled.get(&conn.key) == Some(&conn.exchanges);
             if known || run(ebpf, "inspect_connection", &[conn.key])? == SETTLED {
                 settled.insert(conn.key, conn.exchanges);
@@ -147,11 +155,6 @@ fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
 
 fn age(now_ns: u64, then_ns: u64) -> Duration {
     Duration::from_nanos(now_ns.saturating_sub(then_ns))
-}
-
-/// Whether the edge can still be waiting on it, untold.
-fn is_open(conn: &Conn) -> bool {
-    conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED) == 0
 }
 
 /// A connection's addresses as the kernel program takes them.

@@ -103,6 +103,15 @@ impl Namespace {
             .with_context(|| format!("setting {path} in {}", self.name))
     }
 
+    /// Lets every CPU take packets (RPS), so that they interrupt whatever runs there, as those of a network card do.
+    pub fn spread_packets(&self) -> Result<()> {
+        let cpus = std::thread::available_parallelism()?.get().min(32);
+        let mask = format!("{:x}", (1_u64 << cpus) - 1);
+        let script = format!("for queue in /sys/class/net/*/queues/rx-*/rps_cpus; do echo {mask} > $queue; done");
+        // The namespace's own /sys.
+        ip(&["netns", "exec", &self.name, "sh", "-ec", &script])
+    }
+
     /// The TCP ports in LISTEN state.
     pub fn listening(&self) -> Result<BTreeSet<u16>> {
         Ok(self.sockets()?.iter().filter(|socket| socket.state == LISTEN).map(|socket| socket.local_port).collect())
