@@ -1,9 +1,10 @@
 //! Programs that stand in for others.
 //!
-//! Where tracepoints can be preempted (7.0), a task can lose the CPU in the middle of a program, and the kernel skips that
-//! program for whoever has the CPU meanwhile. So the programs that run in tasks with preemption on are attached twice, and what
-//! one has done the other leaves alone. Holding off preemption or interrupts in the program would not help: they come as soon
-//! as they may, which is before the kernel takes the program for ended.
+//! An interrupt can come in the middle of a program that runs in a task, and bring packets of other connections: since 6.1 the
+//! kernel skips that program for them. Where tracepoints can be preempted (7.0), the task can lose the CPU there, too, and
+//! whoever has it meanwhile is skipped. So the program of states is attached twice, and on such a kernel all that run in tasks
+//! with preemption on; what one has done the other leaves alone. Holding off preemption or interrupts in the program would not
+//! help: they come as soon as they may, which is before the kernel takes the program for ended.
 
 use aya_ebpf::{Global, helpers::bpf_get_current_pid_tgid};
 use tracer_common::{limits, twins::HOOKS};
