@@ -136,7 +136,12 @@ pub fn get(key: u64) -> Option<*mut Conn> {
 /// end went unseen, is forgotten.
 #[inline(always)]
 pub fn of(sock: impl Identity) -> Option<*mut Conn> {
-    let conn = get(sock.key())?;
+    own(get(sock.key())?, sock)
+}
+
+/// This connection, if it is that of this socket, whose key it has.
+#[inline(always)]
+pub fn own(conn: *mut Conn, sock: impl Identity) -> Option<*mut Conn> {
     // SAFETY: a live map value.
     if unsafe { (*conn).peer } == sock.peer() {
         return Some(conn);

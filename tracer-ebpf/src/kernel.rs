@@ -103,6 +103,16 @@ fn peer(port: u16, address: u32) -> u64 {
     u64::from(address) << 16 | u64::from(port)
 }
 
+/// The peer of a socket whose type the verifier knows.
+///
+/// # Safety
+/// `base` is a BTF pointer to a structure that begins with `sock_common`.
+#[inline(always)]
+unsafe fn typed_peer(base: *const c_void) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { peer(field(base, &OFF_SKC_DPORT), field(base, &OFF_SKC_DADDR)) }
+}
+
 /// A `struct sock *` argument of a BTF tracepoint, not null.
 #[derive(Clone, Copy)]
 pub struct Sock(*const c_void);
@@ -227,7 +237,7 @@ impl Identity for Sock {
     #[inline(always)]
     fn peer(&self) -> u64 {
         // SAFETY: a BTF pointer to struct sock.
-        unsafe { peer(field(self.0, &OFF_SKC_DPORT), field(self.0, &OFF_SKC_DADDR)) }
+        unsafe { typed_peer(self.0) }
     }
 }
 
@@ -346,8 +356,8 @@ impl Identity for TcpSock {
 
     #[inline(always)]
     fn peer(&self) -> u64 {
-        // SAFETY: a BTF pointer to struct tcp_sock, which begins with sock.
-        unsafe { peer(field(self.0, &OFF_SKC_DPORT), field(self.0, &OFF_SKC_DADDR)) }
+        // SAFETY: a BTF pointer to struct tcp_sock.
+        unsafe { typed_peer(self.0) }
     }
 }
 

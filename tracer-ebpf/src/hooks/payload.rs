@@ -121,12 +121,9 @@ pub fn ingress(ctx: &SkBuffContext) {
         return;
     };
     let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+    let Some(conn) = conns::own(conn, tcp) else { return };
     // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
     let conn = unsafe { &mut *conn };
-    if conn.peer != tcp.peer() {
-        conns::forget_left(tcp.key());
-        return;
-    }
     // Past its first exchange TLS shows nothing.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
         return heads::release(conn);
@@ -450,12 +447,9 @@ pub fn egress(ctx: &SkBuffContext) {
     };
     let Some(conn) = conns::get(key(sk)) else { return };
     let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+    let Some(conn) = conns::own(conn, tcp) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
-    if conn.peer != tcp.peer() {
-        conns::forget_left(tcp.key());
-        return;
-    }
     let watched = conn.flags & flag::HTTP != 0
         || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
         || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
