@@ -35,8 +35,9 @@ pub enum Place {
 }
 
 impl Place {
-    /// Says to the second that the first was not skipped on this object; the second counts where it was. Gives whether the
-    /// other has been here.
+    /// Says to the second that the first was not skipped on this object. Gives whether the other has been here. Where the two
+    /// run together one of them always has: a task is in the one or in the other when an interrupt comes. Else the second
+    /// counts where the first has not.
     #[inline(always)]
     pub fn note_run(self, hook: u32, object: u64) -> bool {
         if self == Self::First && u32::from(TWINNED.load()) & 1 << hook == 0 {
@@ -54,7 +55,8 @@ impl Place {
             }
             Self::Second => {
                 let went = *first == object;
-                if went {
+                if went || run_together() {
+                    // Also what an interrupt left whose second run was skipped: it would speak for a later run on its object.
                     *first = 0;
                 } else {
                     // What stands there is the run that this one has interrupted.

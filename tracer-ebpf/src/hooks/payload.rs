@@ -559,37 +559,59 @@ fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let Some(heads) = heads::at(conn.heads) else { return };
     // SAFETY: a live map value.
     let heads = unsafe { &*heads };
-    if heads.response[STATUS as usize] == b'1' && !is_upgrade(heads) && end <= RESPONSE {
+    if is_interim(heads) && end <= RESPONSE {
         return interim(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
     header_ended(conn, heads);
 }
 
-/// An interim response ended: the response begins after it, perhaps in the same packet.
+/// Interim responses in one packet that are passed over; what follows more than these is taken for the response.
+const INTERIMS: u32 = 8;
+
+/// An interim response ended, `end` bytes after the start of the response: that begins after it and those that follow it in
+/// the same packet.
 #[inline(always)]
 fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
-    let skipped = end.wrapping_sub(at);
+    let Some(zero) = ZERO.get(0).copied() else { return };
     conn.flags |= flag::INTERIM;
-    conn.response_seq = conn.response_seq.wrapping_add(end);
-    conn.response_len = 0;
-    conn.response_have = 0;
-    conn.head_len = 0;
-    if skipped >= payload.len {
-        return;
+    let (mut rest, mut end, mut skipped) = (*payload, end, end.wrapping_sub(at));
+    for _ in 0..INTERIMS {
+        conn.response_seq = conn.response_seq.wrapping_add(end);
+        conn.response_len = 0;
+        conn.response_have = 0;
+        conn.head_len = 0;
+        if skipped >= rest.len {
+            return;
+        }
+        rest = rest.after(skipped);
+        conn.response_len = rest.len;
+        let Some(heads) = heads::at(conn.heads) else { return };
+        // SAFETY: a live map value.
+        let response = unsafe { (*heads).response.as_mut_ptr() };
+        conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
+        let have = conn.response_have.min(RESPONSE);
+        // As in `head::search`: nothing for the verifier to follow.
+        end = (opaque(head::response_head_end(conn.heads, 0, have).into()) ^ zero) as u32;
+        skipped = end;
+        if end == 0 {
+            conn.head_len = have;
+            return;
+        }
+        conn.head_len = end;
+        // SAFETY: as above.
+        let heads = unsafe { &*heads };
+        if !is_interim(heads) {
+            return header_ended(conn, heads);
+        }
     }
-    let rest = payload.after(skipped);
-    conn.response_len = rest.len;
-    let Some(heads) = heads::at(conn.heads) else { return };
-    // SAFETY: a live map value.
-    let response = unsafe { (*heads).response.as_mut_ptr() };
-    conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
-    let have = conn.response_have.min(RESPONSE);
-    let end = head::response_head_end(conn.heads, 0, have);
-    conn.head_len = if end == 0 { have } else { end };
-    if end != 0 {
-        header_ended(conn, heads);
-    }
+    conn.origin_flags &= !origin::IN_HEAD;
+}
+
+/// Whether it is a response after which another one comes.
+#[inline(always)]
+fn is_interim(heads: &Heads) -> bool {
+    heads.response[STATUS as usize] == b'1' && !is_upgrade(heads)
 }
 
 /// Whether the response's status is 101.

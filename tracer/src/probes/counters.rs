@@ -31,6 +31,8 @@ pub struct Counters {
     /// Each with its program, and with its twin where that is attached.
     probes: Vec<(Probe, Vec<ProgramFd>)>,
     details: [Detail; 3],
+    /// A task can lose the CPU in the middle of a tracepoint's program.
+    preempted: bool,
 }
 
 impl Counters {
@@ -59,6 +61,7 @@ impl Counters {
             rst_reasons,
             probes,
             details: layout.details(),
+            preempted: layout.preempted,
         })
     }
 
@@ -128,9 +131,13 @@ impl Counters {
 
     /// Those of one hook. `None` where the kernel does not say.
     fn skipped_by(&self, probe: &Probe, programs: &[ProgramFd]) -> Option<u64> {
-        let twin = probe.hook.twin(true).filter(|_| programs.len() > 1);
-        let stood_in = twin.map_or(0, |twin| sum(&self.stood_in, twin.slot).unwrap_or(0));
-        Some(fdinfo(programs.first()?, "recursion_misses")?.saturating_sub(stood_in))
+        let missed = fdinfo(programs.first()?, "recursion_misses")?;
+        let Some(twin) = probe.hook.twin(true).filter(|_| programs.len() > 1) else { return Some(missed) };
+        // One of the two has always run.
+        if !self.preempted {
+            return Some(0);
+        }
+        Some(missed.saturating_sub(sum(&self.stood_in, twin.slot).unwrap_or(0)))
     }
 
     fn ports(&self) -> Result<Vec<PortCounters>> {

@@ -206,6 +206,8 @@ fn packets_that_interrupt_a_close_are_seen() -> Result<()> {
     })?;
     let made = EDGES * EACH;
     let counted = agent.metrics()?.count("tracer_connections_total", &[("port", "80")]);
-    ensure!(counted <= made && made - counted <= made / 200, "{counted} connections counted, {made} were made");
+    // A kernel that hides its init process even from root may run no program while that has the CPU, and not count it.
+    let hidden = if std::fs::read_link("/proc/1/exe").is_ok() { 0 } else { made / 200 };
+    ensure!((made - hidden..=made).contains(&counted), "{counted} connections counted, {made} were made");
     check(agent, &lab, &[])
 }

@@ -14,6 +14,7 @@ use crate::want::{Want, check};
 pub(super) fn cases() -> Vec<Case> {
     cases![
         a_response_cut_by_fin_or_rst,
+        responses_behind_interim_ones_in_one_packet,
         the_second_of_two_pipelined_requests,
         a_method_that_nobody_registered_and_what_is_no_request,
         bytes_that_are_no_response,
@@ -71,6 +72,23 @@ fn a_response_cut_by_fin_or_rst() -> Result<()> {
         want(&head, "truncated_headers", Some(520), "fin_in_response", &origin)?,
         want(&reset, "reset_mid_response", None, "rst_in_response", &origin)?.with("reset_by", "origin"),
         want(&later, "truncated_body", None, "fin_in_response", &origin)?.with("exchanges", 2),
+    ];
+    check(agent, &lab, &wants)
+}
+
+fn responses_behind_interim_ones_in_one_packet() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    saw(conn.request("/hints?then=3")?, &[Seen::Complete(200)])?;
+    answered(&mut conn)?;
+    let nothing = saw(conn.request("/hints?then=0")?, &[Seen::Partial])?;
+    let head = saw(lab.get(EDGE_B, 80, "/hints?then=1")?, &[Seen::Partial])?;
+    let body = saw(lab.get(EDGE_C, 80, "/hints?then=2")?, &[Seen::Partial])?;
+    let wants = [
+        want(&nothing, "truncated_headers", Some(520), "fin_in_response", &origin)?.with("exchanges", 3),
+        want(&head, "truncated_headers", Some(520), "fin_in_response", &origin)?,
+        want(&body, "truncated_body", None, "fin_in_response", &origin)?.with("response_status", 200),
     ];
     check(agent, &lab, &wants)
 }

@@ -49,6 +49,7 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
             head(stream)?;
             Ok(After::KeepAlive)
         }
+        "/hints" => hints(stream, request),
         "/headers" => headers(stream, request.number("bytes").unwrap_or(1000)),
         "/rubbish" => {
             stream.write_all(b"<html>no status line</html>\n")?;
@@ -110,6 +111,21 @@ fn ok(stream: &mut TcpStream) -> Result<After> {
 fn half(stream: &mut TcpStream) -> Result<()> {
     head(stream)?;
     Ok(stream.write_all(&BODY[..BODY.len() / 2])?)
+}
+
+/// Several interim responses and what comes of the final one (`?then=`: nothing, half of its section or of its body, or all),
+/// in one packet.
+fn hints(stream: &mut TcpStream, request: &Request) -> Result<After> {
+    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+    let (rest, after) = match request.number("then") {
+        Some(0) => ("", After::Close),
+        Some(1) => ("HTTP/1.1 200 OK\r\nContent-Le", After::Close),
+        Some(2) => ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok", After::Close),
+        _ => ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", After::KeepAlive),
+    };
+    let hints = format!("HTTP/1.1 100 Continue\r\n\r\n{}", hint.repeat(3));
+    stream.write_all((hints + rest).as_bytes())?;
+    Ok(after)
 }
 
 /// A whole response whose header section has exactly so many bytes.
