@@ -162,7 +162,7 @@ pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0
 #[map]
 pub static WENT_FIRST: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::WENT_FIRST * twins::HOOKS, 0);
 
-/// Runs in which a twin stood in, by hook.
+/// Runs in which a twin stood in, by hook; counted where tracepoints can be preempted.
 #[map]
 pub static STOOD_IN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twins::HOOKS, 0);
 
