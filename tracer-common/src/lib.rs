@@ -45,17 +45,17 @@ pub struct PortCounts {
 
 const _: () = assert!(size_of::<PortCounts>() == 48);
 
-/// Distributions that healthy exchanges feed, per local port and CPU: the observations in each bucket, then those beyond
-/// the last bound; and their sum.
+/// Distributions that healthy exchanges feed, per local port and CPU: their sums, then the observations in each bucket and
+/// those beyond the last bound.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Distributions {
-    pub first_byte: [u64; limits::FIRST_BYTE_BOUNDS_NS.len() + 1],
     pub first_byte_ns: u64,
-    pub header: [u64; limits::HEADER_BOUNDS.len() + 1],
     pub header_bytes: u64,
     /// Size of the last header section: the next one's, as often as not.
     pub last_header: u64,
+    pub first_byte: [u64; limits::FIRST_BYTE_BOUNDS_NS.len() + 1],
+    pub header: [u64; limits::HEADER_BOUNDS.len() + 1],
 }
 
 /// What userspace tells the kernel programs while they run.

@@ -9,9 +9,10 @@
 use tracer_common::{Conn, limits};
 
 use crate::{
-    hooks::{conn, packet::opaque},
+    hooks::conn,
     kernel::Identity,
-    maps::{PLACES, TAGS, ZERO},
+    maps::{PLACES, TAGS},
+    verifier::{opaque, unknown},
 };
 
 /// Places that share a cache line of tags.
@@ -76,7 +77,7 @@ fn bucket(key: u64, choice: u32) -> u32 {
 /// The place in this bucket whose tag has this name; else whether it may be in another bucket.
 #[inline(always)]
 fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
-    let (Some(tags), Some(zero)) = (TAGS.get_ptr(bucket), ZERO.get(0).copied()) else { return Err(false) };
+    let Some(tags) = TAGS.get_ptr(bucket) else { return Err(false) };
     let tag = |way: u32| {
         // SAFETY: a live map value, which has that many.
         unsafe { (&raw const (*tags)[way as usize]).read_volatile() }
@@ -85,8 +86,7 @@ fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
     for way in 0..WAYS {
         let tag = tag(way);
         if (tag ^ name) >> NAME_SHIFT == 0 {
-            // As in `head::search`: one place for the verifier to follow, not eight.
-            return Ok(bucket * WAYS + (opaque(way.into()) ^ zero) as u32);
+            return Ok(bucket * WAYS + unknown(way.into()) as u32);
         }
         if way == 0 {
             away = tag & ALL_AWAY;
@@ -241,11 +241,9 @@ const STEPS: u32 = 256;
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
-    let Some(zero) = ZERO.get(0).copied() else { return NOWHERE };
     let mut place = from;
     for _ in 0..STEPS {
-        // As in `head::search`: nothing for the verifier to follow.
-        place = (opaque(place.into()) ^ zero) as u32;
+        place = unknown(place.into()) as u32;
         let (Some(tags), Some(conn)) = (TAGS.get_ptr(place / WAYS), at(place)) else {
             return NOWHERE;
         };

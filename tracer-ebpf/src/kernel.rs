@@ -4,6 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     Global,
+    bindings::bpf_sock,
     helpers::{
         bpf_get_current_task,
         generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock},
@@ -238,6 +239,43 @@ impl Identity for Sock {
     fn peer(&self) -> u64 {
         // SAFETY: a BTF pointer to struct sock.
         unsafe { typed_peer(self.0) }
+    }
+}
+
+/// The socket of a packet, as a `cgroup_skb` program is given it: not null.
+#[derive(Clone, Copy)]
+pub struct PacketSock(*mut bpf_sock);
+
+impl PacketSock {
+    /// `None` for a null pointer.
+    #[inline(always)]
+    pub fn new(pointer: *mut bpf_sock) -> Option<Self> {
+        if pointer.is_null() { None } else { Some(Self(pointer)) }
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> u32 {
+        // SAFETY: a field that the verifier lets every program of this type read.
+        unsafe { (&raw const (*self.0).state).read_volatile() }
+    }
+
+    /// The TCP part; `None` for a request socket.
+    #[inline(always)]
+    pub fn tcp(self) -> Option<TcpSock> {
+        TcpSock::of(self.0.cast())
+    }
+}
+
+impl Identity for PacketSock {
+    #[inline(always)]
+    fn key(&self) -> u64 {
+        number(self.0)
+    }
+
+    #[inline(always)]
+    fn peer(&self) -> u64 {
+        // SAFETY: as in `state`; both as they are in the socket.
+        unsafe { peer((&raw const (*self.0).dst_port).read_volatile(), (&raw const (*self.0).dst_ip4).read_volatile()) }
     }
 }
 

@@ -16,6 +16,7 @@ mod kernel;
 mod maps;
 mod process;
 mod twins;
+mod verifier;
 
 use core::ffi::c_void;
 

@@ -70,10 +70,6 @@ pub static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKS, 0);
 #[map]
 pub static DEPTH: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 
-/// Always 0, which the kernel's verifier does not know.
-#[map]
-pub static ZERO: Array<u64> = Array::with_max_entries(1, 0);
-
 /// How netfilter answered the last packet, on this CPU.
 #[map]
 pub static LAST_ANSWER: PerCpuArray<Answer> = PerCpuArray::with_max_entries(1, 0);

@@ -5,8 +5,8 @@ use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as ori
 
 use crate::{
     heads,
-    hooks::packet::opaque,
-    maps::{DEPTH, SCRATCH, WALK, ZERO},
+    maps::{DEPTH, SCRATCH, WALK},
+    verifier::{opaque, unaligned, unknown},
 };
 
 const RESPONSE: u64 = limits::RESPONSE_LEN as u64;
@@ -24,14 +24,8 @@ unsafe fn word<const SIZE: usize>(base: *const u8, at: u64) -> u64 {
     if at > SIZE as u64 - 8 {
         return 0;
     }
-    let value: u64;
-    // SAFETY: `at + 8 <= SIZE`. One instruction, where the compiler, which knows of no unaligned loads for this target, would
-    // take eight: the kernel allows them in map values on machines that have them, as all do that this is built for.
-    unsafe {
-        let from = base.add(at as usize);
-        core::arch::asm!("{0} = *(u64 *)({1} + 0)", out(reg) value, in(reg) from, options(readonly, nostack));
-    }
-    value
+    // SAFETY: `at + 8 <= SIZE`.
+    unsafe { unaligned(base.add(at as usize).cast::<u64>()) }
 }
 
 /// A byte of `each` in every place of a word.
@@ -79,10 +73,9 @@ pub fn eight_before(number: u64, at: u32) -> u64 {
 #[inline(always)]
 unsafe fn search<const SIZE: usize>(base: *const u8, at: u32, to: u32) -> u64 {
     let (mut at, to) = (u64::from(at), u64::from(to));
-    let Some(zero) = ZERO.get(0).copied() else { return to };
     for _ in 0..PART {
-        // A number of which the verifier knows nothing else gives the same range at each step: it need not follow them all.
-        at = (opaque(at) ^ zero) & 0x1fff;
+        // The same range at each step.
+        at = unknown(at) & 0x1fff;
         if at >= to {
             return to;
         }
@@ -523,14 +516,13 @@ fn ends_chunked(base: *const u8, end: u64) -> bool {
 #[inline(always)]
 fn number(base: *const u8, from: u64, end: u64) -> Option<u64> {
     let (mut value, mut digits, mut closed) = (0_u64, 0_u64, 0_u64);
-    let zero = ZERO.get(0).copied()?;
     for index in 0..22_u64 {
         let at = from + index;
         if at >= end {
             return (digits & 1 != 0).then_some(value);
         }
-        // As in `search`: one state for the verifier to follow, not one for each run of digits and spaces.
-        (digits, closed) = (digits ^ zero, closed ^ zero);
+        // One state for the verifier to follow, not one for each run of digits and spaces.
+        (digits, closed) = (unknown(digits), unknown(closed));
         // SAFETY: `base` has RESPONSE bytes.
         let byte = unsafe { word::<{ limits::RESPONSE_LEN }>(base, at) } as u8;
         let digit = byte.wrapping_sub(b'0');

@@ -5,7 +5,7 @@ use tracer_common::v4_mapped;
 
 use crate::{
     headers::{IPPROTO_TCP, Ipv4, Ipv6},
-    maps::ZERO,
+    verifier::{opaque, unaligned, unknown, up_to},
 };
 
 /// The payload of a packet: where it starts in the packet and in the stream.
@@ -55,8 +55,7 @@ pub fn packet(ctx: &SkBuffContext) -> Packet {
         return Packet::Other;
     }
     // SAFETY: 20 bytes from `tcp` are there, as just checked.
-    let (seq, words) =
-        unsafe { (u32::from_be(core::ptr::read_unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4) };
+    let (seq, words) = unsafe { (u32::from_be(unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4) };
     let offset = ip + u32::from(words) * 4;
     let len = ctx.len().wrapping_sub(offset);
     if len == 0 || len > 1 << 20 { Packet::Empty } else { Packet::Payload(Payload { offset, len, seq }) }
@@ -120,16 +119,6 @@ impl Ends {
     }
 }
 
-/// The same number, of which the compiler knows nothing: keeps it from checking one register and using another, whose
-/// bounds the verifier (6.18) then does not know.
-#[inline(always)]
-pub fn opaque(mut value: u64) -> u64 {
-    // SAFETY: moves a register onto itself. (Without an instruction of its own, two lines of debug information would share
-    // an offset, which the kernel refuses.)
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) }
-    value
-}
-
 /// Bytes at the end of a buffer that [`copy`] may leave unused.
 pub const UNUSED: u32 = 32;
 
@@ -144,10 +133,8 @@ pub fn copy<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *
     if copied == 0 || copied >= payload.len {
         return copied;
     }
-    let Some(zero) = ZERO.get(0).copied() else { return copied };
     for _ in 0..PIECES {
-        // As in `head::search`: nothing for the verifier to follow.
-        copied = (opaque(copied.into()) ^ zero) as u32;
+        copied = unknown(copied.into()) as u32;
         let piece = copy_piece::<SIZE>(ctx, &payload.after(copied), buffer, at.wrapping_add(copied));
         copied += piece;
         if piece == 0 || copied >= payload.len {
@@ -155,17 +142,6 @@ pub fn copy<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *
         }
     }
     copied
-}
-
-/// `len`, which is not 0, or `most`. Before 6.8 the verifier does not learn from a comparison with 0 that a number is at
-/// least 1, as a length must be.
-#[inline(always)]
-pub fn up_to(len: u32, most: u64) -> u64 {
-    let mut less = opaque(u64::from(len).wrapping_sub(1));
-    if less > most - 1 {
-        less = most - 1;
-    }
-    less + 1
 }
 
 /// Enough to fill a buffer from anywhere.

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{__sk_buff, bpf_sock},
+    bindings::__sk_buff,
     helpers::generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
     programs::SkBuffContext,
 };
@@ -16,11 +16,12 @@ use crate::{
     hooks::{
         attempts, drop,
         head::{self, Verdict},
-        packet::{Ends, Packet, Payload, UNUSED, copy, copy_piece, opaque, packet, read as read_packet, up_to},
+        packet::{Ends, Packet, Payload, UNUSED, copy, copy_piece, packet, read as read_packet},
         read,
     },
-    kernel::{Identity, TcpSock, number},
-    maps::{DISTRIBUTIONS, EARLY, SCRATCH, ZERO},
+    kernel::{Identity, PacketSock, TcpSock},
+    maps::{DISTRIBUTIONS, EARLY, SCRATCH},
+    verifier::{opaque, unaligned, unknown, up_to},
 };
 
 const LISTEN: u32 = 10;
@@ -30,16 +31,9 @@ const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
 
 /// The socket that the packet belongs to.
 #[inline(always)]
-fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+fn socket(ctx: &SkBuffContext) -> Option<PacketSock> {
     // SAFETY: a field of the program's context.
-    let sk = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk };
-    if sk.is_null() { None } else { Some(sk) }
-}
-
-/// The key of its connection in the maps: the same as [`TcpSock::key`].
-#[inline(always)]
-fn key(sk: *const bpf_sock) -> u64 {
-    number(sk)
+    PacketSock::new(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk })
 }
 
 /// How a request or a connection may begin.
@@ -101,27 +95,25 @@ const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
-    // SAFETY: a field that the verifier lets every program of this type read.
-    let listens = unsafe { (*sk).state } == LISTEN;
+    let listens = sk.state() == LISTEN;
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
         // Nothing to look up for an acknowledgement.
         Packet::Empty if !listens => return,
         Packet::Empty => {
-            let Some(tcp) = TcpSock::of(sk.cast()) else { return };
+            let Some(tcp) = sk.tcp() else { return };
             return attempts::at_listener(ctx, &tcp);
         }
         Packet::Other => return,
     };
-    let Some(conn) = conns::get(key(sk)) else {
-        if listens && let Some(tcp) = TcpSock::of(sk.cast()) {
+    let Some(conn) = conns::of(sk) else {
+        if listens && let Some(tcp) = sk.tcp() {
             attempts::at_listener(ctx, &tcp);
             with_handshake(ctx, &payload);
         }
         return;
     };
-    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
-    let Some(conn) = conns::own(conn, tcp) else { return };
+    let Some(tcp) = sk.tcp() else { return };
     // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
     let conn = unsafe { &mut *conn };
     // Past its first exchange TLS shows nothing.
@@ -180,7 +172,7 @@ fn follow(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Pay
     let request = unsafe { (*heads).request.as_mut_ptr() };
     let have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
     // SAFETY: the buffer is longer.
-    let word = unsafe { request.cast::<u32>().read_unaligned() };
+    let word = unsafe { unaligned(request.cast::<u32>()) };
     if have < 4 || !begins_like_a_request(word) {
         conn.request_have = 0;
         return;
@@ -241,7 +233,6 @@ fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
     }
     let mut behind = 0_u32;
     if word(0) == PROXY_V1 {
-        let Some(zero) = ZERO.get(0).copied() else { return };
         let mut next = 0;
         for _ in 0..PROXY_V1_LEN {
             // The compiler would end the loop by an equality, from which the verifier learns no bound before 6.8.
@@ -251,8 +242,7 @@ fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
             }
             next = at + 1;
             if request[at as usize] == b'\n' {
-                // As in `head::search`: one end for the verifier to follow, not a hundred.
-                behind = (next ^ zero) as u32;
+                behind = unknown(next) as u32;
                 break;
             }
         }
@@ -445,9 +435,7 @@ pub fn egress(ctx: &SkBuffContext) {
         Packet::Empty => return,
         Packet::Other => return drop::icmp(ctx),
     };
-    let Some(conn) = conns::get(key(sk)) else { return };
-    let Some(tcp) = TcpSock::of(sk.cast()) else { return };
-    let Some(conn) = conns::own(conn, tcp) else { return };
+    let Some(conn) = conns::of(sk) else { return };
     // SAFETY: as in `ingress`.
     let conn = unsafe { &mut *conn };
     let watched = conn.flags & flag::HTTP != 0
@@ -479,6 +467,7 @@ pub fn egress(ctx: &SkBuffContext) {
         if begins
             && conn.flags & flag::HTTP != 0
             && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
+            && let Some(tcp) = sk.tcp()
         {
             // SAFETY: this CPU's slot of a live map value.
             let distributions = unsafe { &mut *distributions };
@@ -573,7 +562,6 @@ const INTERIMS: u32 = 8;
 /// the same packet.
 #[inline(always)]
 fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
-    let Some(zero) = ZERO.get(0).copied() else { return };
     conn.flags |= flag::INTERIM;
     let (mut rest, mut end, mut skipped) = (*payload, end, end.wrapping_sub(at));
     for _ in 0..INTERIMS {
@@ -591,8 +579,7 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
         let response = unsafe { (*heads).response.as_mut_ptr() };
         conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
         let have = conn.response_have.min(RESPONSE);
-        // As in `head::search`: nothing for the verifier to follow.
-        end = (opaque(head::response_head_end(conn.heads, 0, have).into()) ^ zero) as u32;
+        end = unknown(head::response_head_end(conn.heads, 0, have).into()) as u32;
         skipped = end;
         if end == 0 {
             conn.head_len = have;
@@ -642,14 +629,13 @@ const CHUNKS: u32 = 17;
 /// The end of a header section that is larger than what is kept: searched packet by packet, `head_len` bytes being done.
 #[inline(always)]
 fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> u32 {
-    let (Some(scratch), Some(zero)) = (SCRATCH.get_ptr_mut(0), ZERO.get(0).copied()) else { return 0 };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: this CPU's slot of a live map value.
     let scratch = unsafe { (*scratch).as_mut_ptr() };
     let stop = at.wrapping_add(payload.len);
     let mut from = conn.head_len.max(at);
     for _ in 0..CHUNKS {
-        // As in `head::search`: nothing for the verifier to follow.
-        from = (opaque(from.into()) ^ zero) as u32;
+        from = unknown(from.into()) as u32;
         let left = stop.wrapping_sub(from);
         if left == 0 || left > 1 << 20 {
             break;
