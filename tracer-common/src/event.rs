@@ -343,6 +343,17 @@ impl Conn {
     pub const fn is_awaited(&self) -> bool {
         self.asked != self.answered
     }
+
+    /// Where the answer to a request that is awaited can begin: behind what was written before the request came, and, where
+    /// no body is read while the answer is written, before it was read.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answer_from(&self) -> u32 {
+        let is_read = self.copied.wrapping_sub(self.request_seq).wrapping_sub(1) < 1 << 31;
+        let is_ahead = self.written.wrapping_sub(self.request_written) < 1 << 31;
+        let bodyless = self.flags & conn_flags::BODYLESS != 0;
+        if bodyless && is_read && is_ahead { self.written } else { self.request_written }
+    }
 }
 
 /// A place for one in the table: on cache lines of its own.
@@ -547,3 +558,28 @@ pub struct OomRecord {
 }
 
 const _: () = assert!(size_of::<OomRecord>() == 40);
+
+#[cfg(test)]
+mod tests {
+    use super::{Conn, conn_flags};
+
+    #[test]
+    fn an_answer_is_written_after_its_request_was_read() {
+        for base in [1000, u32::MAX - 5, 1 << 31] {
+            let at = |ahead: u32| base.wrapping_add(ahead);
+            let read = |flags, copied, written| Conn {
+                flags,
+                copied: at(copied),
+                request_seq: at(500),
+                request_written: at(10),
+                written: at(written),
+                ..Conn::default()
+            };
+            assert_eq!(read(conn_flags::BODYLESS, 600, 30).answer_from(), at(30));
+            // Not read yet; read last before it came; and a body may be read while the answer is written.
+            assert_eq!(read(conn_flags::BODYLESS, 500, 30).answer_from(), at(10));
+            assert_eq!(read(conn_flags::BODYLESS, 600, 5).answer_from(), at(10));
+            assert_eq!(read(0, 600, 30).answer_from(), at(10));
+        }
+    }
+}

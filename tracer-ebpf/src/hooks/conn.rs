@@ -184,7 +184,7 @@ fn stand(sock: &impl Look, conn: &mut Conn, now: u64) {
     if unread > 0 && sock.peer_is_done() {
         unread -= 1;
     }
-    let response_seq = if conn.is_awaited() { conn.request_written } else { conn.response_seq };
+    let response_seq = if conn.is_awaited() { conn.answer_from() } else { conn.response_seq };
     conn.close = Close {
         time_ns: now,
         bytes_received: sock.bytes_received(),
@@ -265,7 +265,7 @@ fn response(conn: &Conn, header_limit: u32) -> Verdict {
     if conn.heads == 0 {
         return Verdict::Unknown;
     }
-    head::judge(conn, conn.close.response_bytes)
+    head::judge(conn, conn.flags, conn.close.response_bytes)
 }
 
 /// Whether a request follows the first one of those that came together: the response to it has not begun.
@@ -333,7 +333,11 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
     }
     if conn.flags & flag::HTTP != 0 {
         if unanswered(conn) {
-            return after(close.received_jiffies_ago, config.read_jiffies);
+            // What was written before has not all arrived: the edge is still busy with that.
+            if close.unacked > 0 {
+                return Owed::Something;
+            }
+            return after(close.sent_jiffies_ago.min(close.received_jiffies_ago), config.read_jiffies);
         }
         return match response(conn, config.header_limit) {
             Verdict::Odd if leaving => Owed::Late,

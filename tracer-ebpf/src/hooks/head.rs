@@ -188,16 +188,16 @@ pub enum Verdict {
     Odd = 4,
 }
 
-/// Judges the response that is under way on this connection: `total` bytes of it were written.
+/// Judges the response that is under way on this connection, whose flags are these: `total` bytes of it were written.
 #[inline(always)]
-pub fn judge(conn: &Conn, total: u32) -> Verdict {
+pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
     if conn.origin_flags & origin::NOT_HTTP != 0 {
         return Verdict::Odd;
     }
     let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let seen = pair(conn.response_have.min(limits::RESPONSE_LEN as u32), conn.head_len);
     let tail = u64::from_be_bytes(conn.response_tail);
-    match judge_response(conn.heads, pair(conn.flags, conn.origin_flags), seen, pair(total, conn.response_len), tail) {
+    match judge_response(conn.heads, pair(flags, conn.origin_flags), seen, pair(total, conn.response_len), tail) {
         1 => Verdict::Whole,
         2 => Verdict::UntilClose,
         3 => Verdict::Cut,

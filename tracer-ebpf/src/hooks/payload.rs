@@ -525,10 +525,12 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     true
 }
 
-/// Whether the response before was whole; asked only where what follows it does not look like one.
+/// Whether the response before was whole; asked only where what follows it does not look like one. [`flag::HEAD`] is of the
+/// request after it.
 #[inline(always)]
 fn is_over(conn: &Conn) -> bool {
-    conn.flags & flag::WAS_HEAD != 0 || conn.heads != 0 && head::judge(conn, conn.response_len) == Verdict::Whole
+    conn.flags & flag::WAS_HEAD != 0
+        || conn.heads != 0 && head::judge(conn, conn.flags & !flag::HEAD, conn.response_len) == Verdict::Whole
 }
 
 /// Looks for the end of the header section in what has just gone out, `at` bytes into the response.

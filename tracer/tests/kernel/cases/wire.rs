@@ -16,6 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_response_cut_by_fin_or_rst,
         responses_behind_interim_ones_in_one_packet,
         the_second_of_two_pipelined_requests,
+        a_request_behind_a_response_that_is_still_being_sent,
         a_method_that_nobody_registered_and_what_is_no_request,
         bytes_that_are_no_response,
         a_request_in_pieces,
@@ -105,6 +106,42 @@ fn the_second_of_two_pipelined_requests() -> Result<()> {
         .with("path", "/empty")
         .with("host", "b");
     check(agent, &lab, &[want])
+}
+
+/// More than both ends' buffers hold.
+const LARGE: &str = "/large?bytes=16000000";
+
+fn a_request_behind_a_response_that_is_still_being_sent() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[READ])?;
+    let mut wants = Vec::new();
+    for (path, end) in [("/short", Seen::Complete(200)), ("/empty", Seen::Empty)] {
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        answered(&mut conn)?;
+        // Some of it is written, and not sent, as the next request comes.
+        conn.send(LARGE)?;
+        conn.wait_first_byte()?;
+        std::thread::sleep(Duration::from_millis(50));
+        conn.send(path)?;
+        // It is not late while the edge is busy with the response before.
+        std::thread::sleep(TIMEOUT + Duration::from_millis(400));
+        saw(conn.answer()?, &[Seen::Complete(200)])?;
+        let second = saw(conn.answer()?, &[end])?;
+        if end == Seen::Empty {
+            wants.push(want(&second, "empty_reply", Some(520), "fin_no_response", &origin)?.with("path", path));
+        }
+        // Nor is an answer overlooked that went out in one packet with the end of the response before.
+        std::thread::sleep(TIMEOUT + Duration::from_millis(400));
+    }
+    // That the next request is HEAD says nothing of the response before.
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    conn.send(LARGE)?;
+    conn.wait_first_byte()?;
+    conn.send_with("HEAD", "/head", "", b"")?;
+    saw(conn.answer()?, &[Seen::Complete(200)])?;
+    conn.abort()?;
+    check(agent, &lab, &wants)
 }
 
 fn a_method_that_nobody_registered_and_what_is_no_request() -> Result<()> {

@@ -49,6 +49,7 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
             head(stream)?;
             Ok(After::KeepAlive)
         }
+        "/large" => large(stream, request.number("bytes").unwrap_or(1_000_000)),
         "/hints" => hints(stream, request),
         "/headers" => headers(stream, request.number("bytes").unwrap_or(1000)),
         "/rubbish" => {
@@ -105,6 +106,13 @@ fn head(stream: &mut TcpStream) -> Result<()> {
 fn ok(stream: &mut TcpStream) -> Result<After> {
     head(stream)?;
     stream.write_all(&BODY)?;
+    Ok(After::KeepAlive)
+}
+
+/// A whole response with a body of so many bytes.
+fn large(stream: &mut TcpStream, bytes: u64) -> Result<After> {
+    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes())?;
+    stream.write_all(&vec![b'x'; usize::try_from(bytes)?])?;
     Ok(After::KeepAlive)
 }
 
