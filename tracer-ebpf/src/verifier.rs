@@ -14,8 +14,8 @@ pub fn opaque(mut value: u64) -> u64 {
     value
 }
 
-/// The same number, of which the verifier knows nothing either: what comes after it is then the same for each value, and
-/// need not be followed for all of them. In a loop that is once, not once per step.
+/// The same number, of which the verifier knows nothing either: it follows what comes after once, where it would for each
+/// value that it knows, and each step of a loop like the one before.
 #[inline(always)]
 pub fn unknown(value: u64) -> u64 {
     // SAFETY: nobody writes it.
