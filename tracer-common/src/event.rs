@@ -478,15 +478,15 @@ pub struct Attempt {
     pub hook: u32,
     /// With [`taken::ICMP`]: type in the low byte, code in the next; 1 << 16: ICMPv6.
     pub icmp: u32,
-    /// 1: a later packet got through; 2: told.
+    /// 1: over, without harm; 2: told.
     pub done: u32,
     /// With [`taken::QUEUE`]: length of the accept queue, and its limit.
     pub queue: u32,
     pub queue_limit: u32,
     /// Payload of the first packet.
     pub payload: u32,
-    /// Sequence number after that payload.
-    pub end_seq: u32,
+    /// Sequence number after that payload; of a SYN the edge's initial one, of a SYN-ACK the one that it answers.
+    pub seq: u32,
     /// 1: packets to the edge, not from it.
     pub outward: u32,
     pub pad: u32,

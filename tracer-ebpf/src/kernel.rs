@@ -32,7 +32,7 @@ offsets! {
     OFF_TASK_FLAGS, OFF_TASK_EXIT_CODE, OFF_TASK_TGID, OFF_TASK_LEADER, OFF_TASK_COMM, OFF_TASK_PARENT,
     OFF_TASK_START, OFF_TASK_SIGNAL, OFF_TASK_MM, OFF_SIGNAL_LIVE, OFF_SIGNAL_PIDS, OFF_MM_EXE, OFF_FILE_INODE,
     OFF_SIGINFO_CODE,
-    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_DEV, OFF_DEV_NET, OFF_SKB_SK, OFF_SKB_LEN, OFF_SKB_DST,
+    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_DEV, OFF_DEV_NET, OFF_SKB_SK, OFF_SKB_LEN, OFF_SKB_DST, OFF_SKB_IIF,
     OFF_SOCKET_INODE, OFF_INODE_INO,
 }
 
@@ -619,6 +619,13 @@ impl Skb {
         // SAFETY: as above.
         unsafe { field::<u64>(self.0, &OFF_SKB_DST) != 0 }
     }
+
+    /// Whether it came from a device: it is not of this host's making.
+    #[inline(always)]
+    pub fn came_in(self) -> bool {
+        // SAFETY: as above.
+        unsafe { field::<u32>(self.0, &OFF_SKB_IIF) != 0 }
+    }
 }
 
 /// A `struct task_struct`, by address; read with checked copies, since the current task comes as a plain number.
@@ -712,6 +719,7 @@ pub fn siginfo_code(info: u64) -> Option<i32> {
 pub struct Segment {
     pub tuple: Tuple,
     pub seq: u32,
+    pub acknowledged: u32,
     pub syn: bool,
     pub ack: bool,
     pub rst: bool,
@@ -758,6 +766,7 @@ impl Segment {
         self.tuple.local_port = u16::from_be(tcp.destination);
         self.tuple.netns = netns(skb);
         self.seq = u32::from_be(tcp.seq);
+        self.acknowledged = u32::from_be(tcp.acknowledged);
         self.syn = tcp.flags & 0x02 != 0;
         self.ack = tcp.flags & 0x10 != 0;
         self.rst = tcp.flags & 0x04 != 0;

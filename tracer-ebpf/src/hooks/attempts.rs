@@ -14,6 +14,9 @@ use crate::{
 /// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
 const FORGOTTEN_NS: u64 = 200_000_000_000;
 
+/// More than an edge sends on a connection that has not answered it, bytes; a later connection's numbers are further away.
+const NEAR: u32 = 1 << 20;
+
 /// What [`Attempt::done`] says.
 pub const WAITING: u32 = 0;
 pub const PASSED: u32 = 1;
@@ -28,24 +31,12 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     count(tuple.local_port, seen.why == taken::QUEUE, false);
-    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: a live map value; two CPUs that see packets of one connection at once may lose a count.
-        let known = unsafe { &mut *known };
-        if now.wrapping_sub(known.last_ns) < FORGOTTEN_NS && (known.done == WAITING || known.what == seen.what) {
+    if let Some(known) = lately(tuple, now) {
+        if continues(known, seen) {
             known.packets += 1;
             known.last_ns = now;
             if known.conn == 0 {
                 known.conn = seen.conn;
-            }
-            if known.done == PASSED || came_through(known) {
-                known.first_ns = now;
-                known.done = WAITING;
-                known.packets = 1;
-                known.why = seen.why;
-                known.icmp = seen.icmp;
-                known.hook = seen.hook;
-                known.end_seq = seen.end_seq;
-                known.outward = seen.outward;
             }
             if seen.why != taken::DROPPED {
                 known.why = seen.why;
@@ -53,27 +44,52 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
             }
             return tell_at_once(tuple, known);
         }
+        // The edge begins anew: it no longer waits for that one.
+        if known.done == WAITING && known.what != what::DATA {
+            tell(tuple, known);
+        }
     }
     count(tuple.local_port, seen.why == taken::QUEUE, true);
     seen.first_ns = now;
     seen.last_ns = now;
     seen.packets = 1;
     seen.done = WAITING;
-    let _full_is_lru = ATTEMPTS.insert(tuple, &*seen, 0);
+    tell_at_once(tuple, seen);
+    // Full: the oldest goes. Refused for the moment: the next packet of the attempt is noted.
+    let _inserted = ATTEMPTS.insert(tuple, &*seen, 0);
     if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
         // SAFETY: a live map value; any CPU's time does.
         unsafe { *time = now }
     }
-    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: as above.
-        tell_at_once(tuple, unsafe { &mut *known });
+}
+
+/// Whether a packet belongs to the attempt that is known of its addresses, and not to a later one: every SYN of an attempt has
+/// the same number, and what an edge sends to a listener lies near each other.
+#[inline(always)]
+fn continues(known: &Attempt, seen: &Attempt) -> bool {
+    match (known.what == what::DATA, seen.what == what::DATA) {
+        (false, false) => known.seq == seen.seq,
+        (true, true) if known.done == TOLD => {
+            let at_listener = known.why == taken::QUEUE || known.why == taken::QUEUE_RESET;
+            !at_listener || known.seq.wrapping_sub(seen.seq).wrapping_add(NEAR) < 2 * NEAR
+        }
+        (true, true) => known.done == WAITING && !came_through(known),
+        _ => known.done == WAITING,
     }
 }
 
-/// Whether what went missing first of a connection has come through since, as far as is known.
+/// What was noted of these addresses, not too long ago.
+#[inline(always)]
+fn lately<'a>(tuple: &Tuple, now: u64) -> Option<&'a mut Attempt> {
+    // SAFETY: a live map value; two CPUs that see packets of one connection at once may lose a count.
+    let known = unsafe { &mut *ATTEMPTS.get_ptr_mut(tuple)? };
+    (now.wrapping_sub(known.last_ns) < FORGOTTEN_NS).then_some(known)
+}
+
+/// Whether data that went missing first of a connection has come through since, as far as is known.
 #[inline(always)]
 fn came_through(known: &Attempt) -> bool {
-    known.done == WAITING && known.what == what::DATA && known.conn != 0 && !is_missing(known, &RawSock(known.conn))
+    known.conn != 0 && !is_missing(known, &RawSock(known.conn))
 }
 
 /// A RST without a socket leaves for the edge: the answer to a packet that is gone already, where the edge's link address
@@ -85,13 +101,11 @@ pub fn rejected(tuple: &Tuple) {
     if !any_lately(now) {
         return;
     }
-    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: a live map value.
-        let known = unsafe { &mut *known };
-        if known.why == taken::DROPPED && now.wrapping_sub(known.last_ns) < FORGOTTEN_NS {
-            known.why = taken::RESET;
-            tell_at_once(tuple, known);
-        }
+    if let Some(known) = lately(tuple, now)
+        && known.why == taken::DROPPED
+    {
+        known.why = taken::RESET;
+        tell_at_once(tuple, known);
     }
 }
 
@@ -136,7 +150,19 @@ fn any_lately(now: u64) -> bool {
     ATTEMPT_TIME.get(0).is_some_and(|time| *time != 0 && now.wrapping_sub(*time) < FORGOTTEN_NS)
 }
 
-/// A connection opened, or ended as everybody can see: what went missing of it before did no harm.
+/// A connection opened: nothing that goes missing now belongs to what did before, told or not.
+#[inline(always)]
+pub fn opened(tuple: &Tuple, now: u64) {
+    if !any_lately(now) {
+        return;
+    }
+    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
+        // SAFETY: a live map value.
+        unsafe { (*known).done = PASSED }
+    }
+}
+
+/// A connection ended as everybody can see, or was refused: what went missing of it before did no harm.
 #[inline(always)]
 pub fn passed(tuple: &Tuple, now: u64) {
     if !any_lately(now) {
@@ -156,7 +182,7 @@ pub fn passed(tuple: &Tuple, now: u64) {
 #[inline(always)]
 pub fn is_missing(known: &Attempt, sock: &impl Look) -> bool {
     let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
-    known.what == what::DATA && reached.wrapping_sub(known.end_seq) >= 1 << 31
+    known.what == what::DATA && reached.wrapping_sub(known.seq) >= 1 << 31
 }
 
 /// The edge has waited in vain on a connection (`late`), or leaves it: because of packets that are missing? Tells of them
@@ -185,12 +211,7 @@ pub fn gave_up(tuple: &Tuple, key: u64, sock: &impl Look, now: u64, late: bool) 
 /// Whether netfilter has reset the origin's own socket, in the edge's name.
 #[inline(always)]
 pub fn reset_by_firewall(tuple: &Tuple, now: u64) -> bool {
-    any_lately(now)
-        && ATTEMPTS.get_ptr(tuple).is_some_and(|known| {
-            // SAFETY: a live map value.
-            let known = unsafe { &*known };
-            known.outward != 0 && known.why == taken::RESET && now.wrapping_sub(known.last_ns) < FORGOTTEN_NS
-        })
+    any_lately(now) && lately(tuple, now).is_some_and(|known| known.outward != 0 && known.why == taken::RESET)
 }
 
 /// The edge leaves (FIN or RST) a connection whose packets go missing, these too: it has given up.
@@ -236,6 +257,7 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
         queue,
         queue_limit: limit,
         payload: len,
+        seq: packet.seq,
         ..Attempt::default()
     };
     note(tuple, attempt);

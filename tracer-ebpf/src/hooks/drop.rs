@@ -52,8 +52,9 @@ static TCP6_FROM: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static TCP6_TO: Global<u64> = Global::new(0);
 
-/// The answer to a packet and its drop follow each other on one CPU within a softirq, nanoseconds.
-const SAME_PACKET_NS: u64 = 1_000_000;
+/// The answer to a packet and its drop follow each other on one CPU within a softirq, microseconds apart, unless a host that is
+/// virtual is held up between them. Nanoseconds.
+const SAME_PACKET_NS: u64 = 1_000_000_000;
 
 /// Longest RST on its way to a device: link header, IPv6, TCP without options.
 const RST_LEN: u32 = 14 + 40 + 20 + 4;
@@ -121,7 +122,11 @@ fn dropped(skb: Skb) {
         // Only some packets of connections have their socket by now. One that is not of the connection's names none.
         conn: if segment.syn { 0 } else { skb.socket() },
         payload: segment.payload,
-        end_seq: segment.seq.wrapping_add(segment.payload),
+        seq: match what {
+            what::SYN => segment.seq,
+            what::SYN_ACK => segment.acknowledged.wrapping_sub(1),
+            _ => segment.seq.wrapping_add(segment.payload),
+        },
         outward: u32::from(!inward),
         ..Attempt::default()
     };
@@ -195,13 +200,14 @@ pub fn is_to(answer: &Tuple, tuple: &Tuple) -> bool {
 /// Adds how the packet was answered before it was dropped.
 #[inline(always)]
 fn answered(tuple: &Tuple, seen: &mut Attempt) {
-    let Some(answer) = LAST_ANSWER.get_ptr(0) else { return };
+    let Some(answer) = LAST_ANSWER.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
     unsafe {
         let recent = bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
         if recent && (*answer).why != TOLD && is_to(&(*answer).tuple, tuple) {
             seen.why = (*answer).why;
             seen.icmp = (*answer).icmp;
+            (*answer).time_ns = 0;
         }
     }
 }
@@ -237,6 +243,10 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     if socket != 0 && (reset::tells_all() || conns::get(socket).is_some()) {
         return;
     }
+    // One that only passes through this host is none of its answers.
+    if socket == 0 && skb.came_in() {
+        return;
+    }
     let Some(segment) = Segment::of(skb.address()) else { return };
     if !segment.rst {
         return;
@@ -256,12 +266,16 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
 /// Whether `tcp_send_reset` told of this answer just before.
 #[inline(always)]
 fn is_told(tuple: &Tuple) -> bool {
-    let Some(answer) = LAST_ANSWER.get_ptr(0) else { return false };
+    let Some(answer) = LAST_ANSWER.get_ptr_mut(0) else { return false };
     // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
     unsafe {
-        (*answer).why == TOLD
+        let told = (*answer).why == TOLD
             && is_to(&(*answer).tuple, tuple)
-            && bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS
+            && bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
+        if told {
+            (*answer).time_ns = 0;
+        }
+        told
     }
 }
 

@@ -70,13 +70,14 @@ pub fn read<T: Copy + Default>(ctx: &SkBuffContext, offset: u32) -> Option<T> {
     (failed == 0).then_some(value)
 }
 
-/// Both ends of a packet, from its headers: source, destination, ports; and the TCP flags.
+/// Both ends of a packet, from its headers: source, destination, ports; and TCP's sequence number and flags.
 #[derive(Default)]
 pub struct Ends {
     pub source: [u8; 16],
     pub destination: [u8; 16],
     pub source_port: u16,
     pub destination_port: u16,
+    pub seq: u32,
     pub flags: u8,
 }
 
@@ -110,9 +111,11 @@ impl Ends {
             self.destination = read(ctx, at + 24)?;
             40
         };
-        let ports: [u16; 2] = read(ctx, at + transport)?;
-        self.source_port = u16::from_be(ports[0]);
-        self.destination_port = u16::from_be(ports[1]);
+        let [ports, seq]: [u32; 2] = read(ctx, at + transport)?;
+        let ports = u32::from_be(ports);
+        self.source_port = (ports >> 16) as u16;
+        self.destination_port = ports as u16;
+        self.seq = u32::from_be(seq);
         // Zero where the packet was cut.
         self.flags = read(ctx, at + transport + 13).unwrap_or(0);
         Some(())

@@ -67,6 +67,8 @@ pub fn answer_to(segment: &Segment, reason: u32) {
     }
     count_reset(reason);
     if segment.syn && !segment.ack {
+        // SAFETY: the helper has no preconditions.
+        attempts::passed(&segment.tuple, unsafe { bpf_ktime_get_ns() });
         return emit::refused(&segment.tuple, reason);
     }
     if segment.payload == 0 {

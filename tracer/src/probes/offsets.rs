@@ -53,6 +53,7 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_SKB_SK", "sk_buff", "sk"),
     ("OFF_SKB_LEN", "sk_buff", "len"),
     ("OFF_SKB_DST", "sk_buff", "_skb_refdst"),
+    ("OFF_SKB_IIF", "sk_buff", "skb_iif"),
     ("OFF_DEV_NET", "net_device", "nd_net"),
     ("OFF_SOCKET_INODE", "socket_alloc", "vfs_inode"),
     ("OFF_INODE_INO", "inode", "i_ino"),

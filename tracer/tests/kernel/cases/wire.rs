@@ -1,6 +1,6 @@
 //! What only the bytes, the clock or netfilter show: one case for each, and its healthy neighbour.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use xtask::lab::origin::Spec;
@@ -22,6 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
         a_request_in_pieces,
         a_syn_that_netfilter_rejects,
         a_reject_that_waits_for_a_link_address,
+        a_reject_that_is_held_up,
+        the_same_addresses_once_more,
         a_request_that_netfilter_rejects,
         distributions_of_healthy_exchanges,
         an_answer_that_never_comes,
@@ -369,6 +371,63 @@ fn a_reject_that_waits_for_a_link_address() -> Result<()> {
     let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
     let want = Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall");
     check(agent, &lab, &[want])
+}
+
+/// A host that is virtual may lose its CPU between the answer and the drop of the packet. Here the answer's queue has filters
+/// to go through, for longer than a millisecond.
+fn a_reject_that_is_held_up() -> Result<()> {
+    const STEPS: usize = 1900;
+    const FILTERS: u32 = 100;
+    // `ld rand`: the slowest of the classic instructions; `ret 0`: no match.
+    let filter = format!("'{},{}6 0 0 0,'", STEPS + 1, "32 0 0 4294963256,".repeat(STEPS));
+    let mut lines = "qdisc add dev origin0 root handle 1: htb default 1\n".to_owned();
+    for priority in 1..=FILTERS {
+        lines += &format!("filter add dev origin0 parent 1: protocol ip prio {priority} bpf bytecode {filter}\n");
+    }
+    let (lab, _origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Complete(200)])?;
+    firewall(&lab, "tcp dport 80 reject with tcp reset")?;
+    lab.origin().run("tc", &["-batch", "-"], &lines)?;
+    let asked = Instant::now();
+    let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
+    anyhow::ensure!(asked.elapsed() > Duration::from_millis(1), "held up for {:?} only", asked.elapsed());
+    lab.origin().run("tc", &["qdisc", "del", "dev", "origin0", "root"], "")?;
+    let want = Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall");
+    check(agent, &lab, &[want])
+}
+
+/// An edge that has only so many ports: each attempt is one, though its addresses are those of one that was told.
+fn the_same_addresses_once_more() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let agent = Agent::start(&["--connect-timeout=1500ms"])?;
+    lab.edge().sysctl("net/ipv4/ip_local_port_range", "40000 40000")?;
+    let mut wants = Vec::new();
+    firewall(&lab, "tcp dport 80 reject with tcp reset")?;
+    for _ in 0..2 {
+        let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
+        wants.push(Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall"));
+    }
+    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    for hook in ["input", "output"] {
+        let port = if hook == "input" { "dport" } else { "sport" };
+        firewall_in(&lab, hook, &format!("ip version 4 tcp {port} 80 drop"))?;
+        for _ in 0..2 {
+            let dropped = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Timeout])?;
+            wants.push(Want::new(&dropped, "firewall_drop", 522, "no_synack").with("firewall_hook", hook));
+        }
+        lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    }
+    for _ in 0..2 {
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        answered(&mut conn)?;
+        firewall(&lab, "tcp dport 80 meta length > 100 reject with tcp reset")?;
+        let reset = saw(conn.request("/ok")?, &[Seen::Reset])?;
+        lab.origin().run("nft", &["flush", "ruleset"], "")?;
+        let rejected = Want::new(&reset, "firewall_reject", 520, "rst_no_response").with("reset_by", "firewall");
+        wants.push(rejected.with("exchanges", 2));
+    }
+    check(agent, &lab, &wants)
 }
 
 fn a_request_that_netfilter_rejects() -> Result<()> {
