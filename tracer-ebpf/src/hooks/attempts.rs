@@ -2,11 +2,11 @@
 //! edge gives up (see `inspect`), unless a later packet gets through.
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns, programs::SkBuffContext};
-use tracer_common::{Attempt, Tuple, attempt as what, taken};
+use tracer_common::{Attempt, Tuple, attempt as what, is_v4_mapped, taken};
 
 use crate::{
     edge, emit,
-    hooks::packet::Ends,
+    hooks::{packet::Ends, reset},
     kernel::{Look, RawSock, TcpSock},
     maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, NOTED, PORT_COUNTS, port_slot},
 };
@@ -14,8 +14,9 @@ use crate::{
 /// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
 const FORGOTTEN_NS: u64 = 200_000_000_000;
 
-/// More than an edge sends on a connection that has not answered it, bytes; a later connection's numbers are further away.
-const NEAR: u32 = 1 << 20;
+/// More than an edge sends on a connection that has not answered it, bytes. The numbers of a later one are further away, unless
+/// it follows within milliseconds (RFC 6528: a clock of at least one per 4 µs; Linux: one per 64 ns).
+const NEAR: u32 = 1 << 18;
 
 /// What [`Attempt::done`] says.
 pub const WAITING: u32 = 0;
@@ -54,28 +55,35 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     seen.last_ns = now;
     seen.packets = 1;
     seen.done = WAITING;
-    tell_at_once(tuple, seen);
-    // Full: the oldest goes. Refused for the moment: the next packet of the attempt is noted.
-    let _inserted = ATTEMPTS.insert(tuple, &*seen, 0);
+    let _full_is_lru = ATTEMPTS.insert(tuple, &*seen, 0);
     if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
         // SAFETY: a live map value; any CPU's time does.
         unsafe { *time = now }
     }
+    if let Some(known) = lately(tuple, now) {
+        tell_at_once(tuple, known);
+    }
 }
 
 /// Whether a packet belongs to the attempt that is known of its addresses, and not to a later one: every SYN of an attempt has
-/// the same number, and what an edge sends to a listener lies near each other.
+/// the same number, and what an edge sends before it is answered lies near that.
 #[inline(always)]
 fn continues(known: &Attempt, seen: &Attempt) -> bool {
     match (known.what == what::DATA, seen.what == what::DATA) {
         (false, false) => known.seq == seen.seq,
         (true, true) if known.done == TOLD => {
             let at_listener = known.why == taken::QUEUE || known.why == taken::QUEUE_RESET;
-            !at_listener || known.seq.wrapping_sub(seen.seq).wrapping_add(NEAR) < 2 * NEAR
+            !at_listener || is_near(known.seq, seen.seq)
         }
         (true, true) => known.done == WAITING && !came_through(known),
-        _ => known.done == WAITING,
+        _ => known.done == WAITING && (seen.outward != 0 || is_near(known.seq, seen.seq)),
     }
+}
+
+/// Whether an edge may have sent both before it was answered.
+#[inline(always)]
+fn is_near(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other).wrapping_add(NEAR) < 2 * NEAR
 }
 
 /// What was noted of these addresses, not too long ago.
@@ -93,7 +101,8 @@ fn came_through(known: &Attempt) -> bool {
 }
 
 /// A RST without a socket leaves for the edge: the answer to a packet that is gone already, where the edge's link address
-/// had to be asked for first.
+/// had to be asked for first. Over IPv6, and where no tracepoint tells of that, it may be a closed port's, whose SYN is freed
+/// only then: nothing is told before the edge's timeout.
 #[inline(always)]
 pub fn rejected(tuple: &Tuple) {
     // SAFETY: the helper has no preconditions.
@@ -105,7 +114,9 @@ pub fn rejected(tuple: &Tuple) {
         && known.why == taken::DROPPED
     {
         known.why = taken::RESET;
-        tell_at_once(tuple, known);
+        if reset::tells_all() || is_v4_mapped(&tuple.peer_addr) {
+            tell_at_once(tuple, known);
+        }
     }
 }
 
@@ -150,31 +161,29 @@ fn any_lately(now: u64) -> bool {
     ATTEMPT_TIME.get(0).is_some_and(|time| *time != 0 && now.wrapping_sub(*time) < FORGOTTEN_NS)
 }
 
-/// A connection opened: nothing that goes missing now belongs to what did before, told or not.
+/// A connection opened, or its SYN was refused; `seq` is near the edge's initial number. What went missing of that attempt
+/// before did no harm, and what goes missing now belongs to another.
 #[inline(always)]
-pub fn opened(tuple: &Tuple, now: u64) {
+pub fn answered(tuple: &Tuple, seq: u32, now: u64) {
     if !any_lately(now) {
         return;
     }
-    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: a live map value.
-        unsafe { (*known).done = PASSED }
+    let Some(known) = lately(tuple, now) else { return };
+    // The edge had begun anew: an earlier attempt was in vain.
+    if known.done == WAITING && known.what != what::DATA && !is_near(known.seq, seq) {
+        tell(tuple, known);
     }
+    known.done = PASSED;
 }
 
-/// A connection ended as everybody can see, or was refused: what went missing of it before did no harm.
+/// A connection ended as everybody can see: what went missing of it before did no harm.
 #[inline(always)]
 pub fn passed(tuple: &Tuple, now: u64) {
-    if !any_lately(now) {
-        return;
-    }
-    if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: a live map value.
-        unsafe {
-            if (*known).done == WAITING {
-                (*known).done = PASSED;
-            }
-        }
+    if any_lately(now)
+        && let Some(known) = lately(tuple, now)
+        && known.done == WAITING
+    {
+        known.done = PASSED;
     }
 }
 
@@ -211,7 +220,9 @@ pub fn gave_up(tuple: &Tuple, key: u64, sock: &impl Look, now: u64, late: bool) 
 /// Whether netfilter has reset the origin's own socket, in the edge's name.
 #[inline(always)]
 pub fn reset_by_firewall(tuple: &Tuple, now: u64) -> bool {
-    any_lately(now) && lately(tuple, now).is_some_and(|known| known.outward != 0 && known.why == taken::RESET)
+    any_lately(now)
+        && lately(tuple, now)
+            .is_some_and(|known| known.outward != 0 && known.why == taken::RESET && known.done != PASSED)
 }
 
 /// The edge leaves (FIN or RST) a connection whose packets go missing, these too: it has given up.
@@ -220,7 +231,12 @@ pub fn given_up(tuple: &Tuple) {
     if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
         // SAFETY: a live map value.
         let known = unsafe { &mut *known };
-        if known.done == WAITING && known.what == what::DATA {
+        if known.done != WAITING || known.what != what::DATA {
+            return;
+        }
+        if came_through(known) {
+            known.done = PASSED;
+        } else {
             tell(tuple, known);
         }
     }

@@ -133,7 +133,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     conn.port_slot = port_slot(conn.tuple.local_port);
     if insert(sk.key(), conn) {
         payload::early(&tcp);
-        attempts::opened(&conn.tuple, conn.opened_ns);
+        attempts::answered(&conn.tuple, conn.copied, conn.opened_ns);
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
     } else {
         debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);

@@ -59,14 +59,50 @@ const SAME_PACKET_NS: u64 = 1_000_000_000;
 /// Longest RST on its way to a device: link header, IPv6, TCP without options.
 const RST_LEN: u32 = 14 + 40 + 20 + 4;
 
-/// How netfilter answered a packet, a moment ago on this CPU.
+/// How a packet was answered, a moment ago on this CPU.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Answer {
     tuple: Tuple,
+    /// 0: it served its packet.
     time_ns: u64,
     why: u32,
     icmp: u32,
+    /// The numbers of a RST.
+    seq: u32,
+    acknowledged: u32,
+}
+
+impl Answer {
+    /// The answer that was kept last on this CPU, if that was a moment ago.
+    #[inline(always)]
+    fn recent<'a>() -> Option<&'a mut Self> {
+        // SAFETY: this CPU's slot of a live map value.
+        let answer = unsafe { &mut *LAST_ANSWER.get_ptr_mut(0)? };
+        if answer.time_ns == 0 {
+            return None;
+        }
+        // SAFETY: the helper has no preconditions.
+        let recent = unsafe { bpf_ktime_get_ns() }.wrapping_sub(answer.time_ns) < SAME_PACKET_NS;
+        if !recent {
+            answer.time_ns = 0;
+        }
+        recent.then_some(answer)
+    }
+
+    /// Whether it answers this packet of the edge, or to it. A RST takes its number from an acknowledgement; where there is
+    /// none, it acknowledges the packet (RFC 9293, 3.10.7.1).
+    #[inline(always)]
+    fn is_of(&self, tuple: &Tuple, segment: &Segment) -> bool {
+        let number = if self.why != taken::RESET {
+            true
+        } else if segment.ack {
+            self.seq == segment.acknowledged
+        } else {
+            self.acknowledged == segment.seq.wrapping_add(segment.payload).wrapping_add(u32::from(segment.syn))
+        };
+        number && is_to(&self.tuple, tuple)
+    }
 }
 
 /// A packet is freed: dropped by netfilter?
@@ -130,7 +166,7 @@ fn dropped(skb: Skb) {
         outward: u32::from(!inward),
         ..Attempt::default()
     };
-    answered(&tuple, &mut seen);
+    answered(&tuple, &segment, &mut seen);
     attempts::note(&tuple, &mut seen);
     if inward && segment.fin_or_rst {
         attempts::given_up(&tuple);
@@ -169,21 +205,17 @@ fn syn_refused(skb: Skb) {
 /// A packet is freed that was answered with a RST a moment ago, and that netfilter did not drop: it found no connection.
 #[inline(never)]
 fn answered_by_tcp(skb: Skb) {
-    let Some(answer) = LAST_ANSWER.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
-    let answer = unsafe { &mut *answer };
-    if answer.time_ns == 0 || answer.why != taken::RESET {
-        return;
-    }
-    // SAFETY: the helper has no preconditions.
-    let recent = unsafe { bpf_ktime_get_ns() }.wrapping_sub(answer.time_ns) < SAME_PACKET_NS;
-    if !recent {
-        answer.time_ns = 0;
+    let Some(answer) = Answer::recent() else { return };
+    if answer.why == taken::ICMP {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
-    if !segment.syn && is_to(&answer.tuple, &segment.tuple) {
-        answer.time_ns = 0;
+    if !answer.is_of(&segment.tuple, &segment) {
+        return;
+    }
+    answer.time_ns = 0;
+    // Of a SYN that is refused `syn_refused` tells.
+    if answer.why == taken::RESET && !segment.syn {
         reset::answer_to(&segment, rst::UNKNOWN);
     }
 }
@@ -199,32 +231,30 @@ pub fn is_to(answer: &Tuple, tuple: &Tuple) -> bool {
 
 /// Adds how the packet was answered before it was dropped.
 #[inline(always)]
-fn answered(tuple: &Tuple, seen: &mut Attempt) {
-    let Some(answer) = LAST_ANSWER.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
-    unsafe {
-        let recent = bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
-        if recent && (*answer).why != TOLD && is_to(&(*answer).tuple, tuple) {
-            seen.why = (*answer).why;
-            seen.icmp = (*answer).icmp;
-            (*answer).time_ns = 0;
-        }
+fn answered(tuple: &Tuple, segment: &Segment, seen: &mut Attempt) {
+    if let Some(answer) = Answer::recent()
+        && answer.why != TOLD
+        && answer.is_of(tuple, segment)
+    {
+        seen.why = answer.why;
+        seen.icmp = answer.icmp;
+        answer.time_ns = 0;
     }
 }
 
 /// Keeps an answer for the drop that follows it.
 #[inline(always)]
-fn keep(tuple: Tuple, why: u32, icmp: u32) {
+fn keep(tuple: Tuple, why: u32, icmp: u32, [seq, acknowledged]: [u32; 2]) {
     if let Some(answer) = LAST_ANSWER.get_ptr_mut(0) {
         // SAFETY: this CPU's slot; the helper has no preconditions.
-        unsafe { *answer = Answer { tuple, time_ns: bpf_ktime_get_ns(), why, icmp } }
+        unsafe { *answer = Answer { tuple, time_ns: bpf_ktime_get_ns(), why, icmp, seq, acknowledged } }
     }
 }
 
 /// A RST to the edge that `tcp_send_reset` tells of: its packet need not be looked at again.
 #[inline(always)]
 pub fn reset_is_told(tuple: &Tuple) {
-    keep(*tuple, TOLD, 0);
+    keep(*tuple, TOLD, 0, [0; 2]);
 }
 
 /// Value of [`Answer::why`] beside those of [`taken`].
@@ -251,32 +281,23 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     if !segment.rst {
         return;
     }
+    let numbers = [segment.seq, segment.acknowledged];
     let tuple = segment.tuple.turned();
     if edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
-        keep(tuple, taken::RESET, 0);
+        keep(tuple, taken::RESET, 0, numbers);
         if socket == 0 {
             attempts::rejected(&tuple);
         }
     } else if socket == 0 && edge::is_edge(&segment.tuple.peer_addr) {
         // To the origin itself, in the edge's name.
-        keep(segment.tuple, taken::RESET, 0);
+        keep(segment.tuple, taken::RESET, 0, numbers);
     }
 }
 
 /// Whether `tcp_send_reset` told of this answer just before.
 #[inline(always)]
 fn is_told(tuple: &Tuple) -> bool {
-    let Some(answer) = LAST_ANSWER.get_ptr_mut(0) else { return false };
-    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
-    unsafe {
-        let told = (*answer).why == TOLD
-            && is_to(&(*answer).tuple, tuple)
-            && bpf_ktime_get_ns().wrapping_sub((*answer).time_ns) < SAME_PACKET_NS;
-        if told {
-            (*answer).time_ns = 0;
-        }
-        told
-    }
+    Answer::recent().is_some_and(|answer| answer.why == TOLD && is_to(&answer.tuple, tuple))
 }
 
 /// A packet that is not TCP goes out: an ICMP error that quotes a packet of the edge?
@@ -304,5 +325,5 @@ pub fn icmp(ctx: &SkBuffContext) {
         local_port: quoted.destination_port,
         netns: 0,
     };
-    keep(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind));
+    keep(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind), [0; 2]);
 }

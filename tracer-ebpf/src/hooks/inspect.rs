@@ -76,7 +76,7 @@ fn is_gone(conn: &Conn, sock: RawSock) -> bool {
     sock.peer() != conn.peer || sock.state() == Some(conn::CLOSE) && conn.flags & flag::ABORTED == 0
 }
 
-/// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0.
+/// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0; 6: when the attempt began.
 #[inline(always)]
 pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     let words: [u64; 5] = [ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)];
@@ -85,10 +85,11 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     let Some(known) = ATTEMPTS.get_ptr_mut(&tuple) else { return SETTLED };
     // SAFETY: a live map value.
     let known = unsafe { &mut *known };
-    if known.done != attempts::WAITING {
+    let (key, first_ns): (u64, u64) = (ctx.arg(5), ctx.arg(6));
+    // Another attempt may have begun meanwhile.
+    if known.done != attempts::WAITING || known.first_ns != first_ns {
         return SETTLED;
     }
-    let key: u64 = ctx.arg(5);
     if known.what == attempt::DATA && key == 0 {
         // The origin has no such connection any more: it would not have answered either.
         known.done = attempts::PASSED;

@@ -68,7 +68,7 @@ pub fn answer_to(segment: &Segment, reason: u32) {
     count_reset(reason);
     if segment.syn && !segment.ack {
         // SAFETY: the helper has no preconditions.
-        attempts::passed(&segment.tuple, unsafe { bpf_ktime_get_ns() });
+        attempts::answered(&segment.tuple, segment.seq, unsafe { bpf_ktime_get_ns() });
         return emit::refused(&segment.tuple, reason);
     }
     if segment.payload == 0 {

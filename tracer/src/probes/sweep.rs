@@ -129,7 +129,7 @@ impl Sweep {
             // 0: there is no such connection, or none any more.
             let key = open.iter().find(same).map_or(0, |conn| conn.key);
             let mut arguments = words(&tuple).to_vec();
-            arguments.push(key);
+            arguments.extend([key, seen.first_ns]);
             let told = run(ebpf, "inspect_attempt", &arguments)? == TOLD;
             debug!("an attempt from port {} is over, told: {told}", tuple.peer_port);
         }

@@ -24,6 +24,8 @@ pub(super) fn cases() -> Vec<Case> {
         a_reject_that_waits_for_a_link_address,
         a_reject_that_is_held_up,
         the_same_addresses_once_more,
+        a_syn_that_is_dropped_and_then_refused,
+        the_edge_leaving_after_a_packet_that_came_late,
         a_request_that_netfilter_rejects,
         distributions_of_healthy_exchanges,
         an_answer_that_never_comes,
@@ -388,13 +390,18 @@ fn a_reject_that_is_held_up() -> Result<()> {
     let agent = Agent::start(&[])?;
     saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Complete(200)])?;
     firewall(&lab, "tcp dport 80 reject with tcp reset")?;
+    let rejected = || -> Result<_> {
+        let asked = Instant::now();
+        let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
+        Ok((Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall"), asked.elapsed()))
+    };
+    let (at_once, took) = rejected()?;
     lab.origin().run("tc", &["-batch", "-"], &lines)?;
-    let asked = Instant::now();
-    let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
-    anyhow::ensure!(asked.elapsed() > Duration::from_millis(1), "held up for {:?} only", asked.elapsed());
+    let (late, took_held_up) = rejected()?;
+    let held_up = took_held_up.saturating_sub(took);
+    anyhow::ensure!(held_up > Duration::from_millis(1), "held up for {held_up:?} only");
     lab.origin().run("tc", &["qdisc", "del", "dev", "origin0", "root"], "")?;
-    let want = Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall");
-    check(agent, &lab, &[want])
+    check(agent, &lab, &[at_once, late])
 }
 
 /// An edge that has only so many ports: each attempt is one, though its addresses are those of one that was told.
@@ -428,6 +435,42 @@ fn the_same_addresses_once_more() -> Result<()> {
         wants.push(rejected.with("exchanges", 2));
     }
     check(agent, &lab, &wants)
+}
+
+/// As at a start, when the firewall lets the edge through before the server listens: one failure, which the closed port is.
+fn a_syn_that_is_dropped_and_then_refused() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let agent = Agent::start(&["--connect-timeout=1500ms"])?;
+    let mut wants = Vec::new();
+    for from in [EDGE_A, EDGE_V6] {
+        firewall(&lab, "tcp dport 81 drop")?;
+        let refused = std::thread::scope(|scope| -> Result<Exchange> {
+            let asking = scope.spawn(|| lab.get(from, 81, "/ok"));
+            std::thread::sleep(Duration::from_millis(300));
+            lab.origin().run("nft", &["flush", "ruleset"], "")?;
+            asking.join().map_err(|_| anyhow::anyhow!("asking panicked"))?
+        })?;
+        wants.push(Want::new(&saw(refused, &[Seen::Refused])?, "port_closed", 521, "refused"));
+    }
+    // The edge's timeout, from the SYN on, and the agent's look.
+    std::thread::sleep(Duration::from_secs(1));
+    check(agent, &lab, &wants)
+}
+
+/// A packet was dropped, and its retransmission answered; then the firewall drops the FIN, too.
+fn the_edge_leaving_after_a_packet_that_came_late() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    answered(&mut conn)?;
+    firewall(&lab, "tcp dport 80 meta length > 100 drop")?;
+    conn.send("/ok")?;
+    std::thread::sleep(Duration::from_millis(50));
+    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    saw(conn.answer()?, &[Seen::Complete(200)])?;
+    firewall(&lab, "tcp dport 80 drop")?;
+    drop(conn);
+    check(agent, &lab, &[])
 }
 
 fn a_request_that_netfilter_rejects() -> Result<()> {
