@@ -268,7 +268,8 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     if skb.len() > RST_LEN {
         return;
     }
-    // Where there is no connection TCP answers through a socket of its own, which only matters where nothing else tells.
+    // Where there is no connection TCP answers through a socket of its own (IPv4) or through none (IPv6), which only matters
+    // where nothing else tells.
     let socket = skb.socket();
     if socket != 0 && (reset::tells_all() || conns::get(socket).is_some()) {
         return;

@@ -269,6 +269,10 @@ fn firewall_in(lab: &Lab, hook: &str, rule: &str) -> Result<()> {
     lab.origin().run("nft", &["-f", "-"], &rules).map(|_| ())
 }
 
+fn no_firewall(lab: &Lab) -> Result<()> {
+    lab.origin().run("nft", &["flush", "ruleset"], "").map(|_| ())
+}
+
 fn a_syn_that_netfilter_drops() -> Result<()> {
     let (lab, _origin) = staged()?;
     let agent = Agent::start(&["--connect-timeout=1500ms"])?;
@@ -301,7 +305,7 @@ fn a_response_that_netfilter_drops_after_one_that_came_through() -> Result<()> {
     wait::until_true("a packet to be dropped", LIMIT, || {
         agent.metrics().is_ok_and(|metrics| metrics.count("tracer_firewall_drops_total", &[("port", "80")]) > 0)
     })?;
-    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    no_firewall(&lab)?;
     saw(conn.answer()?, &[Seen::Complete(200)])?;
     firewall_in(&lab, "output", RULE)?;
     let dropped = saw(conn.request("/ok")?, &[Seen::Timeout])?;
@@ -354,7 +358,7 @@ fn a_syn_that_netfilter_rejects() -> Result<()> {
     let agent = Agent::start(&[])?;
     firewall(&lab, &format!("ip saddr {EDGE_A} tcp dport 80 reject with tcp reset"))?;
     let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
-    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    no_firewall(&lab)?;
     firewall(&lab, &format!("ip saddr {EDGE_B} tcp dport 80 reject"))?;
     let icmp = saw(lab.get(EDGE_B, 80, "/ok")?, &[Seen::Refused])?;
     let wants = [
@@ -415,7 +419,7 @@ fn the_same_addresses_once_more() -> Result<()> {
         let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
         wants.push(Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall"));
     }
-    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    no_firewall(&lab)?;
     for hook in ["input", "output"] {
         let port = if hook == "input" { "dport" } else { "sport" };
         firewall_in(&lab, hook, &format!("ip version 4 tcp {port} 80 drop"))?;
@@ -423,14 +427,14 @@ fn the_same_addresses_once_more() -> Result<()> {
             let dropped = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Timeout])?;
             wants.push(Want::new(&dropped, "firewall_drop", 522, "no_synack").with("firewall_hook", hook));
         }
-        lab.origin().run("nft", &["flush", "ruleset"], "")?;
+        no_firewall(&lab)?;
     }
     for _ in 0..2 {
         let mut conn = lab.connect(EDGE_A, 80)?;
         answered(&mut conn)?;
         firewall(&lab, "tcp dport 80 meta length > 100 reject with tcp reset")?;
         let reset = saw(conn.request("/ok")?, &[Seen::Reset])?;
-        lab.origin().run("nft", &["flush", "ruleset"], "")?;
+        no_firewall(&lab)?;
         let rejected = Want::new(&reset, "firewall_reject", 520, "rst_no_response").with("reset_by", "firewall");
         wants.push(rejected.with("exchanges", 2));
     }
@@ -447,7 +451,7 @@ fn a_syn_that_is_dropped_and_then_refused() -> Result<()> {
         let refused = std::thread::scope(|scope| -> Result<Exchange> {
             let asking = scope.spawn(|| lab.get(from, 81, "/ok"));
             std::thread::sleep(Duration::from_millis(300));
-            lab.origin().run("nft", &["flush", "ruleset"], "")?;
+            no_firewall(&lab)?;
             asking.join().map_err(|_| anyhow::anyhow!("asking panicked"))?
         })?;
         wants.push(Want::new(&saw(refused, &[Seen::Refused])?, "port_closed", 521, "refused"));
@@ -466,7 +470,7 @@ fn the_edge_leaving_after_a_packet_that_came_late() -> Result<()> {
     firewall(&lab, "tcp dport 80 meta length > 100 drop")?;
     conn.send("/ok")?;
     std::thread::sleep(Duration::from_millis(50));
-    lab.origin().run("nft", &["flush", "ruleset"], "")?;
+    no_firewall(&lab)?;
     saw(conn.answer()?, &[Seen::Complete(200)])?;
     firewall(&lab, "tcp dport 80 drop")?;
     drop(conn);
