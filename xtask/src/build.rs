@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::dist::Architecture;
+use crate::setup::Pinned;
 use crate::sh;
 
 /// The target of binaries that need no library.
@@ -44,6 +45,28 @@ pub(crate) fn guest() -> Result<Guest> {
     let messages = String::from_utf8_lossy(&done.stdout).into_owned();
     let find = |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo built no {kind} {name}"));
     Ok(Guest { tracer: find("bin", "tracer")?, kernel_tests: find("test", "kernel")? })
+}
+
+/// Builds the benchmark's programs that return at once and returns the object's path.
+pub(crate) fn yardstick() -> Result<PathBuf> {
+    let mut command = kernel_crate("build")?;
+    sh::run(command.args(["--bin", "yardstick"])).context("building the programs that return at once")?;
+    Ok(target_dir()?.join("kernel/bpfel-unknown-none/release/yardstick"))
+}
+
+/// Cargo on all of the kernel crate, as `tracer/build.rs` builds it: on its nightly, for BPF, with core from source.
+pub(crate) fn kernel_crate(task: &str) -> Result<Command> {
+    let nightly = Pinned::nightly()?.channel;
+    let target = target_dir()?.join("kernel").display().to_string();
+    let mut command = sh::command("rustup", &["run", &nightly, "cargo", task, "--quiet", "--package=tracer-ebpf"]);
+    command.args(["--release", "--all-features", "--target=bpfel-unknown-none", "-Zbuild-std=core"]);
+    command.args(["--target-dir", &target]);
+    // The flag by which the BPF bindings pick the traced machine's registers; aya-build sets the same.
+    command.env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH));
+    for inherited in ["RUSTC", "RUSTC_WORKSPACE_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
+        command.env_remove(inherited);
+    }
+    Ok(command)
 }
 
 /// The path of an executable in cargo's messages.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::setup::{self, For, Pinned};
+use crate::setup::{self, For};
 use crate::{build, sh};
 
 /// Tells the kernel tests what is wanted of them: `required`, `skip`, or (unset) run if root.
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "warnings",
         ]),
     )?;
-    step("lint, kernel programs", &mut lint_kernel_crate()?)?;
+    step("lint, kernel programs", build::kernel_crate("clippy")?.args(["--", "-D", "warnings"]))?;
     step(
         "unit and replay tests",
         cargo(&["test", "--quiet", "--workspace", "--exclude=tracer-ebpf"]).env(KERNEL_TESTS, "skip"),
@@ -71,19 +71,4 @@ fn cargo(args: &[&str]) -> Command {
 fn step(what: &str, command: &mut Command) -> Result<()> {
     sh::heading(what);
     sh::run(command).with_context(|| format!("{what}: failed"))
-}
-
-/// The kernel crate is linted as `tracer/build.rs` builds it: on its nightly, for BPF, with core from source.
-fn lint_kernel_crate() -> Result<Command> {
-    let nightly = Pinned::nightly()?.channel;
-    let target = build::target_dir()?.join("kernel-lint").display().to_string();
-    let mut command =
-        sh::command("rustup", &["run", &nightly, "cargo", "clippy", "--quiet", "--package=tracer-ebpf", "--release"]);
-    command.args(["--target=bpfel-unknown-none", "-Zbuild-std=core", "--target-dir", &target, "--", "-D", "warnings"]);
-    // The flag by which the BPF bindings pick the traced machine's registers; aya-build sets the same.
-    command.env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH));
-    for inherited in ["RUSTC", "RUSTC_WORKSPACE_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
-        command.env_remove(inherited);
-    }
-    Ok(command)
 }

@@ -1,8 +1,8 @@
 //! `xtask bench`: what watching costs. nginx and wrk on loopback, the tracer off and on in turn.
 //!
 //! Three kinds of run, none of which disturbs another: pairs of off and on for throughput and nginx' CPU time; runs under
-//! the kernel's BPF statistics (which cost time themselves) for the programs' own time; and recorded runs, which count
-//! the records that healthy load makes.
+//! the kernel's BPF statistics (which cost time themselves) for the programs' own time, each beside one of programs that
+//! return at once; and recorded runs, which count the records that healthy load makes.
 
 mod agent;
 mod load;
@@ -10,6 +10,7 @@ mod records;
 mod report;
 mod statistics;
 mod values;
+mod yardstick;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,8 @@ use crate::setup::{self, For};
 use crate::{build, sh};
 use agent::{Agent, Usage};
 use load::{Bed, Segment};
-use statistics::ProgramTimes;
+use statistics::{Enabled, ProgramTimes};
+use yardstick::Yardstick;
 
 /// Length of a recorded run, in seconds: its count has to be 0, however long.
 const RECORDED: u32 = 1;
@@ -30,7 +32,7 @@ pub(crate) struct Args {
     /// Length of each measurement, in seconds
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
-    /// Pairs of off and on for each workload and level; runs under BPF statistics (at most 3)
+    /// Pairs of off and on for each workload and level, and runs under BPF statistics
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Leave the pairs out: the programs' own time and the records only
@@ -104,6 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     setup::ensure(For::Bench)?;
     let tracer = args.tracer.clone().map_or_else(build::release, Ok)?;
+    let yardstick = Yardstick::build()?;
     let lab = Lab::new()?;
     let bed = Bed::start(&lab)?;
     // A first run fills caches and tables.
@@ -122,13 +125,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             outcome.pair(&bed, &tracer, args.seconds)?;
         }
     }
-    let statistics = statistics::Enabled::hold()?;
-    for round in 1..=args.rounds.min(3) {
+    let statistics = Enabled::hold()?;
+    for round in 1..=args.rounds {
         for outcome in &mut outcomes {
             progress(&format!("BPF statistics, run {round}"), outcome);
-            let agent = Agent::start(&tracer, outcome.level, &bed)?;
-            outcome.programs.push(statistics::run(&statistics, &bed, &agent, outcome.workload, args.seconds)?);
-            outcome.agents.push(agent.finish()?);
+            outcome.programs(&bed, &tracer, args.seconds, &statistics, &yardstick)?;
         }
     }
     drop(statistics);
@@ -155,6 +156,22 @@ impl Outcome {
         let on = bed.load(self.workload, seconds)?;
         self.agents.push(agent.finish()?);
         self.pairs.push(Pair { off, on });
+        Ok(())
+    }
+
+    /// First the programs that return at once, then the tracer's: each alone, and close together in time.
+    fn programs(
+        &mut self,
+        bed: &Bed<'_>,
+        tracer: &Path,
+        seconds: u32,
+        statistics: &Enabled,
+        yardstick: &Yardstick,
+    ) -> Result<()> {
+        let empty = yardstick.measure(statistics, self.level, || bed.load(self.workload, seconds).map(drop))?;
+        let agent = Agent::start(tracer, self.level, bed)?;
+        self.programs.push(statistics::run(statistics, bed, &agent, self.workload, seconds, empty)?);
+        self.agents.push(agent.finish()?);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::load::{BODY, CONNECTIONS, CORES};
-use super::statistics::{PROGRAMS, Program, ProgramTimes};
+use super::statistics::{PROGRAMS, ProgramTimes};
 use super::values::{Spread, thousands};
 use super::{Args, Level, Outcome, Workload};
 
@@ -100,35 +100,50 @@ impl Figures {
     }
 }
 
-/// Over all outcomes: time to ready and CPU until then, and what an empty program shows.
-fn common(outcomes: &[Outcome]) -> [Spread; 3] {
+/// Over all outcomes: time to ready and CPU until then.
+fn common(outcomes: &[Outcome]) -> [Spread; 2] {
     let agents = || outcomes.iter().flat_map(|outcome| &outcome.agents);
-    [
-        Spread::of(agents().map(|agent| agent.ready)),
-        Spread::of(agents().map(|agent| agent.start_cpu)),
-        Spread::of(outcomes.iter().flat_map(|outcome| &outcome.programs).map(|times| times.empty)),
-    ]
+    [Spread::of(agents().map(|agent| agent.ready)), Spread::of(agents().map(|agent| agent.start_cpu))]
 }
 
 fn mark(met: bool) -> char {
     if met { '✓' } else { '✗' }
 }
 
-/// A program's median share per request: runs, nanoseconds per run (gross).
-fn share(outcome: &Outcome, index: usize) -> Program {
-    let of = |value: fn(&Program) -> f64| {
-        Spread::of(outcome.programs.iter().map(|times| value(&times.programs[index]))).median
-    };
-    Program { runs: of(|program| program.runs), nanos: of(|program| program.nanos) }
+/// One program's medians.
+struct Share {
+    runs_per_request: f64,
+    /// Per run, as the kernel shows them.
+    gross: f64,
+    /// Per run of a program that returns at once in its place.
+    empty: f64,
+}
+
+impl Share {
+    /// Of the program with this index in [`PROGRAMS`]; `None` where it did not run.
+    fn of(outcome: &Outcome, index: usize) -> Option<Self> {
+        let median = |of: &dyn Fn(&ProgramTimes) -> f64| Spread::of(outcome.programs.iter().map(of)).median;
+        let runs_per_request = median(&|times| times.programs[index].runs);
+        (runs_per_request > 0.0).then(|| Self {
+            runs_per_request,
+            gross: median(&|times| times.programs[index].nanos) / runs_per_request,
+            empty: median(&|times| times.empty[index]),
+        })
+    }
+
+    fn all(outcome: &Outcome) -> impl Iterator<Item = (&'static str, Self)> {
+        PROGRAMS.iter().enumerate().filter_map(|(index, name)| Some((*name, Self::of(outcome, index)?)))
+    }
 }
 
 /// Tables for people.
 pub(super) fn text(args: &Args, outcomes: &[Outcome]) -> String {
-    let [ready, start_cpu, empty] = common(outcomes);
+    let [ready, start_cpu] = common(outcomes);
     let mut out = format!(
         "nginx (1 worker, core {}, `return 200`, {BODY} bytes) and wrk (-t1 -c{CONNECTIONS}, core {}) on loopback; \
          off and on in turn, {} pairs of {} s each; under BPF statistics, {} runs.\n\
-         Median (least … most). CPU and BPF time hold on a shared machine; requests/s only where their spread is small.\n\
+         Median (least … most). Net is without what programs that return at once show in the same places, under the same load.\n\
+         CPU and BPF time hold on a shared machine; requests/s only where their spread is small.\n\
          Both ends of a connection are on this host: the client's side runs the programs too, and costs a look-up each time.\n",
         CORES[0],
         CORES[1],
@@ -139,22 +154,18 @@ pub(super) fn text(args: &Args, outcomes: &[Outcome]) -> String {
     for workload in Workload::ALL {
         let _ = writeln!(out, "\n== {}", workload.name());
         for outcome in outcomes.iter().filter(|outcome| outcome.workload == workload) {
-            section(&mut out, outcome, empty, origins_end(outcome, outcomes));
+            section(&mut out, outcome, origins_end(outcome, outcomes));
         }
     }
     let _ = writeln!(
         out,
-        "\n== agent\n  ready in {:.0} ms ({:.0} … {:.0}), limit {:.0} {}; CPU until then {:.0} ms\n  \
-         a program that returns at once shows {:.1} ns per run ({:.1} … {:.1}): taken off for the net figures",
+        "\n== agent\n  ready in {:.0} ms ({:.0} … {:.0}), limit {:.0} {}; CPU until then {:.0} ms",
         ready.median * 1e3,
         ready.least * 1e3,
         ready.most * 1e3,
         READY_LIMIT * 1e3,
         mark(ready.median <= READY_LIMIT),
         start_cpu.median * 1e3,
-        empty.median,
-        empty.least,
-        empty.most
     );
     out
 }
@@ -172,7 +183,7 @@ fn origins_end(outcome: &Outcome, outcomes: &[Outcome]) -> Option<f64> {
     Some(Figures::of(outcome).net.median - client)
 }
 
-fn section(out: &mut String, outcome: &Outcome, empty: Spread, origins_end: Option<f64>) {
+fn section(out: &mut String, outcome: &Outcome, origins_end: Option<f64>) {
     let figures = Figures::of(outcome);
     let unit = outcome.workload.unit();
     let goal = outcome.level.limit(outcome.workload).zip(origins_end).map_or_else(String::new, |(limit, own)| {
@@ -196,16 +207,13 @@ fn section(out: &mut String, outcome: &Outcome, empty: Spread, origins_end: Opti
         "  BPF            {:.0} ns/{unit} net ({:.0} … {:.0}){goal}; {:.0} gross in {:.2} runs",
         figures.net.median, figures.net.least, figures.net.most, figures.gross.median, figures.runs.median,
     );
-    for (index, name) in PROGRAMS.iter().enumerate() {
-        let Program { runs, nanos } = share(outcome, index);
-        if runs >= 0.01 {
-            let _ = writeln!(
-                out,
-                "    {name:<22} {runs:>6.2} runs × {:>4.0} ns gross, {:>4.0} net",
-                nanos / runs,
-                nanos / runs - empty.median
-            );
-        }
+    for (name, share) in Share::all(outcome).filter(|(_, share)| share.runs_per_request >= 0.01) {
+        let Share { runs_per_request, gross, empty } = share;
+        let net = gross - empty;
+        let _ = writeln!(
+            out,
+            "    {name:<22} {runs_per_request:>6.2} runs × {gross:>4.0} ns gross, {empty:>3.0} of an empty one, {net:>4.0} net",
+        );
     }
     let healthy = outcome.records == 0 && figures.failures == 0.0 && figures.lost == 0.0;
     let _ = writeln!(
@@ -228,22 +236,22 @@ fn section(out: &mut String, outcome: &Outcome, empty: Spread, origins_end: Opti
 
 /// Everything as one object; units are in the names.
 pub(super) fn json(args: &Args, outcomes: &[Outcome]) -> Value {
-    let [ready, start_cpu, empty] = common(outcomes);
+    let [ready, start_cpu] = common(outcomes);
     json!({
         "seconds": args.seconds,
         "pairs": if args.no_pairs { 0 } else { args.rounds },
         "ready_seconds": ready.json(),
         "start_cpu_seconds": start_cpu.json(),
-        "empty_program_ns": empty.json(),
         "results": outcomes.iter().map(|outcome| object(outcome, origins_end(outcome, outcomes))).collect::<Vec<_>>(),
     })
 }
 
 fn object(outcome: &Outcome, origins_end: Option<f64>) -> Value {
     let figures = Figures::of(outcome);
-    let programs = PROGRAMS.iter().enumerate().map(|(index, name)| {
-        let Program { runs, nanos } = share(outcome, index);
-        (name.to_string(), json!({ "runs_per_request": runs, "gross_ns_per_request": nanos }))
+    let programs = Share::all(outcome).map(|(name, Share { runs_per_request, gross, empty })| {
+        let share =
+            json!({ "runs_per_request": runs_per_request, "gross_ns_per_run": gross, "empty_ns_per_run": empty });
+        (name.to_owned(), share)
     });
     json!({
         "workload": outcome.workload.name(),
