@@ -116,6 +116,8 @@ pub mod hook {
     pub const BEFORE_ROUTING: u32 = 1;
     pub const INPUT: u32 = 2;
     pub const OUTPUT: u32 = 3;
+    /// On its way through this host, as a container's packets are.
+    pub const FORWARD: u32 = 4;
 }
 
 /// Bits of [`LastSignal::flags`].

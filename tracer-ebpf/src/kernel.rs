@@ -32,7 +32,7 @@ offsets! {
     OFF_TASK_FLAGS, OFF_TASK_EXIT_CODE, OFF_TASK_TGID, OFF_TASK_LEADER, OFF_TASK_COMM, OFF_TASK_PARENT,
     OFF_TASK_START, OFF_TASK_SIGNAL, OFF_TASK_MM, OFF_SIGNAL_LIVE, OFF_SIGNAL_PIDS, OFF_MM_EXE, OFF_FILE_INODE,
     OFF_SIGINFO_CODE,
-    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_DEV, OFF_DEV_NET, OFF_SKB_SK, OFF_SKB_LEN, OFF_SKB_DST, OFF_SKB_IIF,
+    OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_DEV, OFF_DEV_NET, OFF_SKB_SK, OFF_SKB_LEN, OFF_SKB_DST, OFF_SKB_IIF, OFF_DST_DEV, OFF_DEV_INDEX,
     OFF_SOCKET_INODE, OFF_INODE_INO,
 }
 
@@ -585,6 +585,21 @@ impl Look for RawSock {
     }
 }
 
+/// Where a packet's route leads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To this host.
+    Own,
+    /// To another, or to a container.
+    Onward,
+}
+
+/// Says of a route's address that the packet holds no reference to it.
+const DST_NOREF: u64 = 1;
+
+/// Index of every namespace's loopback device.
+const LOOPBACK: u32 = 1;
+
 /// A `struct sk_buff *` argument of a BTF tracepoint, not null.
 #[derive(Clone, Copy)]
 pub struct Skb(*const c_void);
@@ -613,11 +628,19 @@ impl Skb {
         number(unsafe { field::<*const c_void>(self.0, &OFF_SKB_SK) })
     }
 
-    /// Whether a route was chosen for it: after prerouting.
+    /// Where its route leads. `None`: none was chosen yet, as before prerouting.
     #[inline(always)]
-    pub fn is_routed(self) -> bool {
+    pub fn route(self) -> Option<Route> {
         // SAFETY: as above.
-        unsafe { field::<u64>(self.0, &OFF_SKB_DST) != 0 }
+        let (route, device) =
+            unsafe { (field::<u64>(self.0, &OFF_SKB_DST), field::<*const c_void>(self.0, &OFF_SKB_DEV)) };
+        if route == 0 {
+            return None;
+        }
+        let leads_to: u64 = read_field(route & !DST_NOREF, &OFF_DST_DEV);
+        // A route to this host itself leads to its loopback, or to the routing domain (VRF) that the packet is already in.
+        let is_own = leads_to == number(device) || read_field::<u32>(leads_to, &OFF_DEV_INDEX) == LOOPBACK;
+        Some(if is_own { Route::Own } else { Route::Onward })
     }
 
     /// Whether it came from a device: it is not of this host's making.

@@ -12,6 +12,7 @@ use tracer_common::{
 
 use crate::conns::{BUCKETS, Tags};
 use crate::hooks::{
+    attempts::PeerEnd,
     drop::Answer,
     head::{SCRATCH_LEN, WALKS, Walk},
 };
@@ -51,6 +52,11 @@ pub static FOUND: HashMap<ListenerKey, u64> = HashMap::with_max_entries(limits::
 /// the edge's timeout. Full: the oldest goes, untold.
 #[map]
 pub static ATTEMPTS: LruHashMap<Tuple, Attempt> = LruHashMap::with_max_entries(limits::ATTEMPTS, 0);
+
+/// The last of these that was an attempt to connect, by the edge's end: the other end may have another address by the time
+/// the connection opens. Full: the oldest goes.
+#[map]
+pub static CONNECTING: LruHashMap<PeerEnd, Tuple> = LruHashMap::with_max_entries(limits::ATTEMPTS, 0);
 
 /// A packet that has just gone missing, on this CPU: too much for the stack.
 #[map]

@@ -3,6 +3,7 @@
 
 #![no_std]
 #![no_main]
+#![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the macros make entry points that only the kernel calls")]
 #![allow(unreachable_pub, reason = "a program: nothing is reachable from outside")]
 
 use aya_ebpf::{

@@ -8,7 +8,7 @@ use crate::{
     edge, emit,
     hooks::{packet::Ends, reset},
     kernel::{Look, RawSock, TcpSock},
-    maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, NOTED, PORT_COUNTS, port_slot},
+    maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, CONNECTING, NOTED, PORT_COUNTS, port_slot},
 };
 
 /// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
@@ -22,6 +22,21 @@ const NEAR: u32 = 1 << 18;
 pub const WAITING: u32 = 0;
 pub const PASSED: u32 = 1;
 pub const TOLD: u32 = 2;
+
+/// The edge's end of a connection.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PeerEnd {
+    addr: [u8; 16],
+    port: u32,
+}
+
+impl PeerEnd {
+    #[inline(always)]
+    fn of(tuple: &Tuple) -> Self {
+        Self { addr: tuple.peer_addr, port: tuple.peer_port.into() }
+    }
+}
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -56,6 +71,9 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     seen.packets = 1;
     seen.done = WAITING;
     let _full_is_lru = ATTEMPTS.insert(tuple, &*seen, 0);
+    if seen.what != what::DATA {
+        let _full_is_lru = CONNECTING.insert(&PeerEnd::of(tuple), tuple, 0);
+    }
     if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
         // SAFETY: a live map value; any CPU's time does.
         unsafe { *time = now }
@@ -94,6 +112,15 @@ fn lately<'a>(tuple: &Tuple, now: u64) -> Option<&'a mut Attempt> {
     (now.wrapping_sub(known.last_ns) < FORGOTTEN_NS).then_some(known)
 }
 
+/// What was noted of the attempt to which this number of the edge's belongs, under whatever addresses of the origin: the host
+/// translates them behind its first hooks, and a container has a namespace of its own.
+#[inline(always)]
+fn connecting<'a>(tuple: &Tuple, seq: u32, now: u64) -> Option<&'a mut Attempt> {
+    // SAFETY: a live map value; one that is replaced meanwhile names another attempt, whose number is another.
+    let noted = unsafe { &*CONNECTING.get_ptr(&PeerEnd::of(tuple))? };
+    lately(noted, now).filter(|known| known.what != what::DATA && is_near(known.seq, seq))
+}
+
 /// Whether data that went missing first of a connection has come through since, as far as is known.
 #[inline(always)]
 fn came_through(known: &Attempt) -> bool {
@@ -104,13 +131,13 @@ fn came_through(known: &Attempt) -> bool {
 /// had to be asked for first. Over IPv6, and where no tracepoint tells of that, it may be a closed port's, whose SYN is freed
 /// only then: nothing is told before the edge's timeout.
 #[inline(always)]
-pub fn rejected(tuple: &Tuple) {
+pub fn rejected(tuple: &Tuple, acknowledged: u32) {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     if !any_lately(now) {
         return;
     }
-    if let Some(known) = lately(tuple, now)
+    if let Some(known) = lately(tuple, now).or_else(|| connecting(tuple, acknowledged, now))
         && known.why == taken::DROPPED
     {
         known.why = taken::RESET;
@@ -165,15 +192,26 @@ fn any_lately(now: u64) -> bool {
 /// before did no harm, and what goes missing now belongs to another.
 #[inline(always)]
 pub fn answered(tuple: &Tuple, seq: u32, now: u64) {
-    if !any_lately(now) {
-        return;
+    if any_lately(now) {
+        pass(tuple, seq, now);
     }
-    let Some(known) = lately(tuple, now) else { return };
-    // The edge had begun anew: an earlier attempt was in vain.
-    if known.done == WAITING && known.what != what::DATA && !is_near(known.seq, seq) {
-        tell(tuple, known);
+}
+
+/// In the kernel a function of its own, for the sake of its callers' stack.
+#[inline(never)]
+fn pass(tuple: &Tuple, seq: u32, now: u64) {
+    if let Some(known) = lately(tuple, now) {
+        // The edge had begun anew: an earlier attempt was in vain.
+        if known.done == WAITING && known.what != what::DATA && !is_near(known.seq, seq) {
+            tell(tuple, known);
+        }
+        known.done = PASSED;
     }
-    known.done = PASSED;
+    if let Some(known) = connecting(tuple, seq, now)
+        && known.done == WAITING
+    {
+        known.done = PASSED;
+    }
 }
 
 /// A connection ended as everybody can see: what went missing of it before did no harm.

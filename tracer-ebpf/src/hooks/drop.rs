@@ -22,7 +22,7 @@ use crate::{
         packet::{Ends, read},
         reset,
     },
-    kernel::{Segment, Skb},
+    kernel::{Route, Segment, Skb},
     maps::LAST_ANSWER,
 };
 
@@ -68,7 +68,7 @@ pub struct Answer {
     time_ns: u64,
     why: u32,
     icmp: u32,
-    /// The numbers of a RST.
+    /// The numbers of a RST, or the first one of the packet that an ICMP error quotes.
     seq: u32,
     acknowledged: u32,
 }
@@ -91,17 +91,17 @@ impl Answer {
     }
 
     /// Whether it answers this packet of the edge, or to it. A RST takes its number from an acknowledgement; where there is
-    /// none, it acknowledges the packet (RFC 9293, 3.10.7.1).
+    /// none, it acknowledges the packet (RFC 9293, 3.10.7.1). The origin's end is no mark: it has another address on the way
+    /// to a container than in the answer.
     #[inline(always)]
     fn is_of(&self, tuple: &Tuple, segment: &Segment) -> bool {
-        let number = if self.why != taken::RESET {
-            true
-        } else if segment.ack {
-            self.seq == segment.acknowledged
-        } else {
-            self.acknowledged == segment.seq.wrapping_add(segment.payload).wrapping_add(u32::from(segment.syn))
+        let number = match self.why {
+            TOLD => return is_to(&self.tuple, tuple),
+            taken::ICMP => self.seq == segment.seq,
+            _ if segment.ack => self.seq == segment.acknowledged,
+            _ => self.acknowledged == segment.seq.wrapping_add(segment.payload).wrapping_add(u32::from(segment.syn)),
         };
-        number && is_to(&self.tuple, tuple)
+        number && self.tuple.peer_port == tuple.peer_port && self.tuple.peer_addr == tuple.peer_addr
     }
 }
 
@@ -150,10 +150,11 @@ fn dropped(skb: Skb) {
     let mut seen = Attempt {
         what,
         why: taken::DROPPED,
-        hook: match (inward, skb.is_routed()) {
-            (false, _) => hook::OUTPUT,
-            (true, true) => hook::INPUT,
-            (true, false) => hook::BEFORE_ROUTING,
+        hook: match (skb.came_in(), skb.route()) {
+            (true, Some(Route::Onward)) => hook::FORWARD,
+            (true, Some(Route::Own)) if inward => hook::INPUT,
+            (true, None) if inward => hook::BEFORE_ROUTING,
+            _ => hook::OUTPUT,
         },
         // Only some packets of connections have their socket by now. One that is not of the connection's names none.
         conn: if segment.syn { 0 } else { skb.socket() },
@@ -287,7 +288,7 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     if edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
         keep(tuple, taken::RESET, 0, numbers);
         if socket == 0 {
-            attempts::rejected(&tuple);
+            attempts::rejected(&tuple, segment.acknowledged);
         }
     } else if socket == 0 && edge::is_edge(&segment.tuple.peer_addr) {
         // To the origin itself, in the edge's name.
@@ -326,5 +327,5 @@ pub fn icmp(ctx: &SkBuffContext) {
         local_port: quoted.destination_port,
         netns: 0,
     };
-    keep(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind), [0; 2]);
+    keep(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind), [quoted.seq, 0]);
 }

@@ -88,6 +88,7 @@ pub enum Hook {
     BeforeRouting,
     Input,
     Output,
+    Forward,
 }
 
 impl Hook {
@@ -97,6 +98,7 @@ impl Hook {
             Self::BeforeRouting => "prerouting",
             Self::Input => "input",
             Self::Output => "output",
+            Self::Forward => "forward",
         }
     }
 }

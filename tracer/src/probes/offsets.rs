@@ -54,6 +54,8 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_SKB_LEN", "sk_buff", "len"),
     ("OFF_SKB_DST", "sk_buff", "_skb_refdst"),
     ("OFF_SKB_IIF", "sk_buff", "skb_iif"),
+    ("OFF_DST_DEV", "dst_entry", "dev"),
+    ("OFF_DEV_INDEX", "net_device", "ifindex"),
     ("OFF_DEV_NET", "net_device", "nd_net"),
     ("OFF_SOCKET_INODE", "socket_alloc", "vfs_inode"),
     ("OFF_INODE_INO", "inode", "i_ino"),

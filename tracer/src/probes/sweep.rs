@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap, MapData},
 };
 use log::debug;
-use tracer_common::{Attempt, Config, Conn, Tuple, attempt};
+use tracer_common::{Attempt, Config, Conn, Tuple, attempt, hook};
 
 use super::{
     connections::{self, Connections, run},
@@ -125,7 +125,7 @@ impl Sweep {
         let connected = due.iter().any(|(_, seen)| seen.what == attempt::DATA);
         let open = if connected { self.connections.all(ebpf)? } else { Vec::new() };
         for (tuple, seen) in due {
-            let same = |conn: &&Conn| seen.what == attempt::DATA && conn.tuple == tuple;
+            let same = |conn: &&Conn| seen.what == attempt::DATA && is_of(&seen, &tuple, &conn.tuple);
             // 0: there is no such connection, or none any more.
             let key = open.iter().find(same).map_or(0, |conn| conn.key);
             let mut arguments = words(&tuple).to_vec();
@@ -153,6 +153,13 @@ fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
     if seen.what == attempt::DATA { limits.ack.min(limits.read) } else { limits.connect }
 }
 
+/// Whether what went missing under these addresses is of that connection. On the way to a container or back it went missing in
+/// the host's namespace, and the connection is in the container's.
+fn is_of(seen: &Attempt, addresses: &Tuple, connection: &Tuple) -> bool {
+    let netns = if seen.hook == hook::FORWARD { connection.netns } else { addresses.netns };
+    *connection == Tuple { netns, ..*addresses }
+}
+
 fn age(now_ns: u64, then_ns: u64) -> Duration {
     Duration::from_nanos(now_ns.saturating_sub(then_ns))
 }
@@ -173,6 +180,16 @@ mod tests {
         assert_eq!(timeout(&seen(attempt::SYN), &limits), limits.connect);
         assert_eq!(timeout(&seen(attempt::DATA), &limits), limits.read);
         assert_eq!(timeout(&seen(attempt::DATA), &Limits::default()), Limits::default().ack);
+    }
+
+    #[test]
+    fn a_packet_on_its_way_to_a_container_is_of_a_connection_in_another_namespace() {
+        let of = |hook, netns| {
+            let addresses = Tuple { local_port: 80, netns: 1, ..Tuple::default() };
+            is_of(&Attempt { hook, ..Attempt::default() }, &addresses, &Tuple { netns, ..addresses })
+        };
+        assert!(of(hook::INPUT, 1) && of(hook::FORWARD, 2));
+        assert!(!of(hook::INPUT, 2) && !of(hook::BEFORE_ROUTING, 2));
     }
 
     #[test]

@@ -206,6 +206,7 @@ impl State {
                 hook::BEFORE_ROUTING => Some(Hook::BeforeRouting),
                 hook::INPUT => Some(Hook::Input),
                 hook::OUTPUT => Some(Hook::Output),
+                hook::FORWARD => Some(Hook::Forward),
                 _ => None,
             },
             table_full: self.table_full_ns.is_some_and(|full| {
@@ -213,7 +214,8 @@ impl State {
             }),
         };
         let trigger = Trigger::Attempt(attempt);
-        let listener = (record.listener_pid != 0)
+        // Who listens on that port of the host has no part in what was on its way to a container.
+        let listener = (record.listener_pid != 0 && seen.hook != hook::FORWARD)
             .then(|| self.process(record.listener_pid, record.listener.start_ns, name(&record.listener.comm)));
         Evidence { process: listener, ..self.no_connection(&record.tuple, record.header.time_ns, trigger, clock) }
     }

@@ -150,7 +150,7 @@ fn check_counters(agent: &Agent, wants: &[&Want], most: u64) -> Result<()> {
 /// The records of this lab: the agent sees the whole host.
 fn own_records(agent: &Agent, lab: &Lab) -> Result<Vec<Value>> {
     let mut records = agent.events()?;
-    records.retain(|record| record["netns"].as_u64().is_none_or(|netns| netns == lab.origin().inode()));
+    records.retain(|record| record["netns"].as_u64().is_none_or(|netns| lab.serves_in(netns)));
     Ok(records)
 }
 

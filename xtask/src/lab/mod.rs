@@ -42,6 +42,8 @@ pub const EDGE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0, 0,
 pub const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 /// The origin's addresses.
 pub const ORIGIN_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
+/// The address of a container on the origin's host; see [`Lab::publish`].
+pub const CONTAINER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 2));
 /// See [`ORIGIN_V4`].
 pub const ORIGIN_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
 
@@ -51,9 +53,10 @@ const SERVER_START: Duration = Duration::from_secs(8);
 /// Every namespace, cgroup and folder of a lab: this, the maker's pid, a counter.
 const PREFIX: &str = "tracer-lab-";
 
-/// Two namespaces and all that runs in them. Fields drop in this order: the processes' namespaces first, then the rest.
+/// Its namespaces and all that runs in them. Fields drop in this order: the processes' namespaces first, then the rest.
 #[derive(Debug)]
 pub struct Lab {
+    container: Option<Namespace>,
     origin: Namespace,
     edge: Namespace,
     tag: String,
@@ -74,7 +77,7 @@ impl Lab {
         let edge = Namespace::create(format!("{tag}-edge"))?;
         join(&origin, &edge)?;
         folder.keep();
-        Ok(Self { origin, edge, tag, dir, serial: AtomicU32::new(0) })
+        Ok(Self { container: None, origin, edge, tag, dir, serial: AtomicU32::new(0) })
     }
 
     /// A folder for the lab's files; removed with it.
@@ -130,6 +133,29 @@ impl Lab {
             Ok(mut conn) => conn.request(path),
             Err(refused) => Ok(refused),
         }
+    }
+
+    /// Adds a namespace behind the origin, as a container is whose port is published: what comes for this port of the origin's
+    /// IPv4 address goes to [`CONTAINER`].
+    pub fn publish(&mut self, port: u16) -> Result<&Namespace> {
+        const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 98, 0, 1);
+        let container = Namespace::create(format!("{}-container", self.tag))?;
+        let (origin, name) = (&self.origin, container.name());
+        let device = format!("link add lan0 type veth peer name lan1 netns {name}\nlink set lan0 up\n");
+        origin.ip_batch("-4", &format!("{device}addr add {GATEWAY}/30 dev lan0\n"))?;
+        let own = format!("link set lan1 up\naddr add {CONTAINER}/30 dev lan1\nroute add default via {GATEWAY}\n");
+        container.ip_batch("-4", &own)?;
+        origin.sysctl("net/ipv4/ip_forward", "1")?;
+        let rule = format!("ip daddr {ORIGIN_V4} tcp dport {port} dnat to {CONTAINER}");
+        let chain = format!("type nat hook prerouting priority dstnat;\n{rule}");
+        origin.run("nft", &["-f", "-"], &format!("table ip published {{\nchain c {{\n{chain}\n}}\n}}\n"))?;
+        Ok(self.container.insert(container))
+    }
+
+    /// Whether the origin's servers, or those in its container, are in the network namespace with this inode.
+    #[must_use]
+    pub fn serves_in(&self, inode: u64) -> bool {
+        self.container.iter().chain([&self.origin]).any(|namespace| namespace.inode() == inode)
     }
 
     fn next(&self) -> u32 {

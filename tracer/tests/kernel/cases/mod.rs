@@ -8,6 +8,7 @@ mod lab;
 mod layout;
 mod life;
 mod mechanism;
+mod netfilter;
 mod page;
 mod process;
 mod programs;
@@ -23,9 +24,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use xtask::lab::origin::Spec;
 use xtask::lab::{Conn, Exchange, Lab, Process, Seen, wait};
 
 use crate::runner::Case;
+use crate::want::Want;
 
 /// Every case, in the order of running.
 pub(crate) fn all() -> Vec<Case> {
@@ -43,6 +46,7 @@ pub(crate) fn all() -> Vec<Case> {
         process::cases(),
         tls::cases(),
         wire::cases(),
+        netfilter::cases(),
         unit::cases(),
         silence::cases(),
         prometheus::cases(),
@@ -54,6 +58,30 @@ pub(crate) fn all() -> Vec<Case> {
 /// The lab origin's name.
 const ORIGIN: &str = "lab-origin";
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// Long for the agent, short for a test.
+const READ: &str = "--read-timeout=600ms";
+const TIMEOUT: Duration = Duration::from_millis(600);
+
+/// A lab whose own origin listens on port 80.
+fn staged() -> Result<(Lab, Process)> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    Ok((lab, origin))
+}
+
+/// A failure that the origin's worker is named for, and the request by its ray.
+fn want(
+    exchange: &Exchange,
+    cause: &'static str,
+    status: Option<u16>,
+    symptom: &str,
+    origin: &Process,
+) -> Result<Want> {
+    let status = status.map_or(serde_json::Value::Null, Into::into);
+    let want = Want::new(exchange, cause, status, symptom).process(ORIGIN, worker(origin)?);
+    Ok(want.with("certainty", "certain").with("ray", exchange.ray.as_str()))
+}
 
 /// The edge must have seen this; a case whose failure did not happen says nothing about the agent.
 fn saw(exchange: Exchange, outcomes: &[Seen]) -> Result<Exchange> {
