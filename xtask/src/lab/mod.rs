@@ -1,4 +1,5 @@
-//! The laboratory: an edge and an origin in two network namespaces joined by a veth, with no route out.
+//! The laboratory: an edge and an origin in two network namespaces joined by a veth, with no route out; where a case asks for
+//! it, a container behind the origin in a third.
 //!
 //! The edge holds addresses from Cloudflare's ranges and one that is not; the origin runs real servers, or the lab's own
 //! origin that fails on request. Everything carries the lab's unique name and goes when the [`Lab`] does, on a panic too;
@@ -42,10 +43,10 @@ pub const EDGE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0, 0,
 pub const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 /// The origin's addresses.
 pub const ORIGIN_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
-/// The address of a container on the origin's host; see [`Lab::publish`].
-pub const CONTAINER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 2));
 /// See [`ORIGIN_V4`].
 pub const ORIGIN_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
+/// The address of a container on the origin's host; see [`Lab::publish`].
+pub const CONTAINER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 2));
 
 const EDGE_SIDE: [IpAddr; 5] = [EDGE_A, EDGE_B, EDGE_C, EDGE_V6, STRANGER];
 /// How long a server may take to listen.
@@ -53,7 +54,7 @@ const SERVER_START: Duration = Duration::from_secs(8);
 /// Every namespace, cgroup and folder of a lab: this, the maker's pid, a counter.
 const PREFIX: &str = "tracer-lab-";
 
-/// Its namespaces and all that runs in them. Fields drop in this order: the processes' namespaces first, then the rest.
+/// The namespaces and all that runs in them. Fields drop in this order: the processes' namespaces first, then the rest.
 #[derive(Debug)]
 pub struct Lab {
     container: Option<Namespace>,
