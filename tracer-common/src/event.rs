@@ -83,6 +83,18 @@ pub mod origin_flags {
     pub const IN_HEAD: u32 = 1 << 1;
     /// The current inbound turn of an opaque connection is counted as an exchange.
     pub const COUNTED: u32 = 1 << 2;
+    /// The chunks of the response's body, if it has any, are followed: [`Conn::chunk_at`].
+    ///
+    /// [`Conn::chunk_at`]: super::Conn::chunk_at
+    pub const IN_CHUNKS: u32 = 1 << 3;
+    /// The last one was seen: what follows are trailers.
+    pub const LAST_CHUNK: u32 = 1 << 4;
+    /// Something else stood where one had to begin.
+    pub const NO_CHUNK: u32 = 1 << 5;
+    /// All of these: none is set where the chunks could not be followed.
+    pub const CHUNKS: u32 = IN_CHUNKS | LAST_CHUNK | NO_CHUNK;
+    /// The origin sent FIN behind bytes that were still to go out: its response is judged once they have.
+    pub const PENDING: u32 = 1 << 6;
 }
 
 /// Values of [`Attempt::what`]: which packets of the edge went missing.
@@ -324,7 +336,8 @@ pub struct Conn {
     pub tuple: Tuple,
     /// Bytes that came after the origin's FIN.
     pub late_len: u32,
-    pub pad: u32,
+    /// Where in the response its next chunk begins; with [`origin_flags::IN_CHUNKS`].
+    pub chunk_at: u32,
     /// Inode of the socket, for seeded connections: leads to the owner.
     pub inode: u64,
     /// Start of the owner, boot-time nanoseconds.

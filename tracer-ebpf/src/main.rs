@@ -28,13 +28,15 @@ use aya_ebpf::{
 use twins::Place;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     hooks::conn::set_state(&ctx, Place::First);
     0
 }
 
-/// The twin of the one above.
+/// The twin of the one above. In line, as that is: its calls have no stack to spare for one more function.
 #[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
 pub fn inet_sock_set_state_twin(ctx: BtfTracePointContext) -> i32 {
     hooks::conn::set_state(&ctx, Place::Second);
     0

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(head.ray.as_deref(), Some("7d1234567890abcd-LAX"));
         let kept = &read.heads.response[..response.len()];
         let len = response.len() as u64;
-        let seen = crate::http::Seen { head: kept, section: None, tail: b"", len, sent: len };
+        let seen = crate::http::Seen { head: kept, len, sent: len, ..Default::default() };
         let parsed = crate::http::Response::read(Some("GET"), &seen);
         assert_eq!(parsed.progress, crate::http::Progress::Whole);
         assert_eq!(parsed.header_bytes, Some(response.len() as u64 - 6));

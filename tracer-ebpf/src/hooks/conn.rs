@@ -9,7 +9,8 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_common::{
-    Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, pf, rst, triggers, twins::SET_STATE,
+    Close, Config, Conn, Task, conn_flags as flag, is_v4_mapped, limits, lost, origin_flags as origin, pf, rst,
+    triggers, twins::SET_STATE,
 };
 
 use crate::{
@@ -252,9 +253,9 @@ fn process_ends(conn: &Conn) -> bool {
     conn.closer.flags & pf::EXITING != 0 && conn.exchanges > 0
 }
 
-/// What is to be thought of the response that has begun, on a connection that speaks HTTP.
+/// What is to be thought of the response that has begun, `total` bytes long, on a connection that speaks HTTP.
 #[inline(always)]
-fn response(conn: &Conn, header_limit: u32) -> Verdict {
+fn response(conn: &Conn, header_limit: u32, total: u32) -> Verdict {
     // Written, and not on its way yet; or the rest of an earlier one.
     if conn.is_awaited() {
         return Verdict::Unknown;
@@ -265,7 +266,13 @@ fn response(conn: &Conn, header_limit: u32) -> Verdict {
     if conn.heads == 0 {
         return Verdict::Unknown;
     }
-    head::judge(conn, conn.flags, conn.close.response_bytes)
+    head::judge(conn, conn.flags, total)
+}
+
+/// Whether some of what the origin has written has not been on its way to the edge.
+#[inline(always)]
+const fn is_held_back(conn: &Conn) -> bool {
+    conn.is_awaited() || conn.response_len < conn.close.response_bytes
 }
 
 /// Whether a request follows the first one of those that came together: the response to it has not begun.
@@ -299,15 +306,40 @@ fn finish(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> u32 {
     } else if unanswered(conn) {
         true
     } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
-        match response(conn, header_limit()) {
-            Verdict::Cut | Verdict::Odd => true,
-            Verdict::Whole => more_requests(conn),
-            Verdict::UntilClose | Verdict::Unknown => process_ends(conn),
+        let verdict = response(conn, header_limit(), conn.close.response_bytes);
+        // Nagle's algorithm, or the edge's window: the rest goes out with the FIN, or later.
+        let open = verdict == Verdict::Unknown || verdict == Verdict::Cut && conn.origin_flags & origin::IN_HEAD != 0;
+        if open && is_held_back(conn) {
+            conn.origin_flags |= origin::PENDING;
+            return 0;
         }
+        is_failure(conn, verdict)
     } else {
         process_ends(conn)
     };
     if tell { triggers::FIN } else { 0 }
+}
+
+/// Whether a FIN behind such a response fails a request.
+#[inline(always)]
+fn is_failure(conn: &Conn, verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Cut | Verdict::Odd => true,
+        Verdict::Whole => more_requests(conn),
+        Verdict::UntilClose | Verdict::Unknown => process_ends(conn),
+    }
+}
+
+/// What was held back when the origin closed is on its way, up to this sequence number: with the last of it the response is
+/// judged. Gives whether a request has failed.
+#[inline(always)]
+pub fn sent(tcp: TcpSock, conn: &mut Conn, up_to: u32) -> bool {
+    // The FIN takes a number, too.
+    if tcp.write_seq().wrapping_sub(up_to) > 1 {
+        return false;
+    }
+    conn.origin_flags &= !origin::PENDING;
+    conn.flags & flag::REPORTED == 0 && is_failure(conn, response(conn, header_limit(), conn.close.response_bytes))
 }
 
 /// What the edge still waits for.
@@ -339,7 +371,7 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
             }
             return after(close.sent_jiffies_ago.min(close.received_jiffies_ago), config.read_jiffies);
         }
-        return match response(conn, config.header_limit) {
+        return match response(conn, config.header_limit, close.response_bytes) {
             Verdict::Odd if leaving => Owed::Late,
             // The clock of an edge that leaves may run from its request: for nearly all of that time nothing came.
             Verdict::Cut if leaving && close.sent_jiffies_ago >= config.read_jiffies - config.read_jiffies / 8 => {
@@ -427,7 +459,8 @@ fn is_loss(conn: &Conn) -> bool {
     if conn.flags & flag::HTTP == 0 || conn.exchanges == 0 {
         return process_ends(conn);
     }
-    match response(conn, header_limit()) {
+    // What was still to go out went with the connection.
+    match response(conn, header_limit(), conn.response_len.min(conn.close.response_bytes)) {
         Verdict::Whole => more_requests(conn),
         Verdict::Unknown => process_ends(conn),
         Verdict::UntilClose | Verdict::Cut | Verdict::Odd => true,

@@ -19,7 +19,7 @@ const LOWER: u64 = 0x2020_2020_2020_2020;
 /// # Safety
 /// `base` is a map value with at least `SIZE` bytes.
 #[inline(always)]
-unsafe fn word<const SIZE: usize>(base: *const u8, at: u64) -> u64 {
+pub unsafe fn word<const SIZE: usize>(base: *const u8, at: u64) -> u64 {
     let at = opaque(at);
     if at > SIZE as u64 - 8 {
         return 0;
@@ -35,14 +35,14 @@ const fn all(each: u8) -> u64 {
 
 /// The high bit of each byte of `word` that equals `byte`; exact for the lowest one, which is all that is used.
 #[inline(always)]
-const fn equal(word: u64, byte: u8) -> u64 {
+pub const fn equal(word: u64, byte: u8) -> u64 {
     let zero = word ^ all(byte);
     zero.wrapping_sub(ONES) & !zero & HIGH
 }
 
 /// Index of the byte whose high bit is the lowest set in `marks`.
 #[inline(always)]
-const fn lowest(marks: u64) -> u64 {
+pub const fn lowest(marks: u64) -> u64 {
     (marks.isolate_lowest_one() >> 7).wrapping_mul(0x0001_0203_0405_0607) >> 56
 }
 
@@ -197,7 +197,15 @@ pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
     let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let seen = pair(conn.response_have.min(limits::RESPONSE_LEN as u32), conn.head_len);
     let tail = u64::from_be_bytes(conn.response_tail);
-    match judge_response(conn.heads, pair(flags, conn.origin_flags), seen, pair(total, conn.response_len), tail) {
+    // The next chunk would begin in what has not been on the wire: whether it is there is not known.
+    let unsure = if conn.chunk_at < total { origin::IN_CHUNKS } else { 0 };
+    match judge_response(
+        conn.heads,
+        pair(flags, conn.origin_flags & !unsure),
+        seen,
+        pair(total, conn.response_len),
+        tail,
+    ) {
         1 => Verdict::Whole,
         2 => Verdict::UntilClose,
         3 => Verdict::Cut,
@@ -212,8 +220,7 @@ pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
 #[inline(never)]
 pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u64, tail: u64) -> u32 {
     let response = Judged {
-        is_head: flags >> 32 & u64::from(flag::HEAD) != 0,
-        in_head: flags & u64::from(origin::IN_HEAD) != 0,
+        flags,
         kept: (seen >> 32) as u32,
         head_len: seen as u32,
         total: (lengths >> 32) as u32,
@@ -225,15 +232,26 @@ pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u6
 
 /// What a verdict on a response is made from.
 struct Judged {
-    /// It answers a HEAD.
-    is_head: bool,
-    /// Its header section has not ended.
-    in_head: bool,
+    /// The connection's, then those of the origin's side.
+    flags: u64,
     kept: u32,
     head_len: u32,
     total: u32,
     sent: u32,
     tail: u64,
+}
+
+impl Judged {
+    /// It answers a HEAD.
+    #[inline(always)]
+    const fn is_head(&self) -> bool {
+        self.flags >> 32 & flag::HEAD as u64 != 0
+    }
+
+    #[inline(always)]
+    const fn is(&self, origin_flag: u32) -> bool {
+        self.flags & origin_flag as u64 != 0
+    }
 }
 
 /// A number in memory that is written and read each time, and never kept in a register.
@@ -294,7 +312,7 @@ fn verdict(response: &Judged, number: u64) -> Verdict {
     let slot = *depth % WALKS;
     let Some(walk) = WALK.get_ptr_mut(slot) else { return Verdict::Unknown };
     *depth = depth.wrapping_add(1);
-    let to = if response.in_head { response.kept } else { response.kept.min(response.head_len) };
+    let to = if response.is(origin::IN_HEAD) { response.kept } else { response.kept.min(response.head_len) };
     // SAFETY: a live map value, and this walk's own slot.
     let (base, walk) = unsafe { ((&raw const (*heads).response).cast::<u8>(), &mut *walk) };
     let zero = Cell(0);
@@ -350,7 +368,7 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     if found.over.get() == ODD || found.status_end.get() != 0 && status == 0 {
         return Verdict::Odd;
     }
-    if response.in_head {
+    if response.is(origin::IN_HEAD) {
         return Verdict::Cut;
     }
     let coding_end = found.coding_end.get();
@@ -358,15 +376,18 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     if found.lengths.get() > 1 || found.lengths.get() > 0 && coding_end != 0 {
         return Verdict::Odd;
     }
-    if status == 101 || status == 204 || status == 304 || response.is_head {
+    if status == 101 || status == 204 || status == 304 || response.is_head() {
         return Verdict::Whole;
     }
     if chunked {
         // It begins with the size of a chunk.
         // SAFETY: `base` has RESPONSE bytes.
         let first = unsafe { word::<{ limits::RESPONSE_LEN }>(base, response.head_len.into()) } as u8;
-        if response.head_len < response.kept && !first.is_ascii_hexdigit() {
+        if response.is(origin::NO_CHUNK) || response.head_len < response.kept && !first.is_ascii_hexdigit() {
             return Verdict::Odd;
+        }
+        if response.is(origin::IN_CHUNKS) {
+            return Verdict::Cut;
         }
         return chunked_end(response, base);
     }
@@ -379,7 +400,8 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     if response.head_len > response.kept { Verdict::Unknown } else { Verdict::UntilClose }
 }
 
-/// A chunked body ends with `0 CRLF CRLF`, or with trailers and an empty line.
+/// Behind its last chunk, or where its chunks could not be followed: a chunked body ends with `0 CRLF CRLF`, or with trailers
+/// and an empty line.
 #[inline(always)]
 fn chunked_end(response: &Judged, base: *const u8) -> Verdict {
     if response.sent != response.total {

@@ -1,6 +1,7 @@
 //! One file per kernel subsystem.
 
 pub mod attempts;
+pub mod chunks;
 pub mod conn;
 pub mod drop;
 pub mod head;

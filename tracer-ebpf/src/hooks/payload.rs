@@ -14,7 +14,7 @@ use tracer_common::{Conn, Distributions, Heads, conn_flags as flag, limits, orig
 use crate::{
     conns, emit, heads,
     hooks::{
-        attempts, drop,
+        attempts, chunks, conn, drop,
         head::{self, Verdict},
         packet::{Ends, Packet, Payload, UNUSED, copy, copy_piece, packet, read as read_packet},
         read,
@@ -437,7 +437,19 @@ pub fn egress(ctx: &SkBuffContext) {
     };
     let Some(conn) = conns::of(sk) else { return };
     // SAFETY: as in `ingress`.
-    let conn = unsafe { &mut *conn };
+    let state = unsafe { &mut *conn };
+    outgoing(ctx, sk, state, &payload);
+    if state.origin_flags & origin::PENDING != 0
+        && let Some(tcp) = sk.tcp()
+        && conn::sent(tcp, state, payload.seq.wrapping_add(payload.len))
+    {
+        emit::conn(conn, triggers::FIN, rst::UNKNOWN);
+    }
+}
+
+/// Payload to the edge of a connection that is watched.
+#[inline(always)]
+fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &Payload) {
     let watched = conn.flags & flag::HTTP != 0
         || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
         || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
@@ -450,7 +462,7 @@ pub fn egress(ctx: &SkBuffContext) {
         conn.request_written = payload.seq;
     }
     let begins =
-        conn.is_awaited() && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 && answer(ctx, conn, &payload);
+        conn.is_awaited() && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 && answer(ctx, conn, payload);
     // A retransmission of an earlier response is far "ahead".
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
@@ -463,7 +475,7 @@ pub fn egress(ctx: &SkBuffContext) {
     {
         // SAFETY: a live map value.
         let heads = unsafe { &mut *heads };
-        conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, &payload, heads.response.as_mut_ptr(), at);
+        conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, payload, heads.response.as_mut_ptr(), at);
         if begins
             && conn.flags & flag::HTTP != 0
             && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
@@ -476,6 +488,7 @@ pub fn egress(ctx: &SkBuffContext) {
             if ends_at(conn, heads, before) {
                 conn.head_len = before;
                 conn.origin_flags &= !origin::IN_HEAD;
+                chunks::begin(conn, heads);
                 observe_header(conn, distributions);
             }
         }
@@ -483,11 +496,14 @@ pub fn egress(ctx: &SkBuffContext) {
     if seen > conn.response_len {
         conn.response_len = seen;
         if conn.origin_flags & origin::IN_HEAD != 0 {
-            section(ctx, conn, &payload, at);
+            section(ctx, conn, payload, at);
+        }
+        if conn.origin_flags & origin::IN_CHUNKS != 0 {
+            chunks::follow(ctx, conn, payload);
         }
         // Else the last bytes are among those that were kept.
         if seen > conn.response_have {
-            tail(ctx, conn, &payload, at);
+            tail(ctx, conn, payload, at);
         }
     }
 }
@@ -518,7 +534,7 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     conn.response_have = 0;
     conn.head_len = 0;
     conn.answered = conn.asked;
-    conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD);
+    conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD | origin::CHUNKS);
     if conn.flags & flag::TLS == 0 {
         conn.origin_flags |= if long && !http { origin::NOT_HTTP } else { origin::IN_HEAD };
     }
@@ -615,6 +631,7 @@ fn is_upgrade(heads: &Heads) -> bool {
 #[inline(always)]
 fn header_ended(conn: &mut Conn, heads: *const Heads) {
     conn.origin_flags &= !origin::IN_HEAD;
+    chunks::begin(conn, heads);
     // SAFETY: a live map value.
     if is_upgrade(unsafe { &*heads }) {
         conn.flags |= flag::UPGRADED;

@@ -7,6 +7,7 @@ use super::{
     signal::{self, SIGTERM},
     words::span,
 };
+use crate::http::Fault;
 
 /// Cloudflare keeps idle connections to an origin this long, in seconds.
 const EDGE_IDLE_S: u32 = 900;
@@ -74,6 +75,9 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         ),
         Cause::ResetMidResponse => format!(
             "{who} reset the connection within its response: look for an abort in the handler, a send timeout (nginx reset_timedout_connection), or unread request bytes at its close."
+        ),
+        Cause::MalformedResponse if e.response.fault == Some(Fault::ChunkSize) => format!(
+            "{who} wrote into a chunked body what is no chunk: look for an error page that is sent after the response has begun (an exception while it streams), or for code that writes to the socket beside the server."
         ),
         Cause::MalformedResponse => format!(
             "{who} sent what is no HTTP response: look for output before the header section (PHP warnings, a debug print), an upstream that speaks another protocol, or a field without a colon."

@@ -141,7 +141,9 @@ fn response(e: &Evidence, loss: Loss) -> Option<String> {
         (Loss::Malformed, Some(Fault::ContentLength)) => {
             "the response's Content-Length is no number, or two of them differ".to_owned()
         }
-        (Loss::Malformed, Some(Fault::ChunkSize)) => "the chunked body does not begin with a chunk size".to_owned(),
+        (Loss::Malformed, Some(Fault::ChunkSize)) => {
+            "in the chunked body something else stands where the size of a chunk belongs".to_owned()
+        }
         (Loss::TooLarge, _) => format!(
             "the response's header section has {}{} bytes, and the edge takes {}",
             if e.response.progress == Progress::InHead { "at least " } else { "" },

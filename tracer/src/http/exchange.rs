@@ -53,7 +53,7 @@ mod tests {
     fn read(responses: &[u8]) -> (Option<String>, Progress) {
         let tail = &responses[responses.len().saturating_sub(8)..];
         let len = responses.len() as u64;
-        let seen = Seen { head: responses, section: None, tail, len, sent: len };
+        let seen = Seen { head: responses, tail, len, sent: len, ..Seen::default() };
         let exchange = Exchange::read(REQUESTS, REQUESTS.len() as u64, &seen);
         (exchange.request.path, exchange.response.progress)
     }
@@ -80,8 +80,7 @@ mod tests {
         let responses = b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 304 N\r\n\r\n";
         for requested in 0..=REQUESTS.len() {
             for len in 0..=responses.len() {
-                let seen =
-                    Seen { head: &responses[..len], section: None, tail: b"", len: len as u64, sent: len as u64 };
+                let seen = Seen { head: &responses[..len], len: len as u64, sent: len as u64, ..Seen::default() };
                 let read = Exchange::read(&REQUESTS[..requested], requested as u64, &seen);
                 assert!(requested < 19 || read.request.method.is_some());
             }

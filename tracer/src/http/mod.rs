@@ -6,7 +6,7 @@ mod response;
 
 pub use exchange::Exchange;
 pub use request::{Request, without_proxy_header};
-pub use response::{Fault, Progress, Response, Seen};
+pub use response::{Chunks, Fault, Progress, Response, Seen};
 
 /// Field lines looked at: what Cloudflare's own proxy library takes at most.
 const MAX_FIELDS: usize = 256;

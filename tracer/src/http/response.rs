@@ -45,7 +45,7 @@ pub enum Fault {
     Field,
     /// Content-Length is no number, or two of them differ.
     ContentLength,
-    /// A chunked body does not begin with a chunk size.
+    /// In a chunked body there is something else where the size of a chunk belongs.
     ChunkSize,
 }
 
@@ -58,7 +58,7 @@ impl Fault {
 }
 
 /// What was seen of a response.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Seen<'a> {
     /// Its first bytes, as many as were kept.
     pub head: &'a [u8],
@@ -69,6 +69,22 @@ pub struct Seen<'a> {
     /// Length in all, bytes not yet on the wire included; and on the wire.
     pub len: u64,
     pub sent: u64,
+    /// Where its chunks got to, if it has any.
+    pub chunks: Chunks,
+}
+
+/// What the kernel saw of a response's chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chunks {
+    /// They could not be followed.
+    #[default]
+    Unknown,
+    /// The next one begins so many bytes into the response.
+    Next(u64),
+    /// The last one was there.
+    Last,
+    /// Something else was in the place of one.
+    Broken,
 }
 
 impl Seen<'_> {
@@ -76,7 +92,7 @@ impl Seen<'_> {
     pub(super) fn after(&self, bytes: u64) -> Self {
         let from = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.head.len());
         let (len, sent) = (self.len.saturating_sub(bytes), self.sent.saturating_sub(bytes));
-        Self { head: &self.head[from..], section: None, tail: self.tail, len, sent }
+        Self { head: &self.head[from..], tail: self.tail, len, sent, ..Self::default() }
     }
 }
 
@@ -134,7 +150,7 @@ impl Response {
     }
 
     fn framed(mut self, framing: &Framing, body: &Body<'_>, seen: &Seen<'_>) -> Self {
-        self.progress = framing.progress(body, seen.tail, seen.sent >= seen.len);
+        self.progress = framing.progress(body, seen);
         self.fault = match (self.progress, framing) {
             (Progress::Malformed, Framing::Chunked) => Some(Fault::ChunkSize),
             (Progress::Malformed, _) => Some(Fault::ContentLength),
@@ -232,21 +248,33 @@ impl Framing {
         }
     }
 
-    fn progress(&self, body: &Body<'_>, tail: &[u8], all_sent: bool) -> Progress {
+    fn progress(&self, body: &Body<'_>, seen: &Seen<'_>) -> Progress {
         match self {
             Self::None => Progress::Whole,
             Self::Upgrade => Progress::Upgraded,
             Self::Length(length) if body.len >= *length => Progress::Whole,
             Self::Length(_) => Progress::InBody,
-            Self::Chunked if body.bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => Progress::Malformed,
-            // The last chunk, without trailers or after some.
-            Self::Chunked if chunks(body.bytes).is_some() => Progress::Whole,
-            Self::Chunked if !all_sent => Progress::Unknown,
-            Self::Chunked if body.len >= 5 && tail.ends_with(b"0\r\n\r\n") => Progress::Whole,
-            Self::Chunked if tail.ends_with(b"\r\n\r\n") && body.len > 0 => Progress::Unknown,
-            Self::Chunked => Progress::InBody,
+            Self::Chunked => Self::chunked(body, seen),
             Self::UntilClose => Progress::UntilClose,
             Self::Broken => Progress::Malformed,
+        }
+    }
+
+    fn chunked(body: &Body<'_>, seen: &Seen<'_>) -> Progress {
+        if chunks(body.bytes).is_some() {
+            return Progress::Whole;
+        }
+        let ends_with = |end: &[u8]| body.len >= end.len() as u64 && seen.tail.ends_with(end);
+        match seen.chunks {
+            _ if body.bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => Progress::Malformed,
+            Chunks::Broken => Progress::Malformed,
+            Chunks::Next(at) if seen.len <= at => Progress::InBody,
+            _ if seen.sent < seen.len => Progress::Unknown,
+            Chunks::Last if ends_with(b"\r\n\r\n") => Progress::Whole,
+            Chunks::Unknown if ends_with(b"0\r\n\r\n") => Progress::Whole,
+            // Trailers, or data that end so.
+            Chunks::Unknown if ends_with(b"\r\n\r\n") => Progress::Unknown,
+            _ => Progress::InBody,
         }
     }
 }
@@ -276,12 +304,17 @@ mod tests {
     use super::*;
 
     fn read(method: &str, bytes: &[u8]) -> Response {
+        read_followed(method, bytes, Chunks::Unknown)
+    }
+
+    fn read_followed(method: &str, bytes: &[u8], chunks: Chunks) -> Response {
         let tail = &bytes[bytes.len().saturating_sub(8)..];
         let len = bytes.len() as u64;
         // The kernel keeps so much, and finds the end of the section wherever it is.
         let section = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end as u64 + 4);
         let section = section.filter(|_| !bytes.starts_with(b"HTTP/1.1 1"));
-        Response::read(Some(method), &Seen { head: &bytes[..bytes.len().min(1024)], section, tail, len, sent: len })
+        let head = &bytes[..bytes.len().min(1024)];
+        Response::read(Some(method), &Seen { head, section, tail, len, sent: len, chunks })
     }
 
     #[test]
@@ -310,6 +343,25 @@ mod tests {
         assert_eq!(with(b"5\r\nhello\r\n0\r\nTrailer: x\r\n"), Progress::InBody);
         let long = [b"1000\r\n", &[b'x'; 4096][..], b"\r\n0\r\nTrailer: x\r\n\r\n"].concat();
         assert_eq!(with(&long), Progress::Unknown, "not all of it was kept");
+    }
+
+    #[test]
+    fn chunks_that_were_followed_tell_a_cut_whatever_the_data_end_with() {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        let rows = [&head[..], b"1002\r\n", &[b'x'; 4096][..], b"\r\n\r\n"].concat();
+        let zeros = [&rows[..], b"3\r\n0\r\n\r\n"].concat();
+        let of = |bytes: &[u8], chunks: Chunks| read_followed("GET", bytes, chunks).progress;
+        for bytes in [&rows, &zeros] {
+            assert_eq!(of(bytes, Chunks::Next(bytes.len() as u64)), Progress::InBody, "the next one is not there");
+            assert_eq!(of(&bytes[..bytes.len() - 4], Chunks::Next(bytes.len() as u64)), Progress::InBody);
+            let trailers = [bytes, &b"0\r\nTrailer: x\r\n\r\n"[..]].concat();
+            assert_eq!(of(&trailers, Chunks::Last), Progress::Whole);
+            assert_eq!(of(&trailers[..trailers.len() - 2], Chunks::Last), Progress::InBody);
+            let broken = read_followed("GET", &[bytes, &b"HTTP/1.1 500 E\r\n\r\n"[..]].concat(), Chunks::Broken);
+            assert_eq!((broken.progress, broken.fault), (Progress::Malformed, Some(Fault::ChunkSize)));
+        }
+        let plain = [&b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"[..], b"aa"].concat();
+        assert_eq!(of(&plain, Chunks::Broken), Progress::Whole, "it has no chunks");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tracer_common::{
 use super::{Clock, State, TABLE_FULL};
 use crate::{
     diagnose::{Attempt, End, Evidence, Hook, Missing, Process, Protocol, Sender, Signal, Taken, Trigger},
-    http::{Exchange, Request, Response, Seen, without_proxy_header},
+    http::{Chunks, Exchange, Request, Response, Seen, without_proxy_header},
     tls::Handshake,
 };
 
@@ -136,12 +136,17 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
     // Of the response to this request no byte has been on the wire: what was kept is of the one before.
     let awaited = conn.is_awaited();
     let head = if awaited { &[] } else { kept(&record.heads.response, conn.response_have) };
+    let sent = if awaited { 0 } else { conn.response_len };
+    // What had not gone out by the time of a RST never does.
+    let len =
+        if record.trigger == triggers::RST && !awaited { sent.min(close.response_bytes) } else { close.response_bytes };
     let seen = Seen {
         head,
         section: (!awaited && conn.origin_flags & unfinished == 0).then_some(conn.head_len.into()),
         tail: &conn.response_tail,
-        len: close.response_bytes.into(),
-        sent: if awaited { 0 } else { conn.response_len.into() },
+        len: len.into(),
+        sent: sent.into(),
+        chunks: chunks(conn),
     };
     let mut exchange = Exchange::read(requests, conn.request_len.into(), &seen);
     // Written, and not on its way: nothing can be said of it.
@@ -153,6 +158,16 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
         exchange.response = Response { progress: crate::http::Progress::InHead, ..Response::default() };
     }
     exchange
+}
+
+/// What the kernel found following the response's chunks.
+fn chunks(conn: &Conn) -> Chunks {
+    match conn.origin_flags & origin_flags::CHUNKS {
+        origin_flags::IN_CHUNKS => Chunks::Next(conn.chunk_at.into()),
+        origin_flags::LAST_CHUNK => Chunks::Last,
+        origin_flags::NO_CHUNK => Chunks::Broken,
+        _ => Chunks::Unknown,
+    }
 }
 
 /// The outside of the handshake, from both sides' first bytes.

@@ -42,18 +42,20 @@ fn parse(bytes: &[u8], before: usize) -> Option<Progress> {
     (body.len() >= length).then_some(Progress::Complete { status, length: before + section + length })
 }
 
-/// The length of a whole chunked body, without trailers.
+/// The length of a whole chunked body, with its trailers.
 fn chunked(body: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let line = position(&body[at..], b"\r\n")?;
         let size = usize::from_str_radix(std::str::from_utf8(&body[at..at + line]).ok()?.trim(), 16).ok()?;
-        at += line + 2 + size + 2;
+        at += line + 2;
+        if size == 0 {
+            // The empty line may follow at once.
+            return Some(at - 2 + position(&body[at - 2..], b"\r\n\r\n")? + 4);
+        }
+        at += size + 2;
         if at > body.len() {
             return None;
-        }
-        if size == 0 {
-            return Some(at);
         }
     }
 }
@@ -83,7 +85,10 @@ mod tests {
 
     #[test]
     fn chunks_end_with_the_empty_one() {
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200);
+        for trailers in ["", "Server-Timing: db;dur=5\r\n"] {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            check(&format!("{head}3\r\nabc\r\n0\r\n{trailers}\r\n"), 200);
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::want::{Want, check};
 pub(super) fn cases() -> Vec<Case> {
     cases![
         a_response_cut_by_fin_or_rst,
+        a_chunked_response_cut_between_two_chunks,
+        something_else_where_a_chunk_belongs,
+        a_response_of_which_the_close_sends_the_rest,
         responses_behind_interim_ones_in_one_packet,
         the_second_of_two_pipelined_requests,
         a_request_behind_a_response_that_is_still_being_sent,
@@ -42,6 +45,70 @@ fn a_response_cut_by_fin_or_rst() -> Result<()> {
         want(&reset, "reset_mid_response", None, "rst_in_response", &origin)?.with("reset_by", "origin"),
         want(&later, "truncated_body", None, "fin_in_response", &origin)?.with("exchanges", 2),
     ];
+    check(agent, &lab, &wants)
+}
+
+/// Few chunks, all of which are kept; more than are kept, one in a packet and many; more in one packet than are followed.
+const ROWS: [&str; 4] = ["/rows?rows=2", "/rows?rows=60", "/rows?rows=60&each=30", "/rows?rows=300&each=300"];
+
+fn a_chunked_response_cut_between_two_chunks() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for path in ROWS {
+        let mut conn = lab.connect(EDGE_A, 80)?;
+        for _ in 0..2 {
+            saw(conn.request(path)?, &[Seen::Complete(200)])?;
+        }
+        answered(&mut conn)?;
+        saw(conn.request(&format!("{path}&then=2"))?, &[Seen::Complete(200)])?;
+        let cut = saw(lab.get(EDGE_B, 80, &format!("{path}&then=0"))?, &[Seen::Partial])?;
+        // Of the last one the end alone is known, and says that it is whole.
+        if path != ROWS[3] {
+            wants.push(want(&cut, "truncated_body", None, "fin_in_response", &origin)?.with("response_status", 200));
+        }
+    }
+    check(agent, &lab, &wants)
+}
+
+fn something_else_where_a_chunk_belongs() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for path in &ROWS[..3] {
+        let closed = saw(lab.get(EDGE_A, 80, &format!("{path}&then=1"))?, &[Seen::Partial])?;
+        wants.push(want(&closed, "malformed_response", None, "bad_response", &origin)?.with("certainty", "likely"));
+        // The edge has had enough of it, before the origin has.
+        let mut conn = lab.connect(EDGE_B, 80)?;
+        conn.send(&format!("{path}&then=1&keep=1"))?;
+        conn.wait_first_byte()?;
+        std::thread::sleep(Duration::from_millis(50));
+        let left = conn.exchange(Seen::Partial);
+        conn.half_close()?;
+        wants.push(want(&left, "malformed_response", None, "bad_response", &origin)?.with("certainty", "likely"));
+    }
+    check(agent, &lab, &wants)
+}
+
+fn a_response_of_which_the_close_sends_the_rest() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[])?;
+    for whole in ["/held?then=0", "/held?then=1"] {
+        saw(lab.get(EDGE_A, 80, whole)?, &[Seen::Complete(200)])?;
+    }
+    let mut wants = Vec::new();
+    for (path, cause, status) in [
+        ("/held?then=2", "truncated_body", None),
+        ("/held?then=3", "truncated_headers", Some(520)),
+        ("/held?then=4", "truncated_body", None),
+    ] {
+        let cut = saw(lab.get(EDGE_B, 80, path)?, &[Seen::Partial])?;
+        wants.push(want(&cut, cause, status, "fin_in_response", &origin)?);
+    }
+    let odd = lab.get(EDGE_C, 80, "/held?then=5")?;
+    wants.push(want(&odd, "malformed_response", Some(520), "bad_response", &origin)?.with("certainty", "likely"));
+    let reset = saw(lab.get(EDGE_V6, 80, "/held?then=6")?, &[Seen::PartialReset])?;
+    wants.push(want(&reset, "reset_mid_response", None, "rst_in_response", &origin)?);
     check(agent, &lab, &wants)
 }
 

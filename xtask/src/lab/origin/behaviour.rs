@@ -51,6 +51,8 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
         }
         "/large" => large(stream, request.number("bytes").unwrap_or(1_000_000)),
         "/hints" => hints(stream, request),
+        "/rows" => rows(stream, request),
+        "/held" => held(stream, request),
         "/headers" => headers(stream, request.number("bytes").unwrap_or(1000)),
         "/rubbish" => {
             stream.write_all(b"<html>no status line</html>\n")?;
@@ -133,6 +135,52 @@ fn hints(stream: &mut TcpStream, request: &Request) -> Result<After> {
     };
     let hints = format!("HTTP/1.1 100 Continue\r\n\r\n{}", hint.repeat(3));
     stream.write_all((hints + rest).as_bytes())?;
+    Ok(after)
+}
+
+/// A chunked response, each of whose `?rows=` chunks of a hundred bytes ends with what ends the last one, in packets of `?each=`
+/// chunks. Behind them (`?then=`) nothing, another status line, or the last chunk with a trailer (then the
+/// connection is closed, too); else the last chunk alone.
+fn rows(stream: &mut TcpStream, request: &Request) -> Result<After> {
+    let chunk = format!("64\r\n{}\r\n0\r\n\r\n", "x".repeat(100 - 5));
+    let rows = usize::try_from(request.number("rows").unwrap_or(1))?;
+    let each = usize::try_from(request.number("each").unwrap_or(1))?.max(1);
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    for first in (0..rows).step_by(each) {
+        stream.write_all(chunk.repeat(each.min(rows - first)).as_bytes())?;
+    }
+    let (end, after) = match request.number("then") {
+        Some(0) => ("", After::Close),
+        Some(1) => ("HTTP/1.1 500 Internal Server Error\r\n\r\n", After::Close),
+        Some(2) => ("0\r\nServer-Timing: db;dur=5\r\n\r\n", After::Close),
+        _ => ("0\r\n\r\n", After::KeepAlive),
+    };
+    stream.write_all(end.as_bytes())?;
+    let keeps = request.number("keep").is_some();
+    Ok(if keeps { After::KeepAlive } else { after })
+}
+
+/// A response whose second part the kernel holds back until the close: whole (`?then=0`, `1`), or cut (`2` to `4`), or with a line
+/// that is no field (`5`); or the connection is reset, and the second part goes with it (`6`).
+fn held(stream: &mut TcpStream, request: &Request) -> Result<After> {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+    const STATUS: &str = "HTTP/1.1 200 OK\r\n";
+    let (first, second, after) = match request.number("then") {
+        Some(1) => (CHUNKED, "0\r\n\r\n", After::Close),
+        Some(2) => (CHUNKED, "2\r\nok\r\n", After::Close),
+        Some(3) => (STATUS, "Content-Le", After::Close),
+        Some(4) => (STATUS, "Content-Length: 4\r\n\r\nok", After::Close),
+        Some(5) => (STATUS, "Content-Length 2\r\n\r\nok", After::Close),
+        Some(6) => ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok", "ok", After::Abort),
+        _ => (STATUS, "Content-Length: 2\r\n\r\nok", After::Close),
+    };
+    stream.write_all(first.as_bytes())?;
+    rustix::net::sockopt::set_tcp_cork(&*stream, true)?;
+    stream.write_all(second.as_bytes())?;
+    if after == After::Abort {
+        // Also what the peer has not got yet would be thrown away.
+        std::thread::sleep(Duration::from_millis(50));
+    }
     Ok(after)
 }
 
