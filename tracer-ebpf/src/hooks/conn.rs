@@ -373,6 +373,8 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
         }
         return match response(conn, config.header_limit, close.response_bytes) {
             Verdict::Odd if leaving => Owed::Late,
+            // It is the edge that does not take what there is.
+            Verdict::Cut if close.unacked > 0 => Owed::Something,
             // The clock of an edge that leaves may run from its request: for nearly all of that time nothing came.
             Verdict::Cut if leaving && close.sent_jiffies_ago >= config.read_jiffies - config.read_jiffies / 8 => {
                 after(close.received_jiffies_ago, config.read_jiffies)

@@ -26,6 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         an_answer_that_never_comes,
         an_answer_that_stops,
         the_edge_leaving_before_its_timeout,
+        an_edge_that_takes_nothing_for_longer_than_its_timeout,
         a_header_section_at_the_limit_and_one_byte_above,
     ]
 }
@@ -274,6 +275,22 @@ fn the_edge_leaving_before_its_timeout() -> Result<()> {
         std::thread::sleep(TIMEOUT / 4);
         conn.abort()?;
     }
+    check(agent, &lab, &[])
+}
+
+fn an_edge_that_takes_nothing_for_longer_than_its_timeout() -> Result<()> {
+    let (lab, _origin) = staged()?;
+    let agent = Agent::start(&[READ])?;
+    // Its visitor is slow: the rest of the response waits in the origin's socket.
+    let mut conns = [lab.connect(EDGE_A, 80)?, lab.connect(EDGE_B, 80)?];
+    for conn in &mut conns {
+        conn.send(LARGE)?;
+        conn.wait_first_byte()?;
+    }
+    std::thread::sleep(TIMEOUT * 2);
+    let [mut stays, mut leaves] = conns;
+    saw(stays.answer()?, &[Seen::Complete(200)])?;
+    leaves.abort()?;
     check(agent, &lab, &[])
 }
 
