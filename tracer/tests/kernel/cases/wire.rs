@@ -288,7 +288,7 @@ fn an_edge_that_takes_nothing_for_longer_than_its_timeout() -> Result<()> {
         conn.wait_first_byte()?;
     }
     std::thread::sleep(TIMEOUT * 2);
-    let [mut stays, mut leaves] = conns;
+    let [mut stays, leaves] = conns;
     saw(stays.answer()?, &[Seen::Complete(200)])?;
     leaves.abort()?;
     check(agent, &lab, &[])
