@@ -31,6 +31,16 @@ impl Tuple {
             netns: self.netns,
         }
     }
+
+    /// Whether both have the same addresses and ports; the namespace is not always known.
+    #[must_use]
+    #[inline(always)]
+    pub fn has_same_ends(&self, other: &Self) -> bool {
+        self.peer_port == other.peer_port
+            && self.local_port == other.local_port
+            && self.peer_addr == other.peer_addr
+            && self.local_addr == other.local_addr
+    }
 }
 
 /// `::ffff:a.b.c.d` for an IPv4 address whose bytes are in network order in memory.

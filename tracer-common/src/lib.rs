@@ -6,8 +6,10 @@
 #![no_std]
 
 mod addr;
+pub mod errno;
 mod event;
 pub mod limits;
+pub mod tcp_state;
 #[cfg(feature = "user")]
 mod user;
 

@@ -3,14 +3,16 @@
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
     Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner,
-    ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, kinds, limits, lost, origin_flags,
+    ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED, kinds, limits, lost,
+    origin_flags,
 };
 
-use crate::{
-    conns, heads,
-    hooks::{conn, drop},
-    maps::{EXPLAINS, LOST, RECORDS, count},
-    process,
+use crate::tables::{
+    connections,
+    counters::count,
+    heads,
+    maps::{EXPLAINS, LOST, RECORDS},
+    processes,
 };
 
 const SMALL_REQUEST: u32 = limits::SMALL_REQUEST_LEN as u32;
@@ -51,7 +53,7 @@ fn explain(task: &Task, owner: u32) {
         // SAFETY: this CPU's slot of a live map value.
         let signal = unsafe { &mut *signal };
         *signal = LastSignal::default();
-        process::explaining_signal(task, owner, signal);
+        processes::explaining_signal(task, owner, signal);
     }
 }
 
@@ -112,8 +114,8 @@ unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<
         copy_signal(signal);
         bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
         if conn.owner == 0
-            && (conn.closer.tgid == 0 || conn.close.err == conn::ECONNABORTED)
-            && let Some(listener) = process::listener(conn.tuple.netns, conn.tuple.local_port)
+            && (conn.closer.tgid == 0 || conn.close.err == ECONNABORTED)
+            && let Some(listener) = processes::listener(conn.tuple.netns, conn.tuple.local_port)
         {
             (*into).owner = (*listener).pid;
             (*into).owner_comm = (*listener).process.comm;
@@ -168,11 +170,11 @@ unsafe fn disown(heads: *const Heads, conn: *mut Conn) {
 #[inline(never)]
 pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
     if attempt.conn != 0
-        && let Some(conn) = conns::get(attempt.conn)
+        && let Some(conn) = connections::get(attempt.conn)
     {
         // SAFETY: a live map value.
         let conn = unsafe { &mut *conn };
-        if drop::is_to(&conn.tuple, tuple) {
+        if conn.tuple.has_same_ends(tuple) {
             let current = attempt.outward != 0 || conn.is_awaited() || conn.flags & conn_flags::HTTP == 0;
             if current && conn.flags & conn_flags::REPORTED != 0 {
                 return;
@@ -206,7 +208,7 @@ unsafe fn fill_attempt(record: *mut AttemptRecord, tuple: &Tuple, attempt: &Atte
         (*record).listener = Owner::default();
         (*record).listener_pid = 0;
         (*record).pad = 0;
-        if let Some(listener) = process::listener(tuple.netns, tuple.local_port) {
+        if let Some(listener) = processes::listener(tuple.netns, tuple.local_port) {
             (*record).listener = (*listener).process;
             (*record).listener_pid = (*listener).pid;
         }

@@ -6,17 +6,14 @@
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the macros make entry points that only the kernel calls")]
 #![allow(unreachable_pub, reason = "a program: nothing is reachable from outside, `pub` marks what modules share")]
 
-mod conns;
-mod edge;
+mod conn;
 mod emit;
-mod headers;
-mod heads;
+mod exchange;
 mod hooks;
 mod kernel;
-mod maps;
-mod process;
-mod twins;
-mod verifier;
+mod missing;
+mod tables;
+mod wire;
 
 use core::ffi::c_void;
 
@@ -25,12 +22,12 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext},
 };
 
-use twins::Place;
+use tables::twins::Place;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 #[inline(always)]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    hooks::conn::set_state(&ctx, Place::First);
+    hooks::states::set_state(&ctx, Place::First);
     0
 }
 
@@ -38,76 +35,76 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 #[inline(always)]
 pub fn inet_sock_set_state_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::conn::set_state(&ctx, Place::Second);
+    hooks::states::set_state(&ctx, Place::Second);
     0
 }
 
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
-    hooks::read::rcv_space_adjust(&ctx, Place::First);
+    hooks::reads::rcv_space_adjust(&ctx, Place::First);
     0
 }
 
 /// The twin of the one above.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::read::rcv_space_adjust(&ctx, Place::Second);
+    hooks::reads::rcv_space_adjust(&ctx, Place::Second);
     0
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
-    hooks::reset::send_reset(&ctx, Place::First);
+    hooks::resets::send_reset(&ctx, Place::First);
     0
 }
 
 /// The twin of the one above.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn tcp_send_reset_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::reset::send_reset(&ctx, Place::Second);
+    hooks::resets::send_reset(&ctx, Place::Second);
     0
 }
 
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
-    hooks::reset::receive_reset(&ctx);
+    hooks::resets::receive_reset(&ctx);
     0
 }
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    hooks::process::process_exit(&ctx, Place::First);
+    hooks::processes::process_exit(&ctx, Place::First);
     0
 }
 
 /// The twin of the one above.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::process::process_exit(&ctx, Place::Second);
+    hooks::processes::process_exit(&ctx, Place::Second);
     0
 }
 
 #[btf_tracepoint(function = "signal_generate")]
 pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
-    hooks::process::signal_generate(&ctx);
+    hooks::processes::signal_generate(&ctx);
     0
 }
 
 #[btf_tracepoint(function = "mark_victim")]
 pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
-    hooks::process::mark_victim(&ctx);
+    hooks::processes::mark_victim(&ctx);
     0
 }
 
 #[btf_tracepoint(function = "kfree_skb")]
 pub fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
-    hooks::drop::kfree_skb(&ctx);
+    hooks::netfilter::kfree_skb(&ctx);
     0
 }
 
 #[btf_tracepoint(function = "net_dev_queue")]
 pub fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
-    hooks::drop::net_dev_queue(&ctx);
+    hooks::netfilter::net_dev_queue(&ctx);
     0
 }
 
@@ -144,14 +141,14 @@ pub extern "C" fn seed_tcp(ctx: *const u64) -> i32 {
 /// Never drops a packet: 1 is "pass".
 #[cgroup_skb(ingress)]
 pub fn payload_in(ctx: SkBuffContext) -> i32 {
-    hooks::payload::ingress(&ctx);
+    hooks::packets::ingress(&ctx);
     1
 }
 
 /// Never drops a packet: 1 is "pass".
 #[cgroup_skb(egress)]
 pub fn payload_out(ctx: SkBuffContext) -> i32 {
-    hooks::payload::egress(&ctx);
+    hooks::packets::egress(&ctx);
     1
 }
 

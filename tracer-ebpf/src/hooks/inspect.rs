@@ -4,40 +4,53 @@
 //! with checked copies, since it has no typed pointer to it.
 
 use aya_ebpf::programs::RawTracePointContext;
-use tracer_common::{Conn, Tuple, attempt, conn_flags as flag, triggers};
+use tracer_common::{
+    Conn, Tuple, attempt, conn_flags as flag,
+    tcp_state::{CLOSE, ESTABLISHED},
+    triggers,
+};
 
 use crate::{
-    conns, emit,
-    hooks::{attempts, conn},
-    kernel::{Identity, RawSock},
-    maps::{ATTEMPTS, CONFIG, INSPECTED},
+    conn::{
+        owed::{Owed, owed},
+        snapshot,
+    },
+    emit,
+    kernel::{look::RawSock, sock::Identity},
+    missing::attempts,
+    tables::{
+        connections,
+        maps::{ATTEMPTS, CONFIG, INSPECTED},
+    },
 };
 
 /// Nothing to tell, and nothing changes until the connection moves on.
 const SETTLED: i32 = 0;
+
 /// Nothing to tell yet.
 const LATER: i32 = 1;
+
 /// A record was made.
 const TOLD: i32 = 2;
 
-/// Argument 0: the first place to look at; 1: a time. Answers as [`conns::find`] does.
+/// Argument 0: the first place to look at; 1: a time. Answers as [`connections::find`] does.
 #[inline(always)]
 pub fn find(ctx: &RawTracePointContext) -> i32 {
     let (from, until_ns): (u64, u64) = (ctx.arg(0), ctx.arg(1));
-    conns::find(from as u32, until_ns) as i32
+    connections::find(from as u32, until_ns) as i32
 }
 
 /// Argument 0: the connection's key.
 #[inline(always)]
 pub fn connection(ctx: &RawTracePointContext) -> i32 {
     let key: u64 = ctx.arg(0);
-    let Some(live) = conns::get(key) else { return SETTLED };
+    let Some(live) = connections::get(key) else { return SETTLED };
     let Some(copy) = INSPECTED.get_ptr_mut(0) else { return LATER };
     // SAFETY: live map values; the copy is this CPU's.
     let (live, copy) = unsafe { (&mut *live, &mut *copy) };
     let sock = RawSock(key);
     if is_gone(live, sock) {
-        conns::forget_left(key);
+        connections::forget_left(key);
         return SETTLED;
     }
     let ended = flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED | flag::LEAVING;
@@ -45,13 +58,13 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
         return SETTLED;
     }
     *copy = *live;
-    let Some(state) = conn::look(sock, copy) else { return LATER };
-    if state != conn::ESTABLISHED {
+    let Some(state) = snapshot::look(sock, copy) else { return LATER };
+    if state != ESTABLISHED {
         return SETTLED;
     }
     let Some(config) = CONFIG.get(0) else { return LATER };
-    match conn::owed(copy, config, false) {
-        conn::Owed::Late => {
+    match owed(copy, config, false) {
+        Owed::Late => {
             // The edge may have left meanwhile.
             if live.flags & ended != 0 {
                 return SETTLED;
@@ -63,17 +76,17 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
             }
             TOLD
         }
-        conn::Owed::Something => LATER,
+        Owed::Something => LATER,
         // What nobody reads may yet shut the window.
-        conn::Owed::Nothing if copy.close.unread > 0 => LATER,
-        conn::Owed::Nothing => SETTLED,
+        Owed::Nothing if copy.close.unread > 0 => LATER,
+        Owed::Nothing => SETTLED,
     }
 }
 
 /// Whether its end went unseen: its socket is closed (one that is being aborted is until its RST leaves), or another's.
 #[inline(always)]
 fn is_gone(conn: &Conn, sock: RawSock) -> bool {
-    sock.peer() != conn.peer || sock.state() == Some(conn::CLOSE) && conn.flags & flag::ABORTED == 0
+    sock.peer() != conn.peer || sock.state() == Some(CLOSE) && conn.flags & flag::ABORTED == 0
 }
 
 /// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0; 6: when the attempt began.

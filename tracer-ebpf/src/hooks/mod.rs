@@ -1,14 +1,10 @@
-//! One file per kernel subsystem.
+//! The entry points of each kernel subsystem: read the arguments, call down.
 
-pub mod attempts;
-pub mod chunks;
-pub mod conn;
-pub mod drop;
-pub mod head;
 pub mod inspect;
-pub mod packet;
-pub mod payload;
-pub mod process;
-pub mod read;
-pub mod reset;
+pub mod netfilter;
+pub mod packets;
+pub mod processes;
+pub mod reads;
+pub mod resets;
 pub mod seed;
+pub mod states;

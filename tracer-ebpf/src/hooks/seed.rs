@@ -5,17 +5,21 @@
 
 use core::ffi::c_void;
 
-use tracer_common::{Conn, conn_flags as flag};
-
-use crate::{
-    conns, edge,
-    hooks::{conn, read},
-    kernel::{Identity, Sock},
-    maps::{BLANK, LISTENING, port_slot},
-    process,
+use tracer_common::{
+    Conn, conn_flags as flag,
+    tcp_state::{ESTABLISHED, LISTEN},
 };
 
-const LISTEN: u8 = 10;
+use crate::{
+    kernel::sock::{Identity, Sock},
+    tables::{
+        connections,
+        counters::{count_exchange, port_slot},
+        edge,
+        maps::{BLANK, LISTENING},
+        processes,
+    },
+};
 
 #[inline(always)]
 pub fn tcp(ctx: *const u64) {
@@ -23,9 +27,9 @@ pub fn tcp(ctx: *const u64) {
     let Some(sk) = Sock::new(unsafe { *ctx.add(1) } as *const c_void) else { return };
     let Some(tcp) = sk.tcp() else { return };
     if sk.state() == LISTEN {
-        return process::listener_found(sk.listener(), tcp.inode());
+        return processes::listener_found(sk.listener(), tcp.inode());
     }
-    if sk.state() != conn::ESTABLISHED {
+    if sk.state() != ESTABLISHED {
         return;
     }
     let peer = sk.peer_addr();
@@ -34,7 +38,7 @@ pub fn tcp(ctx: *const u64) {
     if !edge::is_edge(&peer) || !edge::is_watched(port) || LISTENING.get_ptr(&port).is_none() {
         return;
     }
-    if conns::get(sk.key()).is_some() {
+    if connections::get(sk.key()).is_some() {
         return;
     }
     let Some(blank) = BLANK.get_ptr_mut(1) else { return };
@@ -56,13 +60,13 @@ pub fn tcp(ctx: *const u64) {
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
     seeded.inode = tcp.inode();
     seeded.port_slot = port_slot(port);
-    if conn::insert(sk.key(), seeded)
+    if connections::insert(sk.key(), seeded)
         && waiting
-        && let Some(conn) = conns::get(sk.key())
+        && let Some(conn) = connections::get(sk.key())
     {
         // SAFETY: a live map value.
         let conn = unsafe { &mut *conn };
         conn.turns = 1;
-        read::count_exchange(conn);
+        count_exchange(conn);
     }
 }

@@ -10,12 +10,7 @@ use tracer_common::{
     PortCounts, RangeKey, Tuple, limits, lost, twins,
 };
 
-use crate::conns::{BUCKETS, Tags};
-use crate::hooks::{
-    attempts::PeerEnd,
-    drop::Answer,
-    head::{SCRATCH_LEN, WALKS, Walk},
-};
+use super::values::{Answer, BUCKETS, PeerEnd, SCRATCH_LEN, Tags, WALKS, Walk};
 
 /// Memory is taken per open connection, not for the whole table.
 const NO_PREALLOC: u32 = 1;
@@ -73,6 +68,7 @@ pub static SCRATCH: PerCpuArray<[u8; SCRATCH_LEN]> = PerCpuArray::with_max_entri
 /// Walks through header sections that are under way on this CPU, and how many.
 #[map]
 pub static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKS, 0);
+
 #[map]
 pub static DEPTH: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 
@@ -180,35 +176,3 @@ pub static EARLY: PerCpuArray<EarlyData> = PerCpuArray::with_max_entries(1, 0);
 /// Records on their way to userspace. Full: the record is counted as lost.
 #[map]
 pub static RECORDS: RingBuf = RingBuf::with_byte_size(limits::RING_BYTES, 0);
-
-/// Adds one to a per-CPU counter.
-#[inline(always)]
-pub fn count(array: &PerCpuArray<u64>, index: u32) {
-    if let Some(slot) = array.get_ptr_mut(index) {
-        // SAFETY: the slot belongs to this CPU, and a map value stays valid for the length of the program.
-        unsafe { *slot += 1 }
-    }
-}
-
-/// The counters' slot of a local port: its own, found in one of a few places, or the last one. Two CPUs that take a free
-/// slot at once for two ports count both under the later one: as rare as a listener's very first connections, and only a
-/// label.
-#[inline(always)]
-pub fn port_slot(port: u16) -> u32 {
-    let wanted = u32::from(port);
-    for place in 0..8 {
-        let slot = (wanted + place) & (limits::PORTS - 1);
-        if let Some(owner) = PORT_OF.get_ptr_mut(slot) {
-            // SAFETY: a live map value.
-            unsafe {
-                if *owner == 0 {
-                    *owner = wanted;
-                }
-                if *owner == wanted {
-                    return slot;
-                }
-            }
-        }
-    }
-    limits::PORTS
-}

@@ -7,12 +7,10 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::{Conn, Heads, limits, origin_flags as origin};
 
-use crate::{
-    hooks::{
-        head::{equal, lowest, word},
-        packet::Payload,
-    },
+use crate::wire::{
+    packet::Payload,
     verifier::{unknown, up_to},
+    words::{equal, lowest, word},
 };
 
 /// Chunks of one packet that are followed; with more, the body's last bytes have to tell.

@@ -3,7 +3,7 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::v4_mapped;
 
-use crate::{
+use super::{
     headers::{IPPROTO_TCP, Ipv4, Ipv6},
     verifier::{opaque, unaligned, unknown, up_to},
 };

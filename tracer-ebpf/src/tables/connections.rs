@@ -6,32 +6,30 @@
 //! bucket also counts the connections that found no place there and went to another bucket: where there are none, one
 //! cache line answers. Tags change by atomic additions only: 5.10 has no compare-and-exchange.
 
-use tracer_common::{Conn, limits};
+use tracer_common::{Conn, is_v4_mapped, limits, lost};
 
-use crate::{
-    hooks::conn,
-    kernel::Identity,
-    maps::{PLACES, TAGS},
-    verifier::{opaque, unknown},
+use super::{
+    counters::count,
+    heads,
+    maps::{LOST, PLACES, PORT_COUNTS, TAGS},
+    values::{BUCKETS, WAYS},
 };
-
-/// Places that share a cache line of tags.
-pub const WAYS: u32 = 8;
-pub const BUCKETS: u32 = limits::CONNECTION_PLACES / WAYS;
+use crate::{
+    kernel::sock::Identity,
+    wire::verifier::{opaque, unknown},
+};
 
 /// In place of a place's number: the first one past the last.
 const NOWHERE: u32 = limits::CONNECTION_PLACES;
-
 const NAME_SHIFT: u32 = 16;
+
 /// Adds one that holds a place or tries to.
 const HELD: u64 = 1;
 const HOLDERS: u64 = 0xff;
+
 /// Adds one that has a place elsewhere.
 const AWAY: u64 = 0x100;
 const ALL_AWAY: u64 = 0xff00;
-
-/// Tags of the places of one bucket.
-pub type Tags = [u64; WAYS as usize];
 
 /// One of them, in the map; other CPUs change it meanwhile.
 #[derive(Clone, Copy)]
@@ -155,13 +153,46 @@ pub fn own(conn: *mut Conn, sock: impl Identity) -> Option<*mut Conn> {
 #[inline(never)]
 pub extern "C" fn forget_left(key: u64) -> u32 {
     let Some(conn) = get(key) else { return 0 };
-    conn::forget(key, conn);
+    forget(key, conn);
     1
+}
+
+/// Puts a filled-in connection into the table and counts it. `false`: the table is full.
+#[inline(always)]
+pub fn insert(key: u64, conn: &Conn) -> bool {
+    if !put(key, conn) {
+        count(&LOST, lost::CONNECTIONS);
+        return false;
+    }
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot) {
+        // SAFETY: this CPU's slot of a live map value.
+        unsafe {
+            if is_v4_mapped(&conn.tuple.peer_addr) {
+                (*counts).connections_ipv4 += 1;
+            } else {
+                (*counts).connections_ipv6 += 1;
+            }
+        }
+    }
+    true
+}
+
+/// Drops the connection from the table.
+#[inline(always)]
+pub fn forget(key: u64, conn: *mut Conn) {
+    // SAFETY: a live map value.
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(unsafe { (*conn).port_slot }) {
+        // SAFETY: this CPU's slot of a live map value.
+        unsafe { (*counts).closed += 1 }
+    }
+    // SAFETY: as above.
+    heads::release(unsafe { &mut *conn });
+    remove(key);
 }
 
 /// Puts a connection into a place of its own, or into that which its key has. `false`: all of its places are taken.
 #[inline(always)]
-pub fn insert(key: u64, conn: &Conn) -> bool {
+fn put(key: u64, conn: &Conn) -> bool {
     if let Some(known) = get(key) {
         // SAFETY: a live map value.
         unsafe { *known = *conn };

@@ -6,7 +6,10 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_prandom_u32};
 use tracer_common::{Conn, Heads, limits, lost};
 
-use crate::maps::{BLANK_HEADS, HEADS, LOST, POOLED_HEADS, SPARE_HEADS, count};
+use super::{
+    counters::count,
+    maps::{BLANK_HEADS, HEADS, LOST, POOLED_HEADS, SPARE_HEADS},
+};
 
 const POOLED: u64 = limits::POOLED_HEADS as u64;
 

@@ -4,20 +4,18 @@
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
-use tracer_common::{Conn, Owner, conn_flags as flag, limits, lost, origin_flags as origin, twins::READ};
+use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin, twins::READ};
 
 use crate::{
-    conns,
-    kernel::{Identity, Sock, TaskRef},
-    maps::{LOST, OWNERS, PORT_COUNTS, TURNS, count},
-    twins::Place,
+    kernel::sock::{Identity, Sock},
+    tables::{connections, counters::count_exchange, maps::TURNS, processes::own, twins::Place},
 };
 
 #[inline(always)]
 pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     place.note_run(READ, sk.key());
-    let Some(conn) = conns::of(sk) else { return };
+    let Some(conn) = connections::of(sk) else { return };
     // SAFETY: a live map value; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };
     let Some(tcp) = sk.tcp() else { return };
@@ -55,49 +53,11 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
     }
 }
 
-/// Turns that a process has begun, and those that share its slot.
-#[inline(always)]
-pub fn turns(tgid: u32) -> u32 {
-    TURNS.get(tgid % limits::TURNS).copied().unwrap_or(0)
-}
-
 /// A new inbound turn on a connection whose bytes can't be read counts as an exchange; a TLS handshake does not.
 #[inline(always)]
 fn begin_opaque(conn: &mut Conn) {
     if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {
         conn.origin_flags |= origin::COUNTED;
         count_exchange(conn);
-    }
-}
-
-/// Counts the exchange that begins now.
-#[inline(always)]
-pub fn count_exchange(conn: &mut Conn) {
-    conn.exchanges += 1;
-    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot) {
-        // SAFETY: this CPU's slot of a live map value.
-        unsafe { (*counts).exchanges += 1 }
-    }
-}
-
-/// Another process reads from the connection than before: rare.
-#[inline(always)]
-fn own(conn: &mut Conn, tgid: u32) {
-    conn.owner = tgid;
-    // The entry goes when its process ends, so that it is of this very process.
-    if let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
-        // SAFETY: a live map value.
-        unsafe {
-            conn.owner_comm = (*owner).comm;
-            conn.owner_start_ns = (*owner).start_ns;
-        }
-        return;
-    }
-    let leader = TaskRef::current().leader();
-    conn.owner_comm = leader.comm();
-    conn.owner_start_ns = leader.start_ns();
-    let owner = Owner { comm: conn.owner_comm, start_ns: conn.owner_start_ns };
-    if OWNERS.insert(&tgid, &owner, 0).is_err() {
-        count(&LOST, lost::OWNERS);
     }
 }

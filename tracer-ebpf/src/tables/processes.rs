@@ -1,12 +1,13 @@
 //! Why did a process end? What the kernel knows by the time its sockets close.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use tracer_common::{Conn, LastSignal, Listener, ListenerKey, Owner, Task, limits, pf, sig_flags};
+use tracer_common::{Conn, LastSignal, Listener, ListenerKey, Owner, Task, limits, lost, pf, sig_flags};
 
-use crate::{
-    kernel::TaskRef,
-    maps::{FOUND, LISTENERS, OOM_VICTIMS, SIGNALS},
+use super::{
+    counters::count,
+    maps::{FOUND, LISTENERS, LOST, OOM_VICTIMS, OWNERS, SIGNALS},
 };
+use crate::kernel::task::TaskRef;
 
 pub const SIGINT: u32 = 2;
 pub const SIGQUIT: u32 = 3;
@@ -147,5 +148,27 @@ fn take(task: &Task, signal: u32, since: u64, out: &mut LastSignal) {
         && seen.time_ns > out.time_ns
     {
         *out = *seen;
+    }
+}
+
+/// Another process reads from the connection than before: rare.
+#[inline(always)]
+pub fn own(conn: &mut Conn, tgid: u32) {
+    conn.owner = tgid;
+    // The entry goes when its process ends, so that it is of this very process.
+    if let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
+        // SAFETY: a live map value.
+        unsafe {
+            conn.owner_comm = (*owner).comm;
+            conn.owner_start_ns = (*owner).start_ns;
+        }
+        return;
+    }
+    let leader = TaskRef::current().leader();
+    conn.owner_comm = leader.comm();
+    conn.owner_start_ns = leader.start_ns();
+    let owner = Owner { comm: conn.owner_comm, start_ns: conn.owner_start_ns };
+    if OWNERS.insert(&tgid, &owner, 0).is_err() {
+        count(&LOST, lost::OWNERS);
     }
 }

@@ -5,10 +5,19 @@ use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns,
 use tracer_common::{Attempt, Tuple, attempt as what, is_v4_mapped, taken};
 
 use crate::{
-    edge, emit,
-    hooks::{packet::Ends, reset},
-    kernel::{Look, RawSock, TcpSock},
-    maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, CONNECTING, NOTED, PORT_COUNTS, port_slot},
+    emit,
+    kernel::{
+        features::tells_all,
+        look::{Look, RawSock},
+        sock::TcpSock,
+    },
+    tables::{
+        counters::port_slot,
+        edge,
+        maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, CONNECTING, NOTED, PORT_COUNTS},
+        values::PeerEnd,
+    },
+    wire::packet::Ends,
 };
 
 /// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
@@ -23,23 +32,14 @@ pub const WAITING: u32 = 0;
 pub const PASSED: u32 = 1;
 pub const TOLD: u32 = 2;
 
-/// The edge's end of a connection.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct PeerEnd {
-    addr: [u8; 16],
-    port: u32,
-}
-
-impl PeerEnd {
-    #[inline(always)]
-    fn of(tuple: &Tuple) -> Self {
-        Self { addr: tuple.peer_addr, port: tuple.peer_port.into() }
-    }
-}
-
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
+
+/// The edge's end of a connection, the key of [`CONNECTING`].
+#[inline(always)]
+fn peer_end(tuple: &Tuple) -> PeerEnd {
+    PeerEnd { addr: tuple.peer_addr, port: tuple.peer_port.into() }
+}
 
 /// Notes a packet that went missing; `seen` describes this one alone.
 #[inline(always)]
@@ -72,7 +72,7 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     seen.done = WAITING;
     let _full_is_lru = ATTEMPTS.insert(tuple, &*seen, 0);
     if seen.what != what::DATA {
-        let _full_is_lru = CONNECTING.insert(&PeerEnd::of(tuple), tuple, 0);
+        let _full_is_lru = CONNECTING.insert(&peer_end(tuple), tuple, 0);
     }
     if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
         // SAFETY: a live map value; any CPU's time does.
@@ -117,7 +117,7 @@ fn lately<'a>(tuple: &Tuple, now: u64) -> Option<&'a mut Attempt> {
 #[inline(always)]
 fn connecting<'a>(tuple: &Tuple, seq: u32, now: u64) -> Option<&'a mut Attempt> {
     // SAFETY: a live map value; one that is replaced meanwhile names another attempt, whose number is another.
-    let noted = unsafe { &*CONNECTING.get_ptr(&PeerEnd::of(tuple))? };
+    let noted = unsafe { &*CONNECTING.get_ptr(&peer_end(tuple))? };
     lately(noted, now).filter(|known| known.what != what::DATA && is_near(known.seq, seq))
 }
 
@@ -141,7 +141,7 @@ pub fn rejected(tuple: &Tuple, acknowledged: u32) {
         && known.why == taken::DROPPED
     {
         known.why = taken::RESET;
-        if reset::tells_all() || is_v4_mapped(&tuple.peer_addr) {
+        if tells_all() || is_v4_mapped(&tuple.peer_addr) {
             tell_at_once(tuple, known);
         }
     }

@@ -12,11 +12,16 @@ use tracer_common::{LastSignal, limits, pf, sig_flags, twins::PROCESS_EXIT};
 
 use crate::{
     emit,
-    hooks::read,
-    kernel::{TaskRef, number, siginfo_code},
-    maps::{OOM_VICTIMS, OWNERS, SIGNALS},
-    process::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
-    twins::Place,
+    kernel::{
+        number,
+        task::{TaskRef, siginfo_code},
+    },
+    tables::{
+        counters::turns,
+        maps::{OOM_VICTIMS, OWNERS, SIGNALS},
+        processes::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
+        twins::Place,
+    },
 };
 
 /// 1: `mark_victim` gives the task; 0: only its pid.
@@ -164,12 +169,12 @@ pub fn process_exit(ctx: &BtfTracePointContext, place: Place) {
     if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
         return;
     }
-    let turns = read::turns(tgid);
+    let begun = turns(tgid);
     // Two threads may both see that none is left: the one that removes the entry reports.
     if OWNERS.remove(&tgid).is_err() {
         return;
     }
     let mut end = task.describe();
-    process::mark_oom(&mut end);
-    emit::process(&end, turns);
+    processes::mark_oom(&mut end);
+    emit::process(&end, begun);
 }

@@ -9,7 +9,10 @@
 use aya_ebpf::{Global, helpers::bpf_get_current_pid_tgid};
 use tracer_common::{limits, twins::HOOKS};
 
-use crate::maps::{STOOD_IN, WENT_FIRST, count};
+use super::{
+    counters::count,
+    maps::{STOOD_IN, WENT_FIRST},
+};
 
 /// The hooks whose twins are attached: a bit for each.
 #[unsafe(no_mangle)]

@@ -3,7 +3,7 @@
 use aya_ebpf::maps::lpm_trie::Key;
 use tracer_common::RangeKey;
 
-use crate::maps::{RANGES, WATCHED_PORTS};
+use super::maps::{RANGES, WATCHED_PORTS};
 
 /// Whether the address lies in an edge range: one look-up in the trie.
 #[inline(always)]

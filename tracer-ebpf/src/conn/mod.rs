@@ -1,0 +1,5 @@
+//! The life of a connection.
+
+pub mod ends;
+pub mod owed;
+pub mod snapshot;

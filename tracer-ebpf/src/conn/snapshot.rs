@@ -1,0 +1,68 @@
+//! How a connection stands, written down.
+
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
+use tracer_common::{Close, Conn, Task};
+
+use crate::{
+    kernel::{
+        look::{Look, RawSock, TypedSock},
+        sock::{Sock, TcpSock},
+    },
+    tables::{counters::turns, processes},
+};
+
+/// Writes down how the connection stands. At a close it must run before the kernel resets the counters.
+#[inline(always)]
+pub fn stand(sock: &impl Look, conn: &mut Conn, now: u64) {
+    let write_seq = sock.write_seq();
+    // SAFETY: the helper has no preconditions.
+    let jiffies = unsafe { bpf_jiffies64() as u32 };
+    let mut unread = sock.rcv_nxt().wrapping_sub(sock.copied_seq());
+    // The peer's FIN takes a number, too.
+    if unread > 0 && sock.peer_is_done() {
+        unread -= 1;
+    }
+    let response_seq = if conn.is_awaited() { conn.answer_from() } else { conn.response_seq };
+    conn.close = Close {
+        time_ns: now,
+        bytes_received: sock.bytes_received(),
+        bytes_sent: sock.bytes_sent(),
+        unread,
+        since_read: write_seq.wrapping_sub(conn.written),
+        turn_in: conn.copied.wrapping_sub(conn.turn_copied).wrapping_add(unread),
+        response_bytes: write_seq.wrapping_sub(response_seq),
+        received_jiffies_ago: jiffies.wrapping_sub(sock.lrcvtime()),
+        sent_jiffies_ago: jiffies.wrapping_sub(sock.lsndtime()),
+        err: sock.err(),
+        closer_turns: 0,
+        unacked: write_seq.wrapping_sub(sock.snd_una()),
+        window: sock.window(),
+        old_state: 0,
+        new_state: 0,
+        accepted: u8::from(sock.accepted()),
+        pad: [0; 5],
+    };
+}
+
+/// The same, with the task that closes it: the current one.
+#[inline(always)]
+pub fn stand_closed(sk: Sock, tcp: TcpSock, conn: &mut Conn, old: u8, new: u8) {
+    // SAFETY: the helper has no preconditions.
+    stand(&TypedSock { sk, tcp }, conn, unsafe { bpf_ktime_get_ns() });
+    conn.close.old_state = old;
+    conn.close.new_state = new;
+    conn.closer = processes::closer(conn);
+    conn.close.closer_turns = turns(conn.closer.tgid);
+}
+
+/// Looks at an open connection whose socket is known by address. `None`: it can't be read.
+#[inline(always)]
+pub fn look(sock: RawSock, conn: &mut Conn) -> Option<u8> {
+    let state = sock.state()?;
+    // SAFETY: the helper has no preconditions.
+    stand(&sock, conn, unsafe { bpf_ktime_get_ns() });
+    conn.close.old_state = state;
+    conn.close.new_state = state;
+    conn.closer = Task::default();
+    Some(state)
+}

@@ -1,0 +1,126 @@
+//! The bytes of responses: which one they belong to, and what is kept of them.
+
+use aya_ebpf::programs::SkBuffContext;
+use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
+
+use crate::{
+    exchange::{
+        chunks, search,
+        section::{STATUS, section, tail},
+        verdict::{self, Verdict},
+    },
+    kernel::sock::PacketSock,
+    tables::{
+        counters::{observe_first_byte, observe_header},
+        heads,
+        maps::DISTRIBUTIONS,
+    },
+    wire::packet::{Payload, copy, read as read_packet},
+};
+
+const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
+
+/// How a status line begins, and a PROXY protocol header, version 1 and 2.
+const HTTP: u32 = u32::from_ne_bytes(*b"HTTP");
+
+/// Payload to the edge of a connection that is watched.
+#[inline(always)]
+pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &Payload) {
+    let watched = conn.flags & flag::HTTP != 0
+        || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
+        || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
+    if !watched {
+        return;
+    }
+    if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
+        conn.flags |= flag::SPOKE_FIRST;
+        conn.asked += 1;
+        conn.request_written = payload.seq;
+    }
+    let begins =
+        conn.is_awaited() && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 && answer(ctx, conn, payload);
+    // A retransmission of an earlier response is far "ahead".
+    let at = payload.seq.wrapping_sub(conn.response_seq);
+    let seen = at.wrapping_add(payload.len);
+    if at >= 1 << 31 || seen >= 1 << 31 {
+        return;
+    }
+    if at == conn.response_have
+        && at < RESPONSE
+        && let Some(heads) = heads::of(conn)
+    {
+        // SAFETY: a live map value.
+        let heads = unsafe { &mut *heads };
+        conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, payload, heads.response.as_mut_ptr(), at);
+        if begins
+            && conn.flags & flag::HTTP != 0
+            && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
+            && let Some(tcp) = sk.tcp()
+        {
+            // SAFETY: this CPU's slot of a live map value.
+            let distributions = unsafe { &mut *distributions };
+            observe_first_byte(conn, &tcp, distributions);
+            let before = distributions.last_header as u32;
+            if ends_at(conn, heads, before) {
+                conn.head_len = before;
+                conn.origin_flags &= !origin::IN_HEAD;
+                chunks::begin(conn, heads);
+                observe_header(conn, distributions);
+            }
+        }
+    }
+    if seen > conn.response_len {
+        conn.response_len = seen;
+        if conn.origin_flags & origin::IN_HEAD != 0 {
+            section(ctx, conn, payload, at);
+        }
+        if conn.origin_flags & origin::IN_CHUNKS != 0 {
+            chunks::follow(ctx, conn, payload);
+        }
+        // Else the last bytes are among those that were kept.
+        if seen > conn.response_have {
+            tail(ctx, conn, payload, at);
+        }
+    }
+}
+
+/// Whether the header section ends just where the last one on this port ended: most responses of a kind are alike, and this
+/// spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
+/// mistaken here; the agent's parser is not.)
+#[inline(always)]
+fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
+    end != 0
+        && conn.origin_flags & origin::IN_HEAD != 0
+        && end <= conn.response_have
+        && search::ends_at(heads, end)
+        && heads.response[STATUS as usize] != b'1'
+}
+
+/// The first packet after a request: its response begins (`true`), unless the one before goes on.
+#[inline(always)]
+fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
+    let first: Option<u32> = read_packet(ctx, payload.offset);
+    let (long, http) = (first.is_some(), first == Some(HTTP));
+    if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !is_over(conn) {
+        conn.flags |= flag::PIPELINED;
+        return false;
+    }
+    conn.response_seq = payload.seq;
+    conn.response_len = 0;
+    conn.response_have = 0;
+    conn.head_len = 0;
+    conn.answered = conn.asked;
+    conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD | origin::CHUNKS);
+    if conn.flags & flag::TLS == 0 {
+        conn.origin_flags |= if long && !http { origin::NOT_HTTP } else { origin::IN_HEAD };
+    }
+    true
+}
+
+/// Whether the response before was whole; asked only where what follows it does not look like one. [`flag::HEAD`] is of the
+/// request after it.
+#[inline(always)]
+fn is_over(conn: &Conn) -> bool {
+    conn.flags & flag::WAS_HEAD != 0
+        || conn.heads != 0 && verdict::judge(conn, conn.flags & !flag::HEAD, conn.response_len) == Verdict::Whole
+}

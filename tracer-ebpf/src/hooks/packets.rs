@@ -1,0 +1,107 @@
+//! Packets of watched connections: to the edge and from it.
+//!
+//! `cgroup_skb` on the root cgroup, 5.10 to 7.2: the packet starts at its network header.
+
+use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, programs::SkBuffContext};
+use tracer_common::{conn_flags as flag, limits, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
+
+use crate::{
+    conn::owed,
+    emit,
+    exchange::{
+        early::with_handshake,
+        request::{answered, begin, follow, keep_request, late, next},
+        response::outgoing,
+        sniff::looks_like_request,
+    },
+    kernel::sock::PacketSock,
+    missing::{answers, attempts},
+    tables::{connections, heads},
+    wire::packet::{Packet, packet, read as read_packet},
+};
+
+/// The socket that the packet belongs to.
+#[inline(always)]
+fn socket(ctx: &SkBuffContext) -> Option<PacketSock> {
+    // SAFETY: a field of the program's context.
+    PacketSock::new(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk })
+}
+
+/// Bytes from the edge.
+#[inline(always)]
+pub fn ingress(ctx: &SkBuffContext) {
+    let Some(sk) = socket(ctx) else { return };
+    let listens = sk.state() == u32::from(LISTEN);
+    let payload = match packet(ctx) {
+        Packet::Payload(payload) => payload,
+        // Nothing to look up for an acknowledgement.
+        Packet::Empty if !listens => return,
+        Packet::Empty => {
+            let Some(tcp) = sk.tcp() else { return };
+            return attempts::at_listener(ctx, &tcp);
+        }
+        Packet::Other => return,
+    };
+    let Some(conn) = connections::of(sk) else {
+        if listens && let Some(tcp) = sk.tcp() {
+            attempts::at_listener(ctx, &tcp);
+            with_handshake(ctx, &payload);
+        }
+        return;
+    };
+    let Some(tcp) = sk.tcp() else { return };
+    // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
+    let conn = unsafe { &mut *conn };
+    // Past its first exchange TLS shows nothing.
+    if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
+        return heads::release(conn);
+    }
+    // A retransmission of what was received already begins nothing.
+    let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
+    if is_new && let Some(heads) = answered(conn, &tcp) {
+        return follow(ctx, conn, heads, &payload, &tcp);
+    }
+    // Zero where the payload is shorter.
+    let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
+    if conn.flags & flag::ORIGIN_FIN != 0 {
+        if is_new {
+            late(ctx, conn, &payload, word);
+        }
+        return;
+    }
+    if conn.flags & flag::SNIFFED == 0 {
+        if conn.request_len == 0 {
+            begin(conn, payload.seq, &tcp);
+        }
+    } else if is_new && looks_like_request(word) && conn.flags & flag::TLS == 0 {
+        next(conn, &payload, &tcp, word);
+    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && payload.len >= TLS_REQUEST {
+        // Application data, or a ChangeCipherSpec with the Finished and a request behind it.
+        conn.flags |= flag::TLS_DATA;
+    }
+    keep_request(ctx, conn, &payload, word);
+}
+
+/// Fewest bytes of a segment that carries a request over TLS: more than ChangeCipherSpec and Finished together.
+const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
+
+/// Bytes to the edge.
+#[inline(always)]
+pub fn egress(ctx: &SkBuffContext) {
+    let Some(sk) = socket(ctx) else { return };
+    let payload = match packet(ctx) {
+        Packet::Payload(payload) => payload,
+        Packet::Empty => return,
+        Packet::Other => return answers::icmp(ctx),
+    };
+    let Some(conn) = connections::of(sk) else { return };
+    // SAFETY: as in `ingress`.
+    let state = unsafe { &mut *conn };
+    outgoing(ctx, sk, state, &payload);
+    if state.origin_flags & origin::PENDING != 0
+        && let Some(tcp) = sk.tcp()
+        && owed::sent(tcp, state, payload.seq.wrapping_add(payload.len))
+    {
+        emit::conn(conn, triggers::FIN, rst::UNKNOWN);
+    }
+}

@@ -1,0 +1,74 @@
+//! Resets: sent on purpose, sent in answer to a packet, received.
+//!
+//! `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`; `reason` from
+//! 6.12 on. Before that it does not fire where there is no full socket (closed port, time-wait).
+//! `tcp_receive_reset(struct sock *sk)`. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
+
+use core::ffi::c_void;
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use tracer_common::{conn_flags as flag, rst, tcp_state::ESTABLISHED, triggers, twins::SEND_RESET};
+
+use crate::{
+    conn::ends,
+    emit,
+    kernel::{
+        features::tells_all,
+        number,
+        skb::Segment,
+        sock::{Identity, Sock},
+    },
+    missing::{
+        answers, attempts,
+        refusals::{answer_to, count_reset},
+    },
+    tables::{connections, counters::count, maps::RESETS_RECEIVED, twins::Place},
+};
+
+#[inline(always)]
+pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
+    let reason = if tells_all() { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
+    let skb: *const c_void = ctx.arg(1);
+    if !skb.is_null() {
+        if place.note_run(SEND_RESET, number(skb)) {
+            return;
+        }
+        return answer(skb as u64, reason);
+    }
+    let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    if place.note_run(SEND_RESET, sk.key()) {
+        return;
+    }
+    let Some(conn) = connections::of(sk) else { return };
+    count_reset(reason);
+    // SAFETY: a live map value.
+    if unsafe { (*conn).flags } & flag::ABORTED != 0 {
+        ends::reset_by_origin(sk.key(), conn, reason);
+    }
+}
+
+/// A RST in answer to a packet. In the kernel a function of its own, for the sake of its caller's stack, as is the next.
+#[inline(never)]
+fn answer(skb: u64, reason: u32) {
+    let Some(segment) = Segment::of(skb) else { return };
+    if !tells_all() {
+        answers::reset_is_told(&segment.tuple);
+    }
+    answer_to(&segment, reason);
+}
+
+#[inline(always)]
+pub fn receive_reset(ctx: &BtfTracePointContext) {
+    let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    if let Some(conn) = connections::of(sk) {
+        // SAFETY: a live map value; the socket is locked. The helper has no preconditions.
+        let (state, now) = unsafe { (&mut *conn, bpf_ktime_get_ns()) };
+        if attempts::reset_by_firewall(&state.tuple, now) {
+            return;
+        }
+        count(&RESETS_RECEIVED, 0);
+        if sk.state() == ESTABLISHED && ends::edge_leaves(sk, state, triggers::EDGE_RST) != 0 {
+            emit::conn(conn, triggers::EDGE_RST, rst::UNKNOWN);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The life of an edge connection: opened, closed by whom and how.
+//!
+//! `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, 5.10 to 7.2:
+//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/sock.h>
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
+use tracer_common::{
+    Conn, conn_flags as flag, rst,
+    tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV},
+    triggers,
+    twins::SET_STATE,
+};
+
+use crate::{
+    conn::ends::{GOES, Outcome, abort, edge_leaves, finish, retire},
+    emit,
+    exchange::early::early,
+    kernel::sock::{Identity, Sock},
+    missing::attempts,
+    tables::{
+        connections::{self, forget, insert},
+        counters::port_slot,
+        edge,
+        maps::BLANK,
+        processes,
+        twins::{self, Place},
+    },
+};
+
+#[inline(always)]
+pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
+    let old = ctx.arg::<i32>(1) as u8;
+    let new = ctx.arg::<i32>(2) as u8;
+    let Some(sk) = Sock::new(ctx.arg(0)) else { return };
+    if place.note_run(SET_STATE, sk.key()) && twins::run_together() {
+        return;
+    }
+    match (old, new) {
+        (SYN_RECV, ESTABLISHED) => return open(ctx, sk, place),
+        (CLOSE, LISTEN) => return processes::listens(sk.listener()),
+        (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
+        (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
+        _ => return,
+    }
+    let Some(conn) = connections::of(sk) else { return };
+    // SAFETY: a live map value; the socket is locked, so that nobody else changes its state.
+    let state = unsafe { &mut *conn };
+    let left = flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
+    if place == Place::Second && old == ESTABLISHED && state.flags & left != 0 {
+        return;
+    }
+    let outcome = match (old, new) {
+        (ESTABLISHED, CLOSE_WAIT) => Outcome { trigger: edge_leaves(sk, state, triggers::EDGE_FIN), gone: false },
+        (ESTABLISHED, FIN_WAIT1) => Outcome { trigger: finish(sk, state, old, new), gone: false },
+        (ESTABLISHED, _) => abort(sk, state, old, new),
+        (FIN_WAIT1 | FIN_WAIT2 | CLOSING, _) => {
+            // Set then already, unless a packet that came at that very moment, on another CPU, has undone it.
+            if state.close.new_state == FIN_WAIT1 {
+                state.flags |= flag::ORIGIN_FIN;
+            }
+            // After the peer's FIN no request can be on its way.
+            if !sk.peer_is_done() {
+                retire(state);
+            }
+            GOES
+        }
+        _ => GOES,
+    };
+    if outcome.trigger != 0 {
+        emit::conn(conn, outcome.trigger, rst::UNKNOWN);
+    }
+    if new == CLOSE_WAIT {
+        state.flags |= flag::PEER_FIN;
+    }
+    if outcome.gone {
+        forget(sk.key(), conn);
+    }
+}
+
+/// A connection that the peer opened is established: watched from here on if the peer is an edge.
+#[inline(always)]
+fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
+    let peer = sk.peer_addr();
+    if !edge::is_edge(&peer) || !edge::is_watched(sk.local_port()) || !sk.is_tcp() {
+        return;
+    }
+    let Some(tcp) = sk.tcp() else { return };
+    // SAFETY: a live map value. An entry that a lost close left behind is of other numbers.
+    let is_known =
+        |conn: *mut Conn| unsafe { (*conn).copied == tcp.copied_seq() && (*conn).written == tcp.write_seq() };
+    if let Some(known) = connections::get(sk.key()) {
+        if place == Place::Second && is_known(known) {
+            return;
+        }
+        // Its end went unseen.
+        forget(sk.key(), known);
+    }
+    let Some(blank) = BLANK.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's slot; the softirq that opens connections is not interrupted by another opening one.
+    let conn = unsafe { &mut *blank };
+    conn.tuple = sk.tuple(peer);
+    // SAFETY: the helper has no preconditions.
+    conn.opened_ns = unsafe { bpf_ktime_get_ns() };
+    conn.key = sk.key();
+    conn.peer = sk.peer();
+    conn.heads = 0;
+    conn.flags = 0;
+    conn.read_ns = 0;
+    conn.copied = tcp.copied_seq();
+    conn.turn_copied = conn.copied;
+    conn.written = tcp.write_seq();
+    conn.inode = 0;
+    conn.port_slot = port_slot(conn.tuple.local_port);
+    if insert(sk.key(), conn) {
+        early(&tcp);
+        attempts::answered(&conn.tuple, conn.copied, conn.opened_ns);
+        debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
+    } else {
+        debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);
+    }
+}

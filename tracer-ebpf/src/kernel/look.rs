@@ -1,0 +1,191 @@
+//! What a look at a connection reads, by a typed pointer or by address.
+
+use aya_ebpf::Global;
+
+use super::{
+    sock::{Identity, Sock, TcpSock, peer},
+    *,
+};
+
+/// What a look at a connection reads, however its socket is reached.
+pub trait Look {
+    fn write_seq(&self) -> u32;
+    fn snd_una(&self) -> u32;
+    fn rcv_nxt(&self) -> u32;
+    fn copied_seq(&self) -> u32;
+    /// The receive window as the edge knows it, in bytes.
+    fn window(&self) -> u32;
+    fn bytes_received(&self) -> u64;
+    fn bytes_sent(&self) -> u64;
+    fn lrcvtime(&self) -> u32;
+    fn lsndtime(&self) -> u32;
+    fn err(&self) -> u32;
+    /// Whether a process holds the socket.
+    fn accepted(&self) -> bool;
+    fn peer_is_done(&self) -> bool;
+}
+
+/// `tcp_receive_window()` of the kernel.
+#[inline(always)]
+fn window(wup: u32, wnd: u32, rcv_nxt: u32) -> u32 {
+    let left = wup.wrapping_add(wnd).wrapping_sub(rcv_nxt);
+    if left > 1 << 30 { 0 } else { left }
+}
+
+/// A socket whose type the verifier knows, with its TCP part.
+pub struct TypedSock {
+    pub sk: Sock,
+    pub tcp: TcpSock,
+}
+
+impl Look for TypedSock {
+    #[inline(always)]
+    fn write_seq(&self) -> u32 {
+        self.tcp.write_seq()
+    }
+
+    #[inline(always)]
+    fn snd_una(&self) -> u32 {
+        self.tcp.snd_una()
+    }
+
+    #[inline(always)]
+    fn rcv_nxt(&self) -> u32 {
+        self.tcp.rcv_nxt()
+    }
+
+    #[inline(always)]
+    fn copied_seq(&self) -> u32 {
+        self.tcp.copied_seq()
+    }
+
+    #[inline(always)]
+    fn window(&self) -> u32 {
+        window(self.tcp.rcv_wup(), self.tcp.rcv_wnd(), self.rcv_nxt())
+    }
+
+    #[inline(always)]
+    fn bytes_received(&self) -> u64 {
+        self.tcp.bytes_received()
+    }
+
+    #[inline(always)]
+    fn bytes_sent(&self) -> u64 {
+        self.tcp.bytes_sent()
+    }
+
+    #[inline(always)]
+    fn lrcvtime(&self) -> u32 {
+        self.tcp.lrcvtime()
+    }
+
+    #[inline(always)]
+    fn lsndtime(&self) -> u32 {
+        self.tcp.lsndtime()
+    }
+
+    #[inline(always)]
+    fn err(&self) -> u32 {
+        self.sk.err()
+    }
+
+    #[inline(always)]
+    fn accepted(&self) -> bool {
+        self.sk.socket() != 0
+    }
+
+    #[inline(always)]
+    fn peer_is_done(&self) -> bool {
+        self.sk.peer_is_done()
+    }
+}
+
+/// A socket known by its address alone: read with checked copies, zero where it is gone.
+#[derive(Clone, Copy)]
+pub struct RawSock(pub u64);
+
+impl RawSock {
+    #[inline(always)]
+    pub fn state(self) -> Option<u8> {
+        probe_field(self.0, &OFF_SKC_STATE)
+    }
+
+    #[inline(always)]
+    fn word(self, offset: &Global<u64>) -> u32 {
+        read_field(self.0, offset)
+    }
+}
+
+impl Identity for RawSock {
+    #[inline(always)]
+    fn key(&self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn peer(&self) -> u64 {
+        peer(read_field(self.0, &OFF_SKC_DPORT), self.word(&OFF_SKC_DADDR))
+    }
+}
+
+impl Look for RawSock {
+    #[inline(always)]
+    fn write_seq(&self) -> u32 {
+        self.word(&OFF_TCP_WRITE_SEQ)
+    }
+
+    #[inline(always)]
+    fn snd_una(&self) -> u32 {
+        self.word(&OFF_TCP_SND_UNA)
+    }
+
+    #[inline(always)]
+    fn rcv_nxt(&self) -> u32 {
+        self.word(&OFF_TCP_RCV_NXT)
+    }
+
+    #[inline(always)]
+    fn copied_seq(&self) -> u32 {
+        self.word(&OFF_TCP_COPIED_SEQ)
+    }
+
+    #[inline(always)]
+    fn window(&self) -> u32 {
+        window(self.word(&OFF_TCP_RCV_WUP), self.word(&OFF_TCP_RCV_WND), self.rcv_nxt())
+    }
+
+    #[inline(always)]
+    fn bytes_received(&self) -> u64 {
+        read_field(self.0, &OFF_TCP_BYTES_RECEIVED)
+    }
+
+    #[inline(always)]
+    fn bytes_sent(&self) -> u64 {
+        read_field(self.0, &OFF_TCP_BYTES_SENT)
+    }
+
+    #[inline(always)]
+    fn lrcvtime(&self) -> u32 {
+        self.word(&OFF_ICSK_LRCVTIME)
+    }
+
+    #[inline(always)]
+    fn lsndtime(&self) -> u32 {
+        self.word(&OFF_TCP_LSNDTIME)
+    }
+
+    #[inline(always)]
+    fn err(&self) -> u32 {
+        self.word(&OFF_SK_ERR)
+    }
+
+    #[inline(always)]
+    fn accepted(&self) -> bool {
+        read_field::<u64>(self.0, &OFF_SK_SOCKET) != 0
+    }
+
+    #[inline(always)]
+    fn peer_is_done(&self) -> bool {
+        read_field::<u64>(self.0, &OFF_SKC_FLAGS) & 1 << SOCK_DONE != 0
+    }
+}

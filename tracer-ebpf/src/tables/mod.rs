@@ -1,0 +1,10 @@
+//! The tables: every map, the types of their values, and how each is used.
+
+pub mod connections;
+pub mod counters;
+pub mod edge;
+pub mod heads;
+pub mod maps;
+pub mod processes;
+pub mod twins;
+pub mod values;
