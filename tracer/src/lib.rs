@@ -31,6 +31,7 @@ pub mod config;
 pub mod decode;
 pub mod diagnose;
 pub mod edge;
+pub mod host;
 pub mod http;
 pub mod probes;
 pub mod recording;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tracer::commands::doctor::roots::servers::{block, judge_text};
+use tracer::host::servers::{block, judge_text};
 
 fn lines(directives: &[block::Directive], most: usize) {
     for directive in directives {

@@ -18,7 +18,7 @@ use crate::{
     decode::Event,
     diagnose::Diagnosis,
     edge::EdgeRanges,
-    probes::{Kernel, Records, Sight, State as ProbeState, Sweep, host},
+    probes::{Kernel, Records, Sight, State as ProbeState, Sweep, proc},
     recording::Recorder,
     state::{Output, State},
 };
@@ -60,7 +60,7 @@ pub struct Agent {
     state: State,
     shared: Arc<Shared>,
     sweep: Sweep,
-    kernel_log: Option<host::KernelLog>,
+    kernel_log: Option<proc::KernelLog>,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
@@ -99,7 +99,7 @@ impl Agent {
         let reasons = kernel.layout.rst_reasons.clone();
         let mut state = State::new(ranges, reasons, seeded.owners);
         state.set_limits(settings.limits());
-        let kernel_log = host::KernelLog::open();
+        let kernel_log = proc::KernelLog::open();
         privileges::give_up(|| kernel.use_once());
         Ok(Self {
             records,
@@ -169,13 +169,13 @@ impl Agent {
                     let outputs = self.handle(&events?);
                     give(sink, outputs);
                 }
-                () = wait(deadline) => give(sink, self.state.expire(host::clock().monotonic_ns)),
+                () = wait(deadline) => give(sink, self.state.expire(proc::clock().monotonic_ns)),
                 _ = look.tick() => {
                     self.look_around();
                     sink.alive();
                 }
                 () = sleep_until(sweep_at) => {
-                    self.kernel.look(&mut self.sweep, host::clock().monotonic_ns);
+                    self.kernel.look(&mut self.sweep, proc::clock().monotonic_ns);
                     sweep_at = Instant::now() + self.sweep.pause();
                 }
                 asked = signals.next() => match asked {
@@ -206,7 +206,7 @@ impl Agent {
     }
 
     fn handle(&mut self, events: &[Event]) -> Vec<Output> {
-        let clock = host::clock();
+        let clock = proc::clock();
         let mut outputs = Vec::new();
         for event in events {
             if let Some(recorder) = &mut self.recorder
@@ -223,7 +223,7 @@ impl Agent {
 
     fn deadline(&self) -> Option<Instant> {
         let at = self.state.next_deadline()?;
-        let left = at.saturating_sub(host::clock().monotonic_ns);
+        let left = at.saturating_sub(proc::clock().monotonic_ns);
         Some(Instant::now() + Duration::from_nanos(left))
     }
 
@@ -231,7 +231,7 @@ impl Agent {
     fn look_around(&mut self) {
         let owners: Vec<_> = self.shared.owners();
         for (pid, start_ns) in self.state.unknown(&owners) {
-            self.state.learn((pid, start_ns), host::facts(pid).unwrap_or_default());
+            self.state.learn((pid, start_ns), proc::facts(pid).unwrap_or_default());
         }
     }
 
@@ -274,7 +274,7 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
 }
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
-fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {
+fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<proc::KernelLog>) {
     if matches!(event, Event::Attempt(_) | Event::AttemptConn(_))
         && let Some(log) = kernel_log
     {
@@ -290,17 +290,17 @@ fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::Kerne
     let process = (closer.tgid, closer.start_ns);
     if closer.tgid != 0
         && !state.unknown(&[process]).is_empty()
-        && let Some(facts) = host::facts(closer.tgid)
+        && let Some(facts) = proc::facts(closer.tgid)
     {
         state.learn(process, facts);
     }
 }
 
-fn read_log(log: &mut host::KernelLog, state: &mut State) {
+fn read_log(log: &mut proc::KernelLog, state: &mut State) {
     for entry in log.news() {
         match entry {
-            host::News::OomKill(pid, scope) => state.oom_scope(pid, scope),
-            host::News::TableFull(time_ns) => state.table_full(time_ns),
+            proc::News::OomKill(pid, scope) => state.oom_scope(pid, scope),
+            proc::News::TableFull(time_ns) => state.table_full(time_ns),
         }
     }
 }

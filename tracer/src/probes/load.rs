@@ -27,9 +27,8 @@ use super::{
     Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Netfilter, Probe, Records, Seeded, State, Sweep,
     btf::Btf,
     connections::Connections,
-    host,
     offsets::{Places, places},
-    seed, sweep,
+    proc, seed, sweep,
 };
 use crate::edge::EdgeRanges;
 
@@ -231,7 +230,7 @@ impl Kernel {
     /// What looks for timeouts. Taken once, after [`Kernel::seed`].
     pub fn sweep(&mut self) -> Result<Sweep> {
         let connections = self.connections.take().ok_or_else(|| anyhow!("the sweep can be taken once"))?;
-        Sweep::new(&mut self.ebpf, connections, host::clock().tick_ns)
+        Sweep::new(&mut self.ebpf, connections, proc::clock().tick_ns)
     }
 
     /// Looks for timeouts once.

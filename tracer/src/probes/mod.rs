@@ -3,10 +3,10 @@
 pub mod btf;
 mod connections;
 mod counters;
-pub mod host;
 mod load;
 mod offsets;
 mod poll;
+pub mod proc;
 mod records;
 mod seed;
 pub mod sight;

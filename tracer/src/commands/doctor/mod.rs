@@ -2,8 +2,6 @@
 //! then makes a real reset and a real empty close on loopback and sees whether they arrive. Then looks for the usual roots
 //! of a 520 on this host, which change nothing about the exit status.
 
-pub mod roots;
-
 use std::{
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -16,7 +14,6 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tracer_common::limits;
 
-use self::roots::finding::{self, Finding};
 use super::{DONE, runtime, start_log};
 use crate::{
     cli::DoctorArgs,
@@ -24,7 +21,11 @@ use crate::{
     decode::Event,
     diagnose::Cause,
     edge::EdgeRanges,
-    probes::{Kernel, LoadError, Sight, State as ProbeState, TESTED, host, is_tested, sight},
+    host::{
+        self,
+        finding::{self, Finding},
+    },
+    probes::{Kernel, LoadError, Sight, State as ProbeState, TESTED, is_tested, proc, sight},
     sinks::escape,
     state::{Output, State},
 };
@@ -72,7 +73,7 @@ pub fn run(args: &DoctorArgs) -> Result<u8> {
     start_log(&config.settings);
     let ranges = config.settings.edge_ranges()?;
     let mut report = runtime()?.block_on(examine(&config.settings, &ranges));
-    let roots = roots::examine(&config.settings, &ranges);
+    let roots = host::examine(&config.settings, &ranges);
     report.host = roots.findings;
     let text = if config.json {
         escape::json(&serde_json::to_string(&report)?).into_owned() + "\n"
@@ -165,7 +166,7 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
         let wait = deadline.min(Instant::now() + Duration::from_millis(100));
         let next = records.next(64, |bytes| events.extend(Event::decode(bytes).ok()));
         let arrived = timeout_at(wait, next).await;
-        let clock = host::clock();
+        let clock = proc::clock();
         let mut outputs: Vec<_> = events.iter().flat_map(|event| state.handle(event, &clock)).collect();
         outputs.extend(state.expire(clock.monotonic_ns));
         seen.extend(outputs.into_iter().filter_map(|output| match output {

@@ -65,7 +65,7 @@ pub(super) fn hang_ups(server: &str, found: &[String]) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     #[test]
     fn the_shortest_timeout_counts_but_not_off() {

@@ -74,7 +74,7 @@ fn judge(spaces: &[Space]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     #[test]
     fn space_and_inodes_that_run_out_are_warned_of() {

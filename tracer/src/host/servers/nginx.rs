@@ -201,7 +201,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     fn judged(text: &str) -> Vec<(Status, String)> {
         let config = block::parse(text, "/n.conf", Style::Semicolons).unwrap();

@@ -111,7 +111,7 @@ fn coarse(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     const GROUP: &str = "3,1024,7200000000,-;Memory cgroup out of memory: Killed process 4711 (php-fpm8.2 (x)) total-vm:10kB, anon-rss:1kB";
     const HOST: &str = "3,9,5000000,-;Out of memory: Killed process 7 (mysqld) total-vm:1kB";

@@ -4,7 +4,7 @@ use super::super::staged::{self, set};
 use super::*;
 
 /// What `nft -j list ruleset` (1.0.6) gave for `nft.rules` beside it.
-const RULESET: &str = include_str!("../../../../../../tests/doctor/nft.json");
+const RULESET: &str = include_str!("../../../../tests/doctor/nft.json");
 
 fn world() -> World {
     World {

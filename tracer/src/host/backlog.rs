@@ -107,7 +107,7 @@ pub(super) fn overflows(netstat: &str, snmp: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     fn one(queue: u32, limit: u32) -> Vec<(Listener, String)> {
         let listener = Listener { addr: [0, 0, 0, 0].into(), port: 80, queue, limit, inode: 1 };

@@ -91,7 +91,7 @@ pub(super) fn files(processes: &[Files], file_nr: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     #[test]
     fn a_filling_table_of_connections_is_warned_of() {

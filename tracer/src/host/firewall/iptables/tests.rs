@@ -2,10 +2,10 @@ use super::super::staged::{self, set};
 use super::*;
 
 /// What `iptables-save` 1.8.9 (nf_tables) gave for rules that a Docker host with fail2ban and limits may have.
-const SAVED: &str = include_str!("../../../../../../tests/doctor/iptables.save");
+const SAVED: &str = include_str!("../../../../tests/doctor/iptables.save");
 
 /// What `ipset save` 7.17 gave.
-const SETS: &str = include_str!("../../../../../../tests/doctor/ipset.save");
+const SETS: &str = include_str!("../../../../tests/doctor/ipset.save");
 
 fn world() -> World {
     World {

@@ -88,7 +88,7 @@ fn judge(groups: &BTreeMap<PathBuf, (String, Group)>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     fn judged(group: Option<Group>) -> Finding {
         let groups = group.map(|group| (PathBuf::from("/system.slice/nginx.service"), ("nginx[7]".to_owned(), group)));

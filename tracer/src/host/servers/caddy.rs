@@ -65,7 +65,7 @@ fn aborts(of: &[Directive], found: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     fn judged(text: &str) -> Vec<(Status, String)> {
         let config = block::parse(text, "/C", Style::Lines).unwrap();

@@ -194,7 +194,7 @@ pub(super) fn judge(server: &str, config: &[Setting]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     fn judged(text: &str) -> Vec<Finding> {
         judge("apache2[7]", &settings("/a.conf", text))

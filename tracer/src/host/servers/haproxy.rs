@@ -182,7 +182,7 @@ fn limits(server: &str, config: &[Section]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     fn judged(text: &str) -> Vec<(Status, String)> {
         judge("haproxy[7]", &sections("/h.cfg", text)).into_iter().map(|one| (one.status, one.seen)).collect()

@@ -71,7 +71,7 @@ fn minute(text: &str, kind: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::roots::finding::Status;
+    use crate::host::finding::Status;
 
     #[test]
     fn little_memory_is_warned_of() {
