@@ -2,8 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    diagnose::{Hook, OomScope, Process, Signal},
-    http::{Request, Response},
+    http::{Fault, Progress, Request, Response},
     tls::{Alert, Answer, Handshake, Version},
 };
 
