@@ -28,6 +28,7 @@ pub mod agent;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod counts;
 pub mod decode;
 pub mod diagnose;
 pub mod edge;

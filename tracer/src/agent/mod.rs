@@ -18,7 +18,7 @@ use crate::{
     decode::Event,
     diagnose::Diagnosis,
     edge::EdgeRanges,
-    probes::{Kernel, Records, Sight, State as ProbeState, Sweep, proc},
+    probes::{HookState, Kernel, Records, Sight, Sweep, proc},
     recording::Recorder,
     state::{Output, State},
 };
@@ -131,12 +131,12 @@ impl Agent {
     /// `attached …; missing …`: what works here, and what its absence blurs.
     #[must_use]
     pub fn summary(&self) -> String {
-        let names = |wanted: fn(&ProbeState) -> bool| {
+        let names = |wanted: fn(&HookState) -> bool| {
             let probes = self.kernel.probes.iter().filter(|probe| wanted(&probe.state));
             probes.map(|probe| probe.hook.name).collect::<Vec<_>>().join(" ")
         };
-        let mut text = format!("attached: {}", names(|state| *state == ProbeState::Attached));
-        let off = names(|state| *state == ProbeState::Off);
+        let mut text = format!("attached: {}", names(|state| *state == HookState::Attached));
+        let off = names(|state| *state == HookState::Off);
         if !off.is_empty() {
             text.push_str(&format!("; off: {off}"));
         }
@@ -144,7 +144,7 @@ impl Agent {
             text.push_str(&format!("; without {}: {}", detail.name, detail.instead));
         }
         for probe in &self.kernel.probes {
-            if let ProbeState::Missing(why) = &probe.state {
+            if let HookState::Missing(why) = &probe.state {
                 text.push_str(&format!("; missing: {} ({}): {why}", probe.hook.name, probe.hook.blurs));
             }
         }

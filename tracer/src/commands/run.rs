@@ -13,13 +13,13 @@ use super::{DONE, runtime, start_log};
 use crate::{
     agent::{Agent, Ended, Sink},
     cli::RunArgs,
-    config::RunConfig,
+    config::{RunConfig, Target},
     diagnose::Diagnosis,
     sinks::{
         access::Access,
         http::{Web, serve},
         metrics::Metrics,
-        stream::{Format, Target},
+        stream::Format,
         writer::Writer,
     },
 };

@@ -13,13 +13,9 @@ use super::{DONE, runtime, start_log};
 use crate::{
     agent::{Agent, Ended, Sink},
     cli::WatchArgs,
-    config::WatchConfig,
+    config::{Target, WatchConfig},
     diagnose::Diagnosis,
-    sinks::{
-        stream::{Format, Target},
-        summary::Summary,
-        writer::Writer,
-    },
+    sinks::{stream::Format, summary::Summary, writer::Writer},
 };
 
 /// Streams failures to standard output until the time, the count or a signal ends it, then sums up.

@@ -14,8 +14,8 @@ use aya::{
 };
 use tracer_common::{Distributions, Owner, PortCounts, limits, lost};
 
-use super::{Detail, Layout, Probe, load::take};
-use crate::sinks::metrics::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
+use super::{Detail, Layout, Probe, object::take};
+use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
 
 /// Handles on the kernel's counters.
 pub struct Counters {

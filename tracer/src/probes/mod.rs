@@ -1,9 +1,12 @@
 //! The kernel side as userspace sees it: which hooks there are, how they are loaded, attached, fed and read.
 
+mod attach;
 pub mod btf;
 mod connections;
 mod counters;
+mod error;
 mod load;
+mod object;
 mod offsets;
 mod poll;
 pub mod proc;
@@ -13,8 +16,10 @@ pub mod sight;
 mod sockets;
 mod sweep;
 
+pub use attach::Sight;
 pub use counters::Counters;
-pub use load::{Kernel, LoadError, Sight};
+pub use error::LoadError;
+pub use load::Kernel;
 pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
@@ -109,7 +114,7 @@ const TWINS: [Twin; 4] = [
 
 /// What became of a hook on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum HookState {
     Attached,
     /// The user switched it off.
     Off,
@@ -121,7 +126,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub hook: Hook,
-    pub state: State,
+    pub state: HookState,
 }
 
 impl Hook {
@@ -140,7 +145,7 @@ fn twinned(preempted: bool) -> u8 {
 impl Probe {
     #[must_use]
     pub fn attached(&self) -> bool {
-        self.state == State::Attached
+        self.state == HookState::Attached
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which causes this host can show: what each needs of the hooks.
 
-use super::{Layout, Netfilter, Probe, State};
+use super::{HookState, Layout, Netfilter, Probe};
 use crate::diagnose::Cause;
 
 /// The hooks without which a cause is not told, or reads as another one; those that nothing works without are not named.
@@ -35,9 +35,9 @@ pub fn lacks(cause: Cause, probes: &[Probe]) -> Vec<(&Probe, &str)> {
     let needed = probes.iter().filter(|probe| needs(cause).contains(&probe.hook.name));
     needed
         .filter_map(|probe| match &probe.state {
-            State::Attached => None,
-            State::Off => Some((probe, "switched off")),
-            State::Missing(why) => Some((probe, why.as_str())),
+            HookState::Attached => None,
+            HookState::Off => Some((probe, "switched off")),
+            HookState::Missing(why) => Some((probe, why.as_str())),
         })
         .collect()
 }
@@ -91,7 +91,11 @@ mod tests {
             .iter()
             .map(|hook| Probe {
                 hook: *hook,
-                state: if hook.name == "kfree_skb" { State::Missing("no reason".to_owned()) } else { State::Attached },
+                state: if hook.name == "kfree_skb" {
+                    HookState::Missing("no reason".to_owned())
+                } else {
+                    HookState::Attached
+                },
             })
             .collect();
         let [(probe, why)] = lacks(Cause::FirewallDrop, &probes)[..] else { panic!("one is missing") };

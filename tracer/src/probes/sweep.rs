@@ -15,8 +15,8 @@ use log::debug;
 use tracer_common::{Attempt, Config, Conn, Tuple, attempt, hook};
 
 use super::{
-    connections::{self, Connections, run},
-    load::take,
+    connections::Connections,
+    object::{self, run, take},
 };
 use crate::diagnose::Limits;
 
@@ -47,7 +47,7 @@ pub struct Sweep {
 impl Sweep {
     pub(super) fn new(ebpf: &mut Ebpf, connections: Connections, tick_ns: u64) -> Result<Self> {
         for name in ["inspect_connection", "inspect_attempt"] {
-            connections::load(ebpf, name)?;
+            object::load(ebpf, name)?;
         }
         Ok(Self {
             connections,

@@ -25,7 +25,7 @@ use crate::{
         self,
         finding::{self, Finding},
     },
-    probes::{Kernel, LoadError, Sight, State as ProbeState, TESTED, is_tested, proc, sight},
+    probes::{HookState, Kernel, LoadError, Sight, TESTED, is_tested, proc, sight},
     sinks::escape,
     state::{Output, State},
 };
@@ -196,9 +196,9 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
 fn hook(probe: &crate::probes::Probe) -> Check {
     let name = format!("hook {}", probe.hook.name);
     match &probe.state {
-        ProbeState::Attached => Check::good(&name, "attached"),
-        ProbeState::Off => Check::good(&name, format!("switched off (--no-payload): {}", probe.hook.blurs)),
-        ProbeState::Missing(why) => {
+        HookState::Attached => Check::good(&name, "attached"),
+        HookState::Off => Check::good(&name, format!("switched off (--no-payload): {}", probe.hook.blurs)),
+        HookState::Missing(why) => {
             Check::bad(&name, format!("{why}; without it: {}", probe.hook.blurs), "a newer kernel, or more privilege")
         }
     }
@@ -220,7 +220,7 @@ fn visible(cause: Cause, probes: &[crate::probes::Probe], layout: &crate::probes
             None => Check::good(&name, "can be told"),
         };
     }
-    let off = lacks.iter().all(|(probe, _)| probe.state == ProbeState::Off);
+    let off = lacks.iter().all(|(probe, _)| probe.state == HookState::Off);
     let why: Vec<_> = lacks.iter().map(|(probe, why)| format!("{} ({why})", probe.hook.name)).collect();
     let mend = if off { "leave out --no-payload" } else { "a newer kernel, or more privilege" };
     Check::bad(&name, format!("not told, or read as another: needs {}", why.join(", ")), mend)

@@ -16,7 +16,7 @@ use serde_saphyr::Spanned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep;
 
-use super::file::Named;
+use super::place::Named;
 use crate::config::Invalid;
 
 /// Most users of a file.

@@ -8,20 +8,7 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-/// When a file makes way for the next, and how many old ones stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotation {
-    /// In bytes; `None`: somebody else rotates.
-    pub max_size: Option<u64>,
-    /// Old files, named `.1` (the latest) to `.keep`.
-    pub keep: u32,
-}
-
-impl Default for Rotation {
-    fn default() -> Self {
-        Self { max_size: Some(100 << 20), keep: 5 }
-    }
-}
+use crate::config::Rotation;
 
 /// An open events file.
 #[derive(Debug)]

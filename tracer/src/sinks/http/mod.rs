@@ -116,7 +116,7 @@ impl Web {
     fn page(&self) -> String {
         let now = self.metrics.snapshot();
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = page::State { ready: self.is_ready(), probes: &self.probes, now: &now, failures: recent.total };
+        let state = page::Health { ready: self.is_ready(), probes: &self.probes, now: &now, failures: recent.total };
         page::render(&state, recent.failures.iter())
     }
 

@@ -18,9 +18,6 @@ use super::escape::terminal;
 use super::text;
 use crate::diagnose::Diagnosis;
 
-/// Where systemd-journald listens.
-pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
-
 /// The class of every entry: a failure.
 pub const MESSAGE_ID: &str = "e8c3e860a52947c19810e2bf2083c183";
 

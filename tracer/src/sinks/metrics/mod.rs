@@ -1,23 +1,19 @@
 //! Counters of failures and process ends, and the exposition of everything that is counted.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::families::SnapshotCollector;
+pub use super::families::Source;
+use super::labels::{FirstFew, UNKNOWN, lock, process_label, status_label};
 use super::openmetrics;
-pub use super::snapshot::{Distribution, PortCounters, ProbeCounters, Snapshot, Source, TableUse};
+use crate::counts::Snapshot;
 use crate::diagnose::{Cause, Diagnosis};
-
-/// Label value of everything beyond the first names.
-pub(super) const OTHER: &str = "other";
-
-/// Label value of a process whose name is not known.
-const UNKNOWN: &str = "unknown";
 
 /// Process names that a metric keeps apart.
 const MAX_PROCESSES: usize = 64;
@@ -100,7 +96,7 @@ impl Metrics {
         for counters in [&self.failures, &self.listener_failures, &self.process_ends, &self.oom_kills] {
             self.registry.register(Box::new(counters.clone()))?;
         }
-        self.registry.register(Box::new(super::snapshot::SnapshotCollector::new(source)?))?;
+        self.registry.register(Box::new(SnapshotCollector::new(source)?))?;
         self.registry.register(Box::new(ProcessCollector::for_self()))?;
         self.registry.register(Box::new(build_info()?))
     }
@@ -170,48 +166,6 @@ fn build_info() -> prometheus::Result<IntGauge> {
     let info = IntGauge::with_opts(opts)?;
     info.set(1);
     Ok(info)
-}
-
-fn status_label(status: Option<u16>) -> String {
-    status.map_or_else(|| "none".to_owned(), |status| status.to_string())
-}
-
-fn process_label(names: &FirstFew<String>, process: &str) -> String {
-    if process.is_empty() { UNKNOWN.to_owned() } else { names.label(&process.to_owned()) }
-}
-
-/// The first few values of a label; the rest are [`OTHER`], so that nobody can fill the memory with names.
-struct FirstFew<T> {
-    seen: Mutex<HashSet<T>>,
-    limit: usize,
-}
-
-impl<T: Eq + Hash + Clone + ToString> FirstFew<T> {
-    fn new(limit: usize) -> Self {
-        Self { seen: Mutex::default(), limit }
-    }
-
-    fn label(&self, value: &T) -> String {
-        let mut seen = lock(&self.seen);
-        if !seen.contains(value) {
-            if seen.len() >= self.limit {
-                return OTHER.to_owned();
-            }
-            seen.insert(value.clone());
-        }
-        value.to_string()
-    }
-}
-
-impl<T: Eq + Hash + ToString> FirstFew<T> {
-    fn label_if_seen(&self, value: &T) -> String {
-        if lock(&self.seen).contains(value) { value.to_string() } else { OTHER.to_owned() }
-    }
-}
-
-/// Counts stay usable after a panic elsewhere.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::counts::{Distribution, PortCounters, ProbeCounters, TableUse};
 use crate::sinks::sample::diagnosis;
 
 fn snapshot() -> Snapshot {

@@ -1,39 +1,17 @@
 //! Failures as lines: NDJSON for programs, text for people; or as entries of the journal. One write per failure.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 
 use super::appender::Appender;
-pub use super::appender::Rotation;
-use super::journal::{Journal, SOCKET};
+use super::journal::Journal;
 use super::{escape, text};
+use crate::config::{JOURNAL_SOCKET, Target};
 use crate::diagnose::{Cause, Diagnosis};
-
-/// Where failures go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output.
-    Stdout,
-    /// A file, appended to; made with mode 0640.
-    File(PathBuf, Rotation),
-    /// The systemd journal, whatever the format.
-    Journal,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("standard output"),
-            Self::File(path, _) => write!(f, "{}", path.display()),
-            Self::Journal => write!(f, "the journal ({SOCKET})"),
-        }
-    }
-}
 
 /// How a failure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +55,7 @@ impl Stream {
         let output = match target {
             Target::Stdout => Output::Stdout(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
             Target::File(path, rotation) => Output::File(Appender::open(path, *rotation)?),
-            Target::Journal => Output::Journal(Journal::open(Path::new(SOCKET))?),
+            Target::Journal => Output::Journal(Journal::open(Path::new(JOURNAL_SOCKET))?),
         };
         let colour = matches!(&output, Output::Stdout(file) if AutoStream::choice(file) != ColorChoice::Never);
         Ok(Self { output, wording: Wording { format, colour, advice: None } })

@@ -13,7 +13,8 @@ use std::{
 
 use log::{info, warn};
 
-use super::stream::{Format, Stream, Target};
+use super::stream::{Format, Stream};
+use crate::config::Target;
 use crate::diagnose::Diagnosis;
 
 /// Failures that may wait for a slow reader; more are shed and counted.

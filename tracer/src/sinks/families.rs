@@ -7,80 +7,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tracer_common::limits;
 
-/// The kernel-held numbers, at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    pub ports: Vec<PortCounters>,
-    /// RSTs that this host sent on edge connections, by the kernel's name of the reason.
-    pub resets_sent: Vec<(String, u64)>,
-    /// RSTs that came from the edge.
-    pub resets_received: u64,
-    /// Records lost, by where.
-    pub lost: Vec<(&'static str, u64)>,
-    pub probes: Vec<ProbeCounters>,
-    pub tables: Vec<TableUse>,
-    /// IPv4 ranges in force.
-    pub ranges_ipv4: u64,
-    /// IPv6 ranges in force.
-    pub ranges_ipv6: u64,
-    /// When their list was published or written, in seconds since 1970; `None`: not known.
-    pub ranges_date_s: Option<i64>,
-    /// The last reading of the configuration failed.
-    pub reload_failed: bool,
-    /// When the configuration in force was read, in seconds since 1970.
-    pub reloaded_s: i64,
-}
-
-/// What is counted for one local port.
-#[derive(Clone, Debug, Default)]
-pub struct PortCounters {
-    /// `None`: the ports that are not counted one by one.
-    pub port: Option<u16>,
-    pub connections_ipv4: u64,
-    pub connections_ipv6: u64,
-    pub exchanges: u64,
-    /// Connections open now.
-    pub open: u64,
-    /// Last byte of the request to first byte of the response, over [`limits::FIRST_BYTE_BOUNDS_NS`]; its sum is in
-    /// seconds.
-    pub first_byte: Distribution,
-    /// Size of the response's header section, over [`limits::HEADER_BOUNDS`]; its sum is in bytes.
-    pub header_bytes: Distribution,
-    /// Connections that a full accept queue turned away.
-    pub accept_queue_overflows: u64,
-    /// Packets from the edge that netfilter dropped or rejected.
-    pub firewall_drops: u64,
-}
-
-/// Observations by bucket.
-#[derive(Clone, Debug, Default)]
-pub struct Distribution {
-    /// Observations in each bucket (not cumulative), the last being what is above every bound. Empty: none yet.
-    pub counts: Vec<u64>,
-    /// Sum of all observations, in the metric's unit.
-    pub sum: f64,
-}
-
-/// One BPF program.
-#[derive(Clone, Debug, Default)]
-pub struct ProbeCounters {
-    pub name: String,
-    pub attached: bool,
-    /// `None`: the kernel does not measure it.
-    pub runs: Option<u64>,
-    /// Time in the program, in nanoseconds; `None`: the kernel does not measure it.
-    pub nanos: Option<u64>,
-    /// Runs that the kernel skipped and that nothing made good; `None`: it is no program, or the kernel does not say.
-    pub skipped: Option<u64>,
-}
-
-/// How full one bounded table is.
-#[derive(Clone, Debug, Default)]
-pub struct TableUse {
-    pub name: &'static str,
-    pub entries: u64,
-    pub capacity: u64,
-}
+use super::labels::port_label;
+use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot};
 
 /// Gives the numbers of this moment.
 pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
@@ -107,7 +35,7 @@ const FAMILIES: &[Family] = &[
             denominator of tracer_failures_total.",
         kind: MetricType::COUNTER,
         labels: BY_PORT,
-        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.exchanges))).collect(),
+        samples: |now| now.ports.iter().map(|port| (vec![port_label(port.port)], float(port.exchanges))).collect(),
     },
     Family {
         name: "tracer_connections_total",
@@ -116,8 +44,9 @@ const FAMILIES: &[Family] = &[
         labels: &["port", "family"],
         samples: |now| {
             let families = |port: &PortCounters| [("ipv4", port.connections_ipv4), ("ipv6", port.connections_ipv6)];
-            let sample =
-                |port: &PortCounters, (family, count): (&str, u64)| (vec![port.label(), family.into()], float(count));
+            let sample = |port: &PortCounters, (family, count): (&str, u64)| {
+                (vec![port_label(port.port), family.into()], float(count))
+            };
             now.ports.iter().flat_map(|port| families(port).map(|family| sample(port, family))).collect()
         },
     },
@@ -126,21 +55,23 @@ const FAMILIES: &[Family] = &[
         help: "Connections from the edge that are open now, by local port.",
         kind: MetricType::GAUGE,
         labels: BY_PORT,
-        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.open))).collect(),
+        samples: |now| now.ports.iter().map(|port| (vec![port_label(port.port)], float(port.open))).collect(),
     },
     Family {
         name: "tracer_accept_queue_overflows_total",
         help: "Connections that a full accept queue turned away, by local port.",
         kind: MetricType::COUNTER,
         labels: BY_PORT,
-        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.accept_queue_overflows))).collect(),
+        samples: |now| {
+            now.ports.iter().map(|port| (vec![port_label(port.port)], float(port.accept_queue_overflows))).collect()
+        },
     },
     Family {
         name: "tracer_firewall_drops_total",
         help: "Packets from the edge that netfilter dropped or rejected, by local port.",
         kind: MetricType::COUNTER,
         labels: BY_PORT,
-        samples: |now| now.ports.iter().map(|port| (vec![port.label()], float(port.firewall_drops))).collect(),
+        samples: |now| now.ports.iter().map(|port| (vec![port_label(port.port)], float(port.firewall_drops))).collect(),
     },
     Family {
         name: "tracer_resets_sent_total",
@@ -267,12 +198,6 @@ const HISTOGRAMS: &[HistogramFamily] = &[
     },
 ];
 
-impl PortCounters {
-    fn label(&self) -> String {
-        self.port.map_or_else(|| super::metrics::OTHER.to_owned(), |port| port.to_string())
-    }
-}
-
 /// Takes one snapshot a scrape.
 pub(super) struct SnapshotCollector {
     source: Source,
@@ -335,46 +260,35 @@ impl HistogramFamily {
     fn collect(&self, now: &Snapshot) -> MetricFamily {
         let mut series = BTreeMap::<String, Distribution>::new();
         for port in &now.ports {
-            series.entry(port.label()).or_default().add((self.of)(port));
+            series.entry(port_label(port.port)).or_default().add((self.of)(port));
         }
         let bounds = (self.bounds)();
         let metric = |(port, observed): (String, Distribution)| {
             let mut metric = labelled(BY_PORT, vec![port]);
-            metric.set_histogram(observed.histogram(&bounds));
+            metric.set_histogram(histogram(&observed, &bounds));
             metric
         };
         family(self.name, self.help, MetricType::HISTOGRAM, series.into_iter().map(metric).collect())
     }
 }
 
-impl Distribution {
-    fn add(&mut self, other: &Self) {
-        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count += more;
-        }
-        self.sum += other.sum;
-    }
-
-    /// Cumulative; the infinite bucket is the count of all, which both encoders write themselves.
-    fn histogram(&self, bounds: &[f64]) -> Histogram {
-        let mut below = 0;
-        let counts = self.counts.iter().copied().chain(std::iter::repeat(0));
-        let bucket = |(&bound, count): (&f64, u64)| {
-            below += count;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound);
-            bucket.set_cumulative_count(below);
-            bucket
-        };
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(bounds.iter().zip(counts).map(bucket).collect());
-        histogram.set_sample_count(self.counts.iter().sum());
-        histogram.set_sample_sum(self.sum);
-        histogram
-    }
+/// Cumulative; the infinite bucket is the count of all, which both encoders write themselves.
+fn histogram(observed: &Distribution, bounds: &[f64]) -> Histogram {
+    let mut below = 0;
+    let counts = observed.counts.iter().copied().chain(std::iter::repeat(0));
+    let bucket = |(&bound, count): (&f64, u64)| {
+        below += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(below);
+        bucket
+    };
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(bounds.iter().zip(counts).map(bucket).collect());
+    histogram.set_sample_count(observed.counts.iter().sum());
+    histogram.set_sample_sum(observed.sum);
+    histogram
 }
-
 fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
