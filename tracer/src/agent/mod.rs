@@ -93,12 +93,12 @@ impl Agent {
             info!("{} edge connections were open already", seeded.connections);
         }
         let mut sweep = kernel.sweep()?;
-        sweep.set_limits(settings.limits())?;
+        sweep.set_limits(settings.limits)?;
         let counters = kernel.counters()?;
         let shared = Shared::new(counters, &ranges);
         let reasons = kernel.layout.rst_reasons.clone();
         let mut state = State::new(ranges, reasons, seeded.owners);
-        state.set_limits(settings.limits());
+        state.set_limits(settings.limits);
         let kernel_log = proc::KernelLog::open();
         privileges::give_up(|| kernel.use_once());
         Ok(Self {
@@ -240,8 +240,8 @@ impl Agent {
             let ranges = settings.edge_ranges()?;
             self.kernel.set_ranges(&ranges)?;
             self.kernel.set_ports(&settings.ports)?;
-            self.sweep.set_limits(settings.limits())?;
-            self.state.set_limits(settings.limits());
+            self.sweep.set_limits(settings.limits)?;
+            self.state.set_limits(settings.limits);
             self.shared.set_ranges(&ranges);
             self.state.set_ranges(ranges);
             Ok(())

@@ -9,12 +9,13 @@ use anyhow::{Context as _, Result};
 use log::{info, warn};
 use tokio::net::TcpListener;
 
-use super::{DONE, runtime, start_log};
+use super::{runtime, start_log};
 use crate::{
     agent::{Agent, Ended, Sink},
     cli::RunArgs,
     config::{RunConfig, Target},
     diagnose::Diagnosis,
+    exit::DONE,
     sinks::{
         access::Access,
         http::{Web, serve},

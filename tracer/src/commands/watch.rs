@@ -9,12 +9,13 @@ use anyhow::{Context as _, Result};
 use log::info;
 use tokio::time::Instant;
 
-use super::{DONE, runtime, start_log};
+use super::{runtime, start_log};
 use crate::{
     agent::{Agent, Ended, Sink},
     cli::WatchArgs,
     config::{Target, WatchConfig},
     diagnose::Diagnosis,
+    exit::DONE,
     sinks::{stream::Format, summary::Summary, writer::Writer},
 };
 

@@ -37,22 +37,6 @@ pub enum RangeSource {
     File(PathBuf),
 }
 
-/// The edge's timeouts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    pub connect: Duration,
-    pub ack: Duration,
-    pub read: Duration,
-    pub write: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let [connect, ack, read, write] = [19, 90, 125, 30].map(Duration::from_secs);
-        Self { connect, ack, read, write }
-    }
-}
-
 /// What every tracing command needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -60,9 +44,8 @@ pub struct Settings {
     pub extra_ranges: Vec<IpNet>,
     /// Sorted, each once; empty: every port that is listened on.
     pub ports: Vec<u16>,
-    pub timeouts: Timeouts,
-    /// The edge's limit for a response's header section, in bytes.
-    pub header_limit: u64,
+    /// The edge's timeouts and limits.
+    pub limits: Limits,
     /// `None`: `RUST_LOG`, else `info`.
     pub log_level: Option<log::LevelFilter>,
     /// Whether the bytes of requests and responses are looked at.
@@ -75,8 +58,7 @@ impl Default for Settings {
             ranges: RangeSource::BuiltIn,
             extra_ranges: Vec::new(),
             ports: Vec::new(),
-            timeouts: Timeouts::default(),
-            header_limit: 131_072,
+            limits: Limits::default(),
             log_level: None,
             payload: true,
         }
@@ -84,13 +66,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The edge's timeouts and limits, as verdicts take them.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        let Timeouts { connect, ack, read, write } = self.timeouts;
-        Limits { connect, ack, read, write, header: self.header_limit }
-    }
-
     /// The ranges in force; reads the range file anew.
     ///
     /// # Errors
@@ -217,11 +192,14 @@ fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid>
     let time = |key, typed: &Option<String>, default| {
         layers.one(key, typed.as_deref(), value::duration).map(|time| time.unwrap_or(default))
     };
-    let timeouts = Timeouts {
-        connect: time("connect-timeout", &args.connect_timeout, default.timeouts.connect)?,
-        ack: time("ack-timeout", &args.ack_timeout, default.timeouts.ack)?,
-        read: time("read-timeout", &args.read_timeout, default.timeouts.read)?,
-        write: time("write-timeout", &args.write_timeout, default.timeouts.write)?,
+    let limits = Limits {
+        connect: time("connect-timeout", &args.connect_timeout, default.limits.connect)?,
+        ack: time("ack-timeout", &args.ack_timeout, default.limits.ack)?,
+        read: time("read-timeout", &args.read_timeout, default.limits.read)?,
+        write: time("write-timeout", &args.write_timeout, default.limits.write)?,
+        header: layers
+            .one("header-limit", args.header_limit.as_deref(), value::bytes)?
+            .unwrap_or(default.limits.header),
     };
     let (ranges, extra_ranges) = sources(layers, &args.source)?;
     let payload = if args.payload || args.no_payload { Some(args.payload) } else { None };
@@ -229,10 +207,7 @@ fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid>
         ranges,
         extra_ranges,
         ports: ports(layers.list("port", &args.port, value::port)?)?,
-        timeouts,
-        header_limit: layers
-            .one("header-limit", args.header_limit.as_deref(), value::bytes)?
-            .unwrap_or(default.header_limit),
+        limits,
         log_level: layers.one("log-level", args.log_level.as_deref(), value::level)?,
         payload: payload
             .map_or_else(|| layers.one("payload", None, value::boolean), |typed| Ok(Some(typed)))?

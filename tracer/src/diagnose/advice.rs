@@ -7,10 +7,7 @@ use super::{
     signal::{self, SIGTERM},
     units::span,
 };
-use crate::http::Fault;
-
-/// Cloudflare keeps idle connections to an origin this long, in seconds.
-const EDGE_IDLE_S: u32 = 900;
+use crate::{edge::limits::IDLE_TIMEOUT, http::Fault};
 
 /// A close sooner than this after a response is no idle timeout.
 const RIGHT_AFTER: Duration = Duration::from_millis(100);
@@ -61,19 +58,20 @@ fn ended(cause: Cause, e: &Evidence, who: &str) -> String {
 
 /// An idle connection was closed just as the next request came.
 fn keepalive(e: &Evidence) -> String {
+    let kept_s = IDLE_TIMEOUT.as_secs();
     match e.idle {
         Some(idle) if idle < RIGHT_AFTER => format!(
             "the origin closed {} after its last response: let it keep the connection (Cloudflare reuses idle ones for up \
-             to {EDGE_IDLE_S} s), or announce the close in the response (`Connection: close`).",
+             to {kept_s} s), or announce the close in the response (`Connection: close`).",
             span(idle)
         ),
         Some(idle) => format!(
-            "the origin closed after {} idle; Cloudflare keeps connections up to {EDGE_IDLE_S} s: raise the server's \
+            "the origin closed after {} idle; Cloudflare keeps connections up to {kept_s} s: raise the server's \
              keep-alive timeout above that.",
             span(idle)
         ),
         None => format!(
-            "Cloudflare keeps idle connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that."
+            "Cloudflare keeps idle connections up to {kept_s} s: raise the server's keep-alive timeout above that."
         ),
     }
 }

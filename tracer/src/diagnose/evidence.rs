@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use crate::{
+    edge::limits,
     http::{Request, Response},
     tls::Handshake,
 };
@@ -106,19 +107,28 @@ impl Hook {
 /// The edge's timeouts and limits, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// How long it keeps trying to connect.
     pub connect: Duration,
+    /// How long it waits for its request to be acknowledged.
     pub ack: Duration,
+    /// How long it waits for a response, or for the next bytes of one.
     pub read: Duration,
+    /// How long it waits for room to write its request.
     pub write: Duration,
-    /// Of a response's header section, in bytes.
+    /// Largest header section of a response that it takes, in bytes.
     pub header: u64,
 }
 
 impl Default for Limits {
     /// Cloudflare's own.
     fn default() -> Self {
-        let [connect, ack, read, write] = [19, 90, 125, 30].map(Duration::from_secs);
-        Self { connect, ack, read, write, header: 131_072 }
+        Self {
+            connect: limits::CONNECT_TIMEOUT,
+            ack: limits::ACK_TIMEOUT,
+            read: limits::READ_TIMEOUT,
+            write: limits::WRITE_TIMEOUT,
+            header: limits::HEADER_LIMIT.into(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which addresses count as Cloudflare's edge: the published list, or one that the user gives.
 
+pub mod limits;
 pub mod published;
 
 use std::fmt;

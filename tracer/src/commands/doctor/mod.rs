@@ -14,13 +14,14 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tracer_common::limits;
 
-use super::{DONE, runtime, start_log};
+use super::{runtime, start_log};
 use crate::{
     cli::DoctorArgs,
     config::{RangeSource, Settings},
     decode::Event,
     diagnose::Cause,
     edge::EdgeRanges,
+    exit::{DONE, UNTRACEABLE},
     host::{
         self,
         finding::{self, Finding},
@@ -30,8 +31,6 @@ use crate::{
     state::{Output, State},
 };
 
-/// Exit status where the host can't be traced.
-const UNTRACEABLE: u8 = 3;
 /// Time for the self-made failures to arrive.
 const PATIENCE: Duration = Duration::from_secs(3);
 

@@ -14,10 +14,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use jiff::{Timestamp, Unit};
 
-use super::DONE;
 use crate::cli::{RangesArgs, UpdateArgs};
 use crate::config::{Invalid, Origin, UpdateConfig, read_text};
 use crate::edge::{EdgeRanges, published};
+use crate::exit::DONE;
 use fetch::Fetcher;
 
 /// Checks what was typed, then updates.

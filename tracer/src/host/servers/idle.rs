@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::super::finding::Finding;
 use super::unit::span;
+use crate::edge::limits::IDLE_TIMEOUT;
 
-/// Cloudflare keeps idle connections to an origin this long.
-pub(super) const EDGE: Duration = Duration::from_secs(900);
 /// Places that are named before it says how many more there are.
 const NAMED: usize = 3;
 
@@ -38,12 +37,12 @@ pub(super) fn finding(server: &str, setting: &str, values: &[Value<Duration>], w
         return Finding::ok(name, "off: every request comes on a connection of its own, none can meet an idle close");
     };
     let seen = format!("{setting} {}{}", span(shortest.value), shortest.origin());
-    if shortest.value >= EDGE {
+    if shortest.value >= IDLE_TIMEOUT {
         return Finding::ok(name, seen);
     }
     let advice = format!(
         "{write}: the edge reuses connections that were idle for up to {}, and meets this close sometimes (keepalive_race)",
-        span(EDGE)
+        span(IDLE_TIMEOUT)
     );
     Finding::warn(name, seen, advice)
 }

@@ -1,4 +1,5 @@
-//! Writes what packages hold of the command line: man pages into `DIR/man`, completions for shells into `DIR/completions`.
+//! For packagers, not for users of the library: writes man pages into `DIR/man` and completions for shells into
+//! `DIR/completions`. An example only so that `tracer` itself needs neither generator; `cargo xtask dist` runs it.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +9,7 @@ use clap_complete::{Shell, generate_to};
 use tracer::cli::Cli;
 
 fn main() -> Result<()> {
-    let dir = PathBuf::from(std::env::args_os().nth(1).context("usage: manual DIR")?);
+    let dir = PathBuf::from(std::env::args_os().nth(1).context("usage: packaging_manual DIR")?);
     let (man, completions) = (dir.join("man"), dir.join("completions"));
     for folder in [&man, &completions] {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
