@@ -212,8 +212,12 @@ pub struct SourceArgs {
 }
 
 /// A line of help that ends with its default.
+fn with_default(what: &str, default: impl std::fmt::Display) -> String {
+    format!("{what} [default: {default}]")
+}
+
 fn time(what: &str, default: Duration) -> String {
-    format!("{what} [default: {}s]", default.as_secs())
+    with_default(what, format_args!("{}s", default.as_secs()))
 }
 
 /// The options that every tracing command takes.
@@ -237,7 +241,8 @@ pub struct SharedArgs {
     #[arg(long, value_name = "TIME", help = time("How long the edge tries to send a request", limits::WRITE_TIMEOUT))]
     pub write_timeout: Option<String>,
     /// Largest header section of a response that the edge takes.
-    #[arg(long, value_name = "BYTES", help = format!("Largest response header the edge takes [default: {}]", limits::HEADER_LIMIT))]
+    #[arg(long, value_name = "BYTES")]
+    #[arg(help = with_default("Largest response header the edge takes", limits::HEADER_LIMIT))]
     pub header_limit: Option<String>,
     /// error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "LEVEL")]

@@ -66,8 +66,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it starts
-    /// later: there must be no other yet. Must run inside the event loop's runtime.
+    /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it
+    /// starts later: there must be no other yet. Must run inside the event loop's runtime.
     ///
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
@@ -84,8 +84,8 @@ impl Agent {
         });
         if seeded.closed_namespaces > 0 {
             info!(
-                "connections that are open now stay unknown until they close in {} other network namespaces: entering them \
-                 takes CAP_SYS_ADMIN",
+                "connections that are open now stay unknown until they close in {} other network namespaces: entering \
+                 them takes CAP_SYS_ADMIN",
                 seeded.closed_namespaces
             );
         }

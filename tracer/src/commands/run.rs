@@ -44,7 +44,8 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
         warn!("listening on {} without TLS: {why}; see --web-config", config.listen);
     }
     let mut agent = Agent::start(&config.settings, ranges)?;
-    // After the agent has given up privileges, which the writers' threads must not keep: what opens now, opens at SIGHUP, too.
+    // After the agent has given up privileges, which the writers' threads must not keep: what opens now, opens at
+    // SIGHUP, too.
     let outputs = outputs(&config)?;
     let counter = |output: &Option<Writer>| output.as_ref().map_or_else(Arc::default, Writer::shed);
     let lost: Vec<_> = outputs.iter().map(|(place, output)| (*place, counter(output))).collect();

@@ -42,8 +42,8 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
 fn ended(cause: Cause, e: &Evidence, who: &str) -> String {
     if cause == Cause::ProcessExit {
         return format!(
-            "{who} exited with a request in hand: look at its log for an uncaught exception, a fatal error or a call of \
-             exit in a handler."
+            "{who} exited with a request in hand: look at its log for an uncaught exception, a fatal error or a call \
+             of exit in a handler."
         );
     }
     let number = match e.end {
@@ -51,8 +51,8 @@ fn ended(cause: Cause, e: &Evidence, who: &str) -> String {
         _ => "a fault".to_owned(),
     };
     format!(
-        "{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what it \
-         was working on."
+        "{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what \
+         it was working on."
     )
 }
 
@@ -61,8 +61,8 @@ fn keepalive(e: &Evidence) -> String {
     let kept_s = IDLE_TIMEOUT.as_secs();
     match e.idle {
         Some(idle) if idle < RIGHT_AFTER => format!(
-            "the origin closed {} after its last response: let it keep the connection (Cloudflare reuses idle ones for up \
-             to {kept_s} s), or announce the close in the response (`Connection: close`).",
+            "the origin closed {} after its last response: let it keep the connection (Cloudflare reuses idle ones for \
+             up to {kept_s} s), or announce the close in the response (`Connection: close`).",
             span(idle)
         ),
         Some(idle) => format!(
@@ -80,17 +80,17 @@ fn keepalive(e: &Evidence) -> String {
 fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
         Cause::ListenerClosed => format!(
-            "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or hand \
-             the listener over (socket activation, a reload that keeps it)."
+            "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or \
+             hand the listener over (socket activation, a reload that keeps it)."
         ),
         Cause::PortClosed => format!(
-            "nothing listens on port {}: start the server, or correct its listen address, or the port that Cloudflare is \
-             told to use.",
+            "nothing listens on port {}: start the server, or correct its listen address, or the port that Cloudflare \
+             is told to use.",
             e.local.1
         ),
         _ => format!(
-            "{who} accepts too slowly, or its queue is too short: raise the backlog of listen() and net.core.somaxconn, \
-             and look for what keeps it from accepting."
+            "{who} accepts too slowly, or its queue is too short: raise the backlog of listen() and \
+             net.core.somaxconn, and look for what keeps it from accepting."
         ),
     }
 }
@@ -115,8 +115,8 @@ fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
              reset_timedout_connection, or a resetAndDestroy in the application."
         ),
         _ => format!(
-            "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler that \
-             closes the connection; its own log may not show the request."
+            "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler \
+             that closes the connection; its own log may not show the request."
         ),
     }
 }
@@ -133,8 +133,8 @@ fn cut(cause: Cause, who: &str) -> String {
              through Cloudflare."
         ),
         _ => format!(
-            "{who} closed before its response was whole: look for a handler that gives up, an upstream that was cut (the \
-             proxy's error log), or a Content-Length that is too large."
+            "{who} closed before its response was whole: look for a handler that gives up, an upstream that was cut \
+             (the proxy's error log), or a Content-Length that is too large."
         ),
     }
 }
@@ -143,21 +143,21 @@ fn cut(cause: Cause, who: &str) -> String {
 fn unreadable(cause: Cause, e: &Evidence, who: &str) -> String {
     if cause == Cause::HeadersTooLarge {
         return format!(
-            "{who} sent {} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug header, or a \
-             long Content-Security-Policy.",
+            "{who} sent {} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug header, \
+             or a long Content-Security-Policy.",
             e.response.header_bytes.unwrap_or(0),
             e.limits.header
         );
     }
     if e.response.fault == Some(Fault::ChunkSize) {
         return format!(
-            "{who} wrote into a chunked body what is no chunk: look for an error page that is sent after the response has \
-             begun (an exception while it streams), or for code that writes to the socket beside the server."
+            "{who} wrote into a chunked body what is no chunk: look for an error page that is sent after the response \
+             has begun (an exception while it streams), or for code that writes to the socket beside the server."
         );
     }
     format!(
-        "{who} sent what is no HTTP response: look for output before the header section (PHP warnings, a debug print), an \
-         upstream that speaks another protocol, or a field without a colon."
+        "{who} sent what is no HTTP response: look for output before the header section (PHP warnings, a debug print), \
+         an upstream that speaks another protocol, or a field without a colon."
     )
 }
 
@@ -165,13 +165,13 @@ fn unreadable(cause: Cause, e: &Evidence, who: &str) -> String {
 fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
         Cause::ResponseTimeout => format!(
-            "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, or \
-             move long work into the background.",
+            "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, \
+             or move long work into the background.",
             span(e.waited)
         ),
         Cause::ResponseStalled => format!(
-            "{who} stopped sending {} ago: find what the handler or its upstream waits for; send something at least every \
-             {}.",
+            "{who} stopped sending {} ago: find what the handler or its upstream waits for; send something at least \
+             every {}.",
             span(e.quiet),
             span(e.limits.read)
         ),
@@ -187,21 +187,21 @@ fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
 fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
         Cause::TlsToPlainPort => format!(
-            "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to what \
-             this origin offers.",
+            "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
+             what this origin offers.",
             e.local.1
         ),
         Cause::TlsClientCertRequired => format!(
-            "{who} demands a client certificate: turn on Authenticated Origin Pulls in Cloudflare, or make the certificate \
-             optional here."
+            "{who} demands a client certificate: turn on Authenticated Origin Pulls in Cloudflare, or make the \
+             certificate optional here."
         ),
         Cause::CertInvalid => format!(
             "the edge does not accept the certificate of {who}: renew it, or install one that covers the name and that \
              Cloudflare trusts (an Origin CA certificate will do)."
         ),
         _ => format!(
-            "{who} does not complete the TLS handshake: compare its versions, ciphers and server names with what the edge \
-             offers; Cloudflare needs TLS 1.2 or later for most settings."
+            "{who} does not complete the TLS handshake: compare its versions, ciphers and server names with what the \
+             edge offers; Cloudflare needs TLS 1.2 or later for most settings."
         ),
     }
 }
@@ -214,7 +214,8 @@ fn firewall(e: &Evidence) -> String {
             .to_owned();
     }
     format!(
-        "a rule of this host's firewall takes packets of {}: look for it with `nft list ruleset` or `iptables-save` (fail2ban, CSF, a rate limit), and let Cloudflare's ranges pass.",
+        "a rule of this host's firewall takes packets of {}: look for it with `nft list ruleset` or `iptables-save` \
+         (fail2ban, CSF, a rate limit), and let Cloudflare's ranges pass.",
         e.peer.0
     )
 }
@@ -224,16 +225,19 @@ fn oom(e: &Evidence, who: &str) -> String {
     match (e.oom_scope, group) {
         (Some(OomScope::Memcg), Some(group)) => {
             format!(
-                "{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, caches, per-request memory)."
+                "{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, \
+                 caches, per-request memory)."
             )
         }
         (Some(OomScope::Global), _) => {
             format!(
-                "the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or limit the largest consumer."
+                "the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or \
+                 limit the largest consumer."
             )
         }
         _ => format!(
-            "{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request memory)."
+            "{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request \
+             memory)."
         ),
     }
 }
@@ -249,7 +253,8 @@ fn supervisor(e: &Evidence, who: &str) -> String {
     };
     let age = e.idle.map_or_else(String::new, |idle| format!(" {} after the last byte of the request", span(idle)));
     format!(
-        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, request_terminate_timeout); find out what the request waits for, or raise the limit."
+        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, \
+         request_terminate_timeout); find out what the request waits for, or raise the limit."
     )
 }
 

@@ -14,7 +14,8 @@ pub(super) struct Broken {
     pub(super) edge_status: u16,
 }
 
-/// An origin that closes while it waits for the edge's part of the handshake has waited longer than this, in milliseconds.
+/// An origin that closes while it waits for the edge's part of the handshake has waited longer than this, in
+/// milliseconds.
 const EDGES_TURN_MS: u128 = 1_000;
 
 /// Whether the handshake failed, and at whose hands. `None`: it did not, or there is nothing to see.

@@ -101,8 +101,8 @@ fn response(e: &Evidence) -> Option<Loss> {
     }
 }
 
-/// Whether the edge waited in vain for the rest of a response. Of one that left, the clock may run from its request: it had
-/// waited long enough for the response, and for nearly all of that time nothing came.
+/// Whether the edge waited in vain for the rest of a response. Of one that left, the clock may run from its request: it
+/// had waited long enough for the response, and for nearly all of that time nothing came.
 fn stalled(e: &Evidence) -> bool {
     let read = e.limits.read;
     let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
@@ -110,8 +110,8 @@ fn stalled(e: &Evidence) -> bool {
     e.waited >= Limits::nearly(read) && e.quiet >= quiet
 }
 
-/// Whether an edge that left did so because of what it had got: at once, or when it had waited in vain for the rest. One that
-/// stayed longer had taken it.
+/// Whether an edge that left did so because of what it had got: at once, or when it had waited in vain for the rest.
+/// One that stayed longer had taken it.
 fn minds(e: &Evidence) -> bool {
     let read = e.limits.read;
     let in_vain = e.quiet >= Limits::nearly(read) && e.quiet <= read + read / 8;
@@ -164,8 +164,8 @@ fn opaque(e: &Evidence) -> Option<Loss> {
     if !origin_left {
         return (e.since_read == 0 && e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited);
     }
-    // After an answer, bytes that came in may be a new request or the rest of an upload that was answered early: only the
-    // end of its process tells that something was lost.
+    // After an answer, bytes that came in may be a new request or the rest of an upload that was answered early: only
+    // the end of its process tells that something was lost.
     let ending = e.oom || e.end != End::Running;
     (first || ending).then_some(Loss::Unanswered)
 }

@@ -50,7 +50,8 @@ fn killed(e: &Evidence, number: u8) -> (Cause, Certainty) {
     }
 }
 
-/// The process left by `exit`: told to by a signal that it handled, after a fault that it handled, or of its own accord.
+/// The process left by `exit`: told to by a signal that it handled, after a fault that it handled, or of its own
+/// accord.
 fn exited(e: &Evidence, status: u8) -> (Cause, Certainty) {
     let Some(signal) = &e.signal else { return (Cause::ProcessExit, Certainty::Certain) };
     match signal.sender {

@@ -71,7 +71,8 @@ pub(super) fn syn(sysctls: Sysctls) -> Finding {
         seen(sysctls.abort_on_overflow)
     );
     if sysctls.abort_on_overflow.is_some_and(|on| on != 0) {
-        let advice = "set net.ipv4.tcp_abort_on_overflow=0: a full accept queue then delays visitors where it now resets them (520)";
+        let advice = "set net.ipv4.tcp_abort_on_overflow=0: a full accept queue then delays visitors where it now \
+                      resets them (520)";
         return Finding::warn(name, text, advice);
     }
     match (sysctls.syncookies, sysctls.max_syn_backlog) {
@@ -93,12 +94,14 @@ pub(super) fn overflows(netstat: &str, snmp: &str) -> Finding {
     let opened = field(snmp, "Tcp:", "PassiveOpens").unwrap_or(0);
     let refused = count("TCPReqQFullDrop").unwrap_or(0);
     let seen = format!(
-        "{overflows} overflows, {drops} connections dropped at listeners, {refused} SYNs without room, {opened} accepted"
+        "{overflows} overflows, {drops} connections dropped at listeners, {refused} SYNs without room, {opened} \
+         accepted"
     );
     let lost = overflows.max(refused);
     // One in ten thousand.
     if lost.saturating_mul(10_000) > lost + opened {
-        let advice = "`tracer watch` names the port (listen_overflow): accept faster (more workers), or raise its backlog and net.core.somaxconn";
+        let advice = "`tracer watch` names the port (listen_overflow): accept faster (more workers), or raise its \
+                      backlog and net.core.somaxconn";
         return Finding::warn(name, seen, advice);
     }
     Finding::ok(name, seen)
@@ -149,7 +152,8 @@ mod tests {
     fn overflows_count_in_proportion() {
         let netstat = |overflows| {
             format!(
-                "TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPReqQFullDrop\nTcpExt: 0 {overflows} 9 0\nIpExt: InOctets\nIpExt: 5\n"
+                "TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPReqQFullDrop\nTcpExt: 0 {overflows} 9 0\nIpExt: \
+                 InOctets\nIpExt: 5\n"
             )
         };
         let snmp = "Ip: Forwarding\nIp: 1\nTcp: ActiveOpens PassiveOpens\nTcp: 1 100000\n";

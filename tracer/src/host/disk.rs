@@ -65,7 +65,8 @@ fn judge(spaces: &[Space]) -> Finding {
         ([], []) => Finding::unknown(name, "no file system could be looked at", "see `df -h` and `df -i`"),
         ([], fine) => Finding::ok(name, fine.join(", ")),
         (full, _) => {
-            let advice = "make room (old logs, caches, `du -xh`): a server that can't buffer a request or write its log fails in mid-answer";
+            let advice = "make room (old logs, caches, `du -xh`): a server that can't buffer a request or write its \
+                          log fails in mid-answer";
             Finding::warn(name, full.join(", "), advice)
         }
     }

@@ -52,8 +52,8 @@ impl Finding {
     }
 }
 
-/// The findings for a terminal: one line each, and one of advice. With ANSI colours, which the writer strips where they are
-/// not wanted.
+/// The findings for a terminal: one line each, and one of advice. With ANSI colours, which the writer strips where they
+/// are not wanted.
 pub fn text(heading: &str, findings: &[Finding]) -> String {
     let mut out = format!("\n{heading}\n");
     for finding in findings {
@@ -87,7 +87,8 @@ mod tests {
         let plain = plain.replace("\x1b[0m", "");
         assert_eq!(
             plain,
-            "\nThis host\n✓ a: fine\n! b: rule \"\\u{1b}[2J\"\n    → mend it\n? c (in nginx[7]'s network): ?\n    → look\n"
+            "\nThis host\n✓ a: fine\n! b: rule \"\\u{1b}[2J\"\n    → mend it\n? c (in nginx[7]'s network): ?\n    → \
+             look\n"
         );
     }
 

@@ -11,7 +11,8 @@ pub(super) fn conntrack(count: Option<u64>, max: Option<u64>) -> Finding {
             let seen = format!("{count} of {max} entries ({} %)", percent(count, max));
             // 0: no limit.
             if max > 0 && percent(count, max) >= 80 {
-                let advice = "raise net.netfilter.nf_conntrack_max, or find who fills the table (`conntrack -S`): when it is full, SYNs are dropped (522)";
+                let advice = "raise net.netfilter.nf_conntrack_max, or find who fills the table (`conntrack -S`): when \
+                              it is full, SYNs are dropped (522)";
                 return Finding::warn(name, seen, advice);
             }
             Finding::ok(name, seen)
@@ -31,7 +32,8 @@ pub(super) fn local_ports(range: &str, sockstat: &str) -> Finding {
     let waiting = waiting(sockstat).unwrap_or(0);
     let seen = format!("{ports} local ports ({first}–{last}), {waiting} connections in TIME_WAIT");
     if ports < 10_000 || percent(waiting, ports) >= 80 {
-        let advice = "widen net.ipv4.ip_local_port_range, and keep connections to upstreams alive (nginx: `keepalive` in upstream): a proxy without a port answers 502";
+        let advice = "widen net.ipv4.ip_local_port_range, and keep connections to upstreams alive (nginx: `keepalive` \
+                      in upstream): a proxy without a port answers 502";
         return Finding::warn(name, seen, advice);
     }
     Finding::ok(name, seen)
@@ -67,7 +69,8 @@ pub(super) fn files(processes: &[Files], file_nr: &str) -> Finding {
         .map(|one| format!("{} has {} of {} open", one.process, one.open, one.limit))
         .collect();
     if !full.is_empty() {
-        let advice = "raise its limit (LimitNOFILE of the unit; nginx: worker_rlimit_nofile): at the limit it can't accept connections nor open upstreams";
+        let advice = "raise its limit (LimitNOFILE of the unit; nginx: worker_rlimit_nofile): at the limit it can't \
+                      accept connections nor open upstreams";
         return Finding::warn(name, full.join(", "), advice);
     }
     let mut numbers = file_nr.split_ascii_whitespace().map(str::parse::<u64>);
@@ -115,7 +118,8 @@ mod tests {
 
     #[test]
     fn processes_near_their_limit_are_named() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n";
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \nMax open \
+                      files            1024                 524288               files     \n";
         assert_eq!(open_files_limit(limits), Some(1024));
         let one = Files { process: "nginx[7]".to_owned(), open: 20, limit: 1024 };
         assert_eq!(files(std::slice::from_ref(&one), "2944 0 1048576").status, Status::Ok);

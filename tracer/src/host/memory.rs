@@ -77,7 +77,8 @@ mod tests {
     fn little_memory_is_warned_of() {
         let text = |left, swap_free| {
             format!(
-                "MemTotal:       4000000 kB\nMemFree: 1 kB\nMemAvailable:   {left} kB\nSwapTotal: 1000000 kB\nSwapFree: {swap_free} kB\n"
+                "MemTotal:       4000000 kB\nMemFree: 1 kB\nMemAvailable:   {left} kB\nSwapTotal: 1000000 \
+                 kB\nSwapFree: {swap_free} kB\n"
             )
         };
         let fine = memory(&text(3_000_000, 1_000_000));
@@ -95,7 +96,8 @@ mod tests {
     fn pressure_that_hurts_is_warned_of() {
         let text = |some: &str, full: &str| {
             format!(
-                "some avg10=0.00 avg60={some} avg300=0.04 total=2959274\nfull avg10=0.00 avg60={full} avg300=0.03 total=1293157\n"
+                "some avg10=0.00 avg60={some} avg300=0.04 total=2959274\nfull avg10=0.00 avg60={full} avg300=0.03 \
+                 total=1293157\n"
             )
         };
         let calm = pressure(|_| Some(text("0.10", "0.00")));

@@ -1,6 +1,6 @@
-//! The usual roots of a 520 on this host, looked for before they are met: firewall, queues, memory, disks, limits, and the
-//! servers' own settings. Reads only; what can't be judged is said to be unknown. Says nothing about whether the host can be
-//! traced.
+//! The usual roots of a 520 on this host, looked for before they are met: firewall, queues, memory, disks, limits, and
+//! the servers' own settings. Reads only; what can't be judged is said to be unknown. Says nothing about whether the
+//! host can be traced.
 
 mod backlog;
 mod cgroup;

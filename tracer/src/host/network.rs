@@ -117,11 +117,20 @@ pub(super) fn addresses(fib_trie: &str, if_inet6: &str) -> AddrSet {
 mod tests {
     use super::*;
 
-    const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\neth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\neth1\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-    const ROUTE6: &str = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth2\n00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n";
+    const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                         eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                         eth1\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+    const ROUTE6: &str = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+                          fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth2\n\
+                          00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+                          00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n";
     const DEV: &str = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes\n    lo: 1 2\n  veth0: 1 2\n";
-    const TRIE: &str = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.2\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
-    const INET6: &str = "20010db8000000000000000000000002 04 40 00 82     eth0\nfe8000000000000000fc00fffe000001 04 40 20 80     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n";
+    const TRIE: &str = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n\
+                        \x20    |-- 192.0.2.2\n        /32 host LOCAL\n\
+                        \x20    |-- 192.0.2.255\n        /32 link BROADCAST\n";
+    const INET6: &str = "20010db8000000000000000000000002 04 40 00 82     eth0\n\
+                         fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n\
+                         00000000000000000000000000000001 01 80 10 80       lo\n";
 
     #[test]
     fn uplinks_have_a_default_route_or_are_all_there_is() {

@@ -113,7 +113,8 @@ mod tests {
     use super::*;
     use crate::host::finding::Status;
 
-    const GROUP: &str = "3,1024,7200000000,-;Memory cgroup out of memory: Killed process 4711 (php-fpm8.2 (x)) total-vm:10kB, anon-rss:1kB";
+    const GROUP: &str = "3,1024,7200000000,-;Memory cgroup out of memory: Killed process 4711 (php-fpm8.2 (x)) \
+                         total-vm:10kB, anon-rss:1kB";
     const HOST: &str = "3,9,5000000,-;Out of memory: Killed process 7 (mysqld) total-vm:1kB";
 
     #[test]
@@ -138,7 +139,8 @@ mod tests {
         assert_eq!(fresh.status, Status::Warn);
         assert_eq!(
             fresh.seen,
-            "2 since the system began; the latest: php-fpm8.2 (x)[4711] 60 s ago (its control group's limit), mysqld[7] 2 h ago (the host's memory)"
+            "2 since the system began; the latest: php-fpm8.2 (x)[4711] 60 s ago (its control group's limit), \
+             mysqld[7] 2 h ago (the host's memory)"
         );
         assert_eq!(judge(Some(2), Some(&log), Duration::from_secs(7200 + 90_000)).status, Status::Ok);
         assert_eq!(judge(Some(2), Some(&[]), Duration::from_secs(9)).status, Status::Ok);

@@ -93,8 +93,8 @@ fn attach_tracepoint(program: &mut Program, name: &str, btf: &Btf) -> Result<()>
     Ok(())
 }
 
-/// The root of the cgroup v2 hierarchy, which every process is in: as it is mounted, or, on a host with cgroup v1 alone, from
-/// a mount that no directory shows and that ends with this descriptor.
+/// The root of the cgroup v2 hierarchy, which every process is in: as it is mounted, or, on a host with cgroup v1
+/// alone, from a mount that no directory shows and that ends with this descriptor.
 fn cgroup2_root() -> Result<OwnedFd> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
     let mounted = mounts.lines().find_map(|line| {

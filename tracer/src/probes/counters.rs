@@ -123,8 +123,8 @@ impl Counters {
         (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum::<u64>() + self.skipped()
     }
 
-    /// Runs that the kernel skipped because the same program was already under way on that CPU, and in which no twin stood
-    /// in.
+    /// Runs that the kernel skipped because the same program was already under way on that CPU, and in which no twin
+    /// stood in.
     fn skipped(&self) -> u64 {
         self.probes.iter().filter_map(|(probe, programs)| self.skipped_by(probe, programs)).sum()
     }

@@ -16,8 +16,8 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// The first line of an error and, where it is the verifier's, what the verifier disliked: its whole account of a program
-/// runs to thousands of lines.
+/// The first line of an error and, where it is the verifier's, what the verifier disliked: its whole account of a
+/// program runs to thousands of lines.
 pub(super) fn brief(error: &str) -> String {
     let (head, log) = error.split_once(". Verifier output:").unwrap_or((error, ""));
     let objection = log.lines().map(str::trim).rfind(|line| {
@@ -45,7 +45,8 @@ pub(super) fn untraceable(error: &(dyn std::error::Error + 'static)) -> anyhow::
     let mend = if denied && !rustix::process::geteuid().is_root() {
         ": run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
     } else if denied {
-        ": the kernel refuses BPF even to root: lockdown, a container without CAP_BPF and CAP_PERFMON, or a seccomp filter"
+        ": the kernel refuses BPF even to root: lockdown, a container without CAP_BPF and CAP_PERFMON, or a seccomp \
+         filter"
     } else {
         ""
     };
@@ -59,8 +60,9 @@ mod tests {
 
     #[test]
     fn the_verifiers_objection_is_kept_and_its_account_is_not() {
-        let error = "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: 0: R1\n\
-                     5: (85) call f\n    R4 min value is negative\n    verification time 3 usec\n    processed 9 insns\n    : denied";
+        let error = "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: \
+                     0: R1\n5: (85) call f\n    R4 min value is negative\n    verification time 3 usec\n    processed \
+                     9 insns\n    : denied";
         let expected =
             "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13): R4 min value is negative";
         assert_eq!(brief(error), expected);

@@ -216,8 +216,8 @@ fn key_of(net: IpNet) -> Key<[u8; 16]> {
     }
 }
 
-/// Before 5.11 maps count against the limit of locked memory, 64 KiB by default. Later kernels do not look at it; where it
-/// may not be lifted, the load says so.
+/// Before 5.11 maps count against the limit of locked memory, 64 KiB by default. Later kernels do not look at it; where
+/// it may not be lifted, the load says so.
 fn lift_memory_limit() {
     let unlimited = Rlimit { current: None, maximum: None };
     if let Err(error) = setrlimit(Resource::Memlock, unlimited) {

@@ -29,8 +29,8 @@ use tracer_common::twins;
 /// Where the kernel shows its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// The lines of kernels on which every cause is staged and told by the tests. Others are read by their own type information
-/// just the same.
+/// The lines of kernels on which every cause is staged and told by the tests. Others are read by their own type
+/// information just the same.
 pub const TESTED: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.2"];
 
 /// Whether a release (`uname -r`) is of a line that is tested.
@@ -92,8 +92,8 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", true, "connections"),
 ];
 
-/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted; for one
-/// that interrupts run into, too, on every kernel.
+/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted; for
+/// one that interrupts run into, too, on every kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twin {
     of: &'static str,

@@ -188,8 +188,8 @@ impl Layout {
             Detail {
                 name: "tcp_send_reset:reason",
                 present: self.has_rst_reason,
-                instead: "a RST without a connection is read off the wire and the packet that it answers; reset reasons \
-                          are unknown",
+                instead: "a RST without a connection is read off the wire and the packet that it answers; reset \
+                          reasons are unknown",
             },
             Detail {
                 name: "kfree_skb:reason",

@@ -3,7 +3,8 @@
 use super::{HookState, Layout, Netfilter, Probe};
 use crate::diagnose::Cause;
 
-/// The hooks without which a cause is not told, or reads as another one; those that nothing works without are not named.
+/// The hooks without which a cause is not told, or reads as another one; those that nothing works without are not
+/// named.
 #[must_use]
 pub const fn needs(cause: Cause) -> &'static [&'static str] {
     match cause {

@@ -1,5 +1,5 @@
-//! Looks for what no packet tells: connections whose edge has waited too long, and packets that went missing for good. Only
-//! finds candidates here; the kernel program that is run on each decides, and makes the record.
+//! Looks for what no packet tells: connections whose edge has waited too long, and packets that went missing for good.
+//! Only finds candidates here; the kernel program that is run on each decides, and makes the record.
 
 use std::{
     collections::HashMap as Memory,
@@ -153,8 +153,8 @@ fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
     if seen.what == attempt::DATA { limits.ack.min(limits.read) } else { limits.connect }
 }
 
-/// Whether what went missing under these addresses is of that connection. On the way to a container or back it went missing in
-/// the host's namespace, and the connection is in the container's.
+/// Whether what went missing under these addresses is of that connection. On the way to a container or back it went
+/// missing in the host's namespace, and the connection is in the container's.
 fn is_of(seen: &Attempt, addresses: &Tuple, connection: &Tuple) -> bool {
     let netns = if seen.hook == hook::FORWARD { connection.netns } else { addresses.netns };
     *connection == Tuple { netns, ..*addresses }

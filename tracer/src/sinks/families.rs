@@ -98,7 +98,8 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         name: "tracer_probe_attached",
-        help: "Whether the probe is attached (1) or not available here (0); with a colon: whether its hook has that argument.",
+        help: "Whether the probe is attached (1) or not available here (0); with a colon: whether its hook has that \
+               argument.",
         kind: MetricType::GAUGE,
         labels: &["probe"],
         samples: |now| {

@@ -1,5 +1,5 @@
-//! The page at `/`: version, health, probes, the last failures. Everything foreign is escaped; no script, nothing fetched;
-//! narrow screens need no sideways scrolling.
+//! The page at `/`: version, health, probes, the last failures. Everything foreign is escaped; no script, nothing
+//! fetched; narrow screens need no sideways scrolling.
 
 use std::fmt::{self, Write as _};
 

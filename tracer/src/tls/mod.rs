@@ -1,5 +1,5 @@
-//! The outside of a TLS handshake: what edge and origin said in the clear, and what the sizes of the records give away after
-//! that. From the first bytes of each side, cut anywhere; nothing is decrypted. Hostile input: bounded, no panic.
+//! The outside of a TLS handshake: what edge and origin said in the clear, and what the sizes of the records give away
+//! after that. From the first bytes of each side, cut anywhere; nothing is decrypted. Hostile input: bounded, no panic.
 
 mod alert;
 mod flight;
@@ -29,14 +29,15 @@ pub struct Handshake {
     pub agreed: Option<Version>,
     /// The origin's alert in the clear: a fatal one, or a warning that is all it ever sent; never `close_notify`.
     pub origin_alert: Option<Alert>,
-    /// The origin ended a TLS 1.3 handshake, after the edge's part of it, with what has the size of an encrypted alert. A
-    /// `close_notify` has it too; only one that follows a ticket or data is known as such.
+    /// The origin ended a TLS 1.3 handshake, after the edge's part of it, with what has the size of an encrypted alert.
+    /// A `close_notify` has it too; only one that follows a ticket or data is known as such.
     pub origin_alert_encrypted: bool,
     /// The edge's fatal alert in the clear: in TLS 1.2, or in TLS 1.3 from a client that hasn't changed keys yet.
     pub edge_alert: Option<Alert>,
     /// TLS 1.3: where its Finished should be, the edge sent what has the size of an encrypted alert.
     pub edge_alert_encrypted: bool,
-    /// The edge has done its part of the handshake. Most clients have then accepted the certificate; some check it later.
+    /// The edge has done its part of the handshake. Most clients have then accepted the certificate; some check it
+    /// later.
     pub edge_finished: bool,
     /// Whether the origin asked for a client certificate.
     pub certificate_requested: Option<bool>,

@@ -1,6 +1,6 @@
 //! `tracer doctor`: can this host be traced, how well, what is missing, how to get it. Loads and attaches everything,
-//! then makes a real reset and a real empty close on loopback and sees whether they arrive. Then looks for the usual roots
-//! of a 520 on this host, which change nothing about the exit status.
+//! then makes a real reset and a real empty close on loopback and sees whether they arrive. Then looks for the usual
+//! roots of a 520 on this host, which change nothing about the exit status.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -129,7 +129,8 @@ fn edge(settings: &Settings, ranges: &EdgeRanges) -> Check {
 
 fn tables() -> Check {
     let detail = format!(
-        "{} connections ({} bytes each, and {} while open where the bytes are looked at), {} closed ones, {} ports, {} processes, ring buffer {} KiB",
+        "{} connections ({} bytes each, and {} while open where the bytes are looked at), {} closed ones, {} ports, {} \
+         processes, ring buffer {} KiB",
         limits::CONNECTIONS,
         size_of::<tracer_common::Place>(),
         size_of::<tracer_common::Heads>(),
@@ -266,7 +267,8 @@ mod tests {
         assert_eq!(about("6.1.0-50-amd64", "x86_64"), "6.1.0-50-amd64 x86_64");
         assert_eq!(
             about("5.15.0-91-generic", "x86_64"),
-            "5.15.0-91-generic x86_64: not among the tested ones (5.10, 6.1, 6.12, 6.18, 7.2); what it lacks is named below"
+            "5.15.0-91-generic x86_64: not among the tested ones (5.10, 6.1, 6.12, 6.18, 7.2); what it lacks is named \
+             below"
         );
     }
 

@@ -43,7 +43,8 @@ enum Token {
     End,
 }
 
-/// Reads a whole text; `None`: it is none of this kind, or too much of it. What a missing brace leaves open ends with the text.
+/// Reads a whole text; `None`: it is none of this kind, or too much of it. What a missing brace leaves open ends with
+/// the text.
 #[must_use]
 pub fn parse(text: &str, file: &str, style: Style) -> Option<Vec<Directive>> {
     let file: Rc<str> = file.into();
@@ -204,7 +205,8 @@ mod tests {
     #[test]
     fn lines_end_directives_and_placeholders_open_no_block() {
         let tree = parse(
-            "{\n\tservers {\n\t\ttimeouts {\n\t\t\tidle 2m\n\t\t}\n\t}\n}\nexample.com {\n\trespond {http.x} `a\n}b`\n}\n",
+            "{\n\tservers {\n\t\ttimeouts {\n\t\t\tidle 2m\n\t\t}\n\t}\n}\nexample.com {\n\trespond {http.x} \
+             `a\n}b`\n}\n",
             "f",
             Style::Lines,
         );

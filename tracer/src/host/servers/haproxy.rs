@@ -202,13 +202,15 @@ mod tests {
 
     #[test]
     fn defaults_may_be_named() {
-        let text = "defaults a\n mode http\n timeout client 1h\ndefaults b\n mode http\n timeout client 1s\nfrontend f from a\n bind :80\n";
+        let text = "defaults a\n mode http\n timeout client 1h\ndefaults b\n mode http\n timeout client 1s\nfrontend f \
+                    from a\n bind :80\n";
         assert_eq!(judged(text)[0].0, Status::Ok);
     }
 
     #[test]
     fn small_buffers_and_hang_ups_are_told() {
-        let text = "global\n tune.bufsize 8k\ndefaults\n mode http\nfrontend f\n http-request silent-drop if x\n http-request deny if y\n tcp-request connection reject\n";
+        let text = "global\n tune.bufsize 8k\ndefaults\n mode http\nfrontend f\n http-request silent-drop if x\n \
+                    http-request deny if y\n tcp-request connection reject\n";
         let found = judged(text);
         assert_eq!(
             found,

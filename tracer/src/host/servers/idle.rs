@@ -41,7 +41,8 @@ pub(super) fn finding(server: &str, setting: &str, values: &[Value<Duration>], w
         return Finding::ok(name, seen);
     }
     let advice = format!(
-        "{write}: the edge reuses connections that were idle for up to {}, and meets this close sometimes (keepalive_race)",
+        "{write}: the edge reuses connections that were idle for up to {}, and meets this close sometimes \
+         (keepalive_race)",
         span(IDLE_TIMEOUT)
     );
     Finding::warn(name, seen, advice)

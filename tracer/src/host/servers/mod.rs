@@ -71,7 +71,8 @@ impl Servers {
     fn look(&mut self, server: &Server, root: &Path) {
         let name = &server.name;
         if server.kind == Kind::Node {
-            let advice = "in the program: `server.keepAliveTimeout = 910_000`, and headersTimeout above it; its limit of request headers is --max-http-header-size (16 KiB)";
+            let advice = "in the program: `server.keepAliveTimeout = 910_000`, and headersTimeout above it; its limit \
+                          of request headers is --max-http-header-size (16 KiB)";
             let seen = "Node closes idle connections after 5 s unless the program says otherwise, which can't be seen";
             self.findings.push(Finding::unknown(format!("{name} keep-alive"), seen, advice));
             return;

@@ -217,7 +217,9 @@ mod tests {
                 (Status::Warn, "nginx[7] keep-alive: keepalive_timeout 75 s (its default)".to_owned()),
                 (
                     Status::Ok,
-                    "nginx[7] limits: large_client_header_buffers 4 8k (its default); the edge passes 128 KiB of request headers".to_owned()
+                    "nginx[7] limits: large_client_header_buffers 4 8k (its default); the edge passes 128 KiB of \
+                     request headers"
+                        .to_owned()
                 ),
             ]
         );
@@ -235,7 +237,9 @@ mod tests {
     #[test]
     fn small_limits_and_hang_ups_are_named_with_their_places() {
         let found = judged(
-            "http {\n large_client_header_buffers 2 1k;\n proxy_buffer_size 1k;\n reset_timedout_connection on;\n client_header_timeout 1s;\n keepalive_requests 10;\n server { location / { if ($x) { return 444; } } limit_req_status 444; }\n}",
+            "http {\n large_client_header_buffers 2 1k;\n proxy_buffer_size 1k;\n reset_timedout_connection on;\n \
+             client_header_timeout 1s;\n keepalive_requests 10;\n server { location / { if ($x) { return 444; } } \
+             limit_req_status 444; }\n}",
         );
         let (status, limits) = &found[1];
         assert_eq!(*status, Status::Warn);
@@ -249,7 +253,8 @@ mod tests {
         }
         assert_eq!(
             found[2].1,
-            "nginx[7] hang-ups: `reset_timedout_connection on` (/n.conf:4), `return 444` (/n.conf:7), `limit_req_status 444` (/n.conf:7)"
+            "nginx[7] hang-ups: `reset_timedout_connection on` (/n.conf:4), `return 444` (/n.conf:7), \
+             `limit_req_status 444` (/n.conf:7)"
         );
     }
 }

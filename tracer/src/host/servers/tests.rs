@@ -33,10 +33,12 @@ fn nginx_is_read_with_its_includes_and_absolute_links() {
         [
             warn("it keep-alive: keepalive_timeout 15 s (/etc/nginx/sites-enabled/shop:10)"),
             warn(
-                "it limits: large_client_header_buffers 4 4k (/etc/nginx/conf.d/limits.conf:3): cookies above it are refused, over HTTP/2 without an answer"
+                "it limits: large_client_header_buffers 4 4k (/etc/nginx/conf.d/limits.conf:3): cookies above it are \
+                 refused, over HTTP/2 without an answer"
             ),
             warn(
-                "it hang-ups: `limit_req_status 444` (/etc/nginx/conf.d/limits.conf:2), `return 444` (/etc/nginx/sites-enabled/shop:4)"
+                "it hang-ups: `limit_req_status 444` (/etc/nginx/conf.d/limits.conf:2), `return 444` \
+                 (/etc/nginx/sites-enabled/shop:4)"
             ),
         ]
     );

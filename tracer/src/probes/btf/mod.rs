@@ -115,8 +115,9 @@ impl Btf {
             .collect()
     }
 
-    /// A blob in which the indexed typedefs and functions have their names and numbers, and every other type is nameless: all
-    /// that finding an attachment point takes, at a fraction of the memory that the whole costs the loader.
+    /// A blob in which the indexed typedefs and functions have their names and numbers, and every other type is
+    /// nameless: all that finding an attachment point takes, at a fraction of the memory that the whole costs the
+    /// loader.
     #[must_use]
     pub fn skeleton(&self) -> Vec<u8> {
         let mut strings = vec![0];

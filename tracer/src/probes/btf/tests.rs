@@ -1,7 +1,7 @@
 use super::*;
 
-/// A tiny blob: `struct outer { int a; struct { struct inner in; }; }`, `struct inner { int x; int y; }`, an enum, and a
-/// tracepoint's prototype.
+/// A tiny blob: `struct outer { int a; struct { struct inner in; }; }`, `struct inner { int x; int y; }`, an enum, and
+/// a tracepoint's prototype.
 fn blob() -> Vec<u8> {
     let mut strings = vec![0_u8];
     let mut name = |text: &str| {

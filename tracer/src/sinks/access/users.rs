@@ -1,5 +1,5 @@
-//! `basic_auth_users`: passwords against bcrypt hashes. A hash takes long on purpose: what was verified is remembered, one
-//! is checked at a time, and after a wrong password nobody is checked for a while.
+//! `basic_auth_users`: passwords against bcrypt hashes. A hash takes long on purpose: what was verified is remembered,
+//! one is checked at a time, and after a wrong password nobody is checked for a while.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;

@@ -209,7 +209,8 @@ async fn converse(stream: TcpStream, web: &Web, access: &Arc<Access>) -> Result<
     exchange(stream.context("the TLS handshake failed")?, web, &policy).await
 }
 
-/// One request, one response: a kept-alive connection would time out just as a scraper with the same interval reuses it.
+/// One request, one response: a kept-alive connection would time out just as a scraper with the same interval reuses
+/// it.
 async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, web: &Web, policy: &Policy) -> Result<()> {
     let place = &OnceLock::new();
     let service = service_fn(|request| async move {

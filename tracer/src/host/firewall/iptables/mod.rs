@@ -1,8 +1,9 @@
-//! `iptables-save` and `ip6tables-save`: their tables as rules of the walk; and `ipset save`, whose sets they name. What is
-//! not known is opaque, never left out.
+//! `iptables-save` and `ip6tables-save`: their tables as rules of the walk; and `ipset save`, whose sets they name.
+//! What is not known is opaque, never left out.
 
 mod options;
 mod sets;
+mod text;
 
 pub(in super::super) use sets::{IpSets, parse_sets};
 

@@ -1,12 +1,9 @@
 //! One line of iptables-save: its options as tests, its target as a verdict.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
 use super::super::addrs::AddrSet;
 use super::super::rules::{Rule, SYN, Test, Verdict, World, never_unless, source_port, tcp_flag};
-use super::IpSets;
+use super::sets::IpSets;
+use super::text::{net, range};
 
 /// Options that say nothing about whether a connection matches; each takes one value.
 const IGNORED: [&str; 24] = [
@@ -161,23 +158,6 @@ fn verdict(target: &str, goto: bool) -> Verdict {
         chain if goto => Verdict::Goto(chain.to_owned()),
         chain => Verdict::Jump(chain.to_owned()),
     }
-}
-
-/// A CIDR, an address, or an address with a mask.
-pub(super) fn net(text: &str) -> Option<AddrSet> {
-    if let Some((addr, mask)) = text.split_once('/')
-        && let (Ok(addr), Ok(mask)) = (addr.parse::<IpAddr>(), mask.parse::<IpAddr>())
-    {
-        return Some(AddrSet::nets([IpNet::with_netmask(addr, mask).ok()?]));
-    }
-    let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
-    Some(AddrSet::nets([net]))
-}
-
-/// `FIRST-LAST`.
-pub(super) fn range(text: &str) -> Option<AddrSet> {
-    let (first, last) = text.split_once('-')?;
-    Some(AddrSet::new([(first.parse().ok()?, last.parse().ok()?)]))
 }
 
 /// `80,443,8000:8100`.

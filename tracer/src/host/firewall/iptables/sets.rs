@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::addrs::AddrSet;
-use super::options;
+use super::text::{net, range};
 
 /// Sets by name; `None`: of a kind that can't be judged.
 pub(in super::super::super) type IpSets = BTreeMap<String, Option<AddrSet>>;
@@ -20,7 +20,7 @@ pub(in super::super::super) fn parse_sets(text: &str, edge: &AddrSet) -> IpSets 
                 sets.insert(name.to_owned(), plain.then(AddrSet::default));
             }
             (Some("add"), Some(name), Some(member)) => {
-                let Some(addrs) = options::net(member).or_else(|| options::range(member)) else { continue };
+                let Some(addrs) = net(member).or_else(|| range(member)) else { continue };
                 let addrs = addrs.and(edge);
                 if !addrs.is_empty() {
                     let (held, left_out) = members.entry(name).or_default();

@@ -31,7 +31,8 @@ fn a_real_table_is_followed() {
     let rest = || world().edge.without(&set(&["104.16.1.2/32"]));
     let banned = "-A f2b-nginx -s 104.16.1.2/32 -j REJECT --reject-with icmp-port-unreachable";
     let flood = "-A SYNS -m comment --comment \"too many, \\\"really\\\"\" -j DROP";
-    let many = "-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 40 --connlimit-mask 24 --connlimit-saddr -j REJECT --reject-with tcp-reset";
+    let many = "-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 40 --connlimit-mask 24 \
+                --connlimit-saddr -j REJECT --reject-with tcp-reset";
     let expected = [
         (banned, set(&["104.16.1.2/32"]), "yes"),
         (flood, rest(), "load"),
@@ -58,7 +59,8 @@ fn a_real_table_is_followed() {
 
 /// How sure a rule with these options drops connections from the edge to port 443; "no": it does not.
 fn drops(options: &str) -> &'static str {
-    let sets = "create good hash:net family inet hashsize 1024\nadd good 104.16.0.0/13\nadd good 104.17.0.0/16 nomatch\ncreate list list:set size 8\nadd list good\n";
+    let sets = "create good hash:net family inet hashsize 1024\nadd good 104.16.0.0/13\nadd good 104.17.0.0/16 \
+                nomatch\ncreate list list:set size 8\nadd list good\n";
     let rules = parsed(&format!("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {options} -j DROP\nCOMMIT\n"), sets);
     denied(&rules, 443).first().map_or("no", |(.., sure)| *sure)
 }

@@ -163,7 +163,8 @@ fn bans(rules: &Ruleset, ranges: &[IpNet]) -> Vec<Finding> {
         let name = name.to_ascii_lowercase();
         BANS.iter().any(|part| name.contains(part))
     };
-    let advice = "unban them, and let the server log visitors' addresses (nginx: set_real_ip_from, Apache: mod_remoteip), which bans go by";
+    let advice = "unban them, and let the server log visitors' addresses (nginx: set_real_ip_from, Apache: \
+                  mod_remoteip), which bans go by";
     let held = rules.sets.iter().filter(|(name, _)| is_ban(name));
     held.map(|(name, set)| Finding::warn("bans", format!("{name} holds {}", spell(set, ranges)), advice)).collect()
 }

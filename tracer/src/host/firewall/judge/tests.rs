@@ -28,7 +28,9 @@ fn a_usual_firewall_gives_no_alarm_and_closed_ports_are_a_note() {
         found,
         [(
             Status::Ok,
-            "2 rules, none takes the edge's new connections to :443; :8080 closed by [iptables filter INPUT: policy drop], on purpose maybe".to_owned()
+            "2 rules, none takes the edge's new connections to :443; :8080 closed by [iptables filter INPUT: policy \
+             drop], on purpose maybe"
+                .to_owned()
         )]
     );
 }
@@ -81,7 +83,9 @@ fn what_can_not_be_judged_is_unknown_and_no_alarm() {
         found,
         [(
             Status::Unknown,
-            "[iptables filter: -A INPUT -m geoip --source-country CN -j DROP] uses `--source-country`: whether every IPv4 range gets to :443".to_owned()
+            "[iptables filter: -A INPUT -m geoip --source-country CN -j DROP] uses `--source-country`: whether every \
+             IPv4 range gets to :443"
+                .to_owned()
         )]
     );
     let found = judged(&["INPUT -p tcp -m geoip --source-country US -j ACCEPT"], &[443], false);

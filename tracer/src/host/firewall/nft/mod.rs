@@ -1,4 +1,5 @@
-//! `nft -j list ruleset`: its tables, chains, sets and maps as rules of the walk. What is not known is opaque, never left out.
+//! `nft -j list ruleset`: its tables, chains, sets and maps as rules of the walk. What is not known is opaque, never
+//! left out.
 
 mod matches;
 mod values;

@@ -123,9 +123,10 @@ mod tests {
         assert_eq!(passed_over(nested), ["b"]);
         let inner = "<IfModule mod_y.c>\n<IfModule !mod_x.c>\na\n</IfModule>\nb\n</IfModule>\nc";
         assert_eq!(passed_over(inner), ["a", "b"]);
-        let modules = "LoadModule mpm_event_module modules/mod_mpm_event.so\nLoadModule ssl_module /m/mod_ssl.so\n\
-            <IfModule event.c>\na\n</IfModule>\n<IfModule mpm_event_module>\nb\n</IfModule>\n\
-            <IfModule mod_ssl.c>\nc\n</IfModule>\n<IfModule core.c>\nd\n</IfModule>\n<IfModule prefork.c>\ne\n</IfModule>";
+        let modules = "LoadModule mpm_event_module modules/mod_mpm_event.so\nLoadModule ssl_module \
+                       /m/mod_ssl.so\n<IfModule event.c>\na\n</IfModule>\n<IfModule \
+                       mpm_event_module>\nb\n</IfModule>\n<IfModule mod_ssl.c>\nc\n</IfModule>\n<IfModule \
+                       core.c>\nd\n</IfModule>\n<IfModule prefork.c>\ne\n</IfModule>";
         assert_eq!(passed_over(modules), ["e"]);
         assert_eq!(passed_over("<IfFile /there>\na\n</IfFile>\n<IfFile /gone>\nb\n</IfFile>"), ["b"]);
         assert_eq!(passed_over("<IfVersion !>= 2.4>\na\n</IfVersion>\n</IfModule>\nb"), [""; 0]);

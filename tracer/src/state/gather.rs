@@ -7,13 +7,16 @@ use std::{
 };
 
 use tracer_common::{
-    AttemptConnRecord, AttemptRecord, Conn, ConnRecord, LastSignal, ProcessRecord, RefusedRecord, Task, Tuple, attempt,
-    conn_flags as flag, hook, limits, origin_flags, pf, rst, sig_flags, taken, triggers,
+    AttemptConnRecord, AttemptRecord, Conn, ConnRecord, RefusedRecord, Tuple, attempt, conn_flags as flag, hook,
+    limits, origin_flags, rst, taken, triggers,
 };
 
-use super::{Clock, State, TABLE_FULL};
+use super::{
+    Clock, State, TABLE_FULL,
+    ends::{end, name},
+};
 use crate::{
-    diagnose::{Attempt, End, Evidence, Hook, Missing, Process, Protocol, Sender, Signal, Taken, Trigger},
+    diagnose::{Attempt, End, Evidence, Hook, Missing, OomScope, Process, Protocol, Taken, Trigger},
     http::{Chunks, Exchange, Request, Response, Seen, without_proxy_header},
     tls::Handshake,
 };
@@ -25,42 +28,16 @@ impl State {
     /// What the record of a connection says.
     pub(super) fn evidence(&self, record: &ConnRecord, clock: &Clock) -> Evidence {
         let (conn, close) = (&record.conn, &record.conn.close);
-        let protocol = if conn.flags & flag::HTTP != 0 {
-            Protocol::Http
-        } else if conn.flags & flag::TLS != 0 {
-            Protocol::Tls
-        } else if conn.flags & flag::SNIFFED != 0 {
-            Protocol::Other
-        } else {
-            Protocol::Opaque
-        };
+        let protocol = protocol(conn);
         let late = record.trigger == triggers::LATE;
         let Exchange { request, response } = exchange(record, protocol);
         let destroyed = close.err == ECONNABORTED;
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
-        // Nothing but an alert (close_notify) can have gone out just before the origin left: the edge had acknowledged all
-        // that was before it, so that the last data is what the edge had sent.
-        let alert = late
-            && match protocol {
-                Protocol::Tls => close.unacked <= limits::MAX_TLS_ALERT,
-                Protocol::Opaque => (1..=limits::MAX_TLS_ALERT).contains(&close.unacked),
-                Protocol::Http | Protocol::Other => false,
-            };
-        let jiffies =
-            if alert { close.received_jiffies_ago } else { close.received_jiffies_ago.min(close.sent_jiffies_ago) };
         let closed_for = Duration::from_nanos(record.header.time_ns.saturating_sub(close.time_ns));
         Evidence {
             time: clock.at(record.header.time_ns),
-            trigger: match record.trigger {
-                triggers::FIN => Trigger::Fin,
-                triggers::LATE => Trigger::Late { bytes: conn.late_len },
-                triggers::EDGE_FIN => Trigger::EdgeFin,
-                triggers::EDGE_RST => Trigger::EdgeRst,
-                triggers::OVERDUE => Trigger::Overdue,
-                triggers::SILENT => Trigger::Silent,
-                _ => Trigger::Rst,
-            },
+            trigger: trigger(record),
             peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
             local: (addr(conn.tuple.local_addr), conn.tuple.local_port),
             netns: Some(conn.tuple.netns).filter(|netns| *netns != 0),
@@ -70,7 +47,7 @@ impl State {
             exchanges: conn.exchanges.into(),
             turns: conn.turns.into(),
             age: (!seeded).then(|| Duration::from_nanos(record.header.time_ns.saturating_sub(conn.opened_ns))),
-            idle: Some(jiffies_of(jiffies, clock)),
+            idle: Some(idle(record, protocol, clock)),
             closed_for: late.then_some(closed_for),
             bytes_received: close.bytes_received,
             bytes_sent: close.bytes_sent,
@@ -119,9 +96,50 @@ impl State {
         Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container }
     }
 
-    fn scope(&self, pid: u32) -> Option<crate::diagnose::OomScope> {
+    fn scope(&self, pid: u32) -> Option<OomScope> {
         self.oom_scopes.iter().rev().find(|(victim, _)| *victim == pid).map(|(_, scope)| *scope)
     }
+}
+
+/// What the connection speaks, by the kernel's look at its first bytes.
+fn protocol(conn: &Conn) -> Protocol {
+    if conn.flags & flag::HTTP != 0 {
+        Protocol::Http
+    } else if conn.flags & flag::TLS != 0 {
+        Protocol::Tls
+    } else if conn.flags & flag::SNIFFED != 0 {
+        Protocol::Other
+    } else {
+        Protocol::Opaque
+    }
+}
+
+fn trigger(record: &ConnRecord) -> Trigger {
+    match record.trigger {
+        triggers::FIN => Trigger::Fin,
+        triggers::LATE => Trigger::Late { bytes: record.conn.late_len },
+        triggers::EDGE_FIN => Trigger::EdgeFin,
+        triggers::EDGE_RST => Trigger::EdgeRst,
+        triggers::OVERDUE => Trigger::Overdue,
+        triggers::SILENT => Trigger::Silent,
+        _ => Trigger::Rst,
+    }
+}
+
+/// Since the last data in either direction, up to the origin's close.
+///
+/// A TLS origin sends an alert (close_notify) before it closes. If what the edge had not acknowledged fits into an
+/// alert, nothing else can have gone out since the edge's last data, and the alert does not count as data.
+fn idle(record: &ConnRecord, protocol: Protocol, clock: &Clock) -> Duration {
+    let close = &record.conn.close;
+    let is_alert = record.trigger == triggers::LATE
+        && match protocol {
+            Protocol::Tls => close.unacked <= limits::MAX_TLS_ALERT,
+            Protocol::Opaque => (1..=limits::MAX_TLS_ALERT).contains(&close.unacked),
+            Protocol::Http | Protocol::Other => false,
+        };
+    let (received, sent) = (close.received_jiffies_ago, close.sent_jiffies_ago);
+    jiffies_of(if is_alert { received } else { received.min(sent) }, clock)
 }
 
 /// The exchange that the record is about, as far as its bytes were kept.
@@ -294,57 +312,12 @@ impl State {
     }
 }
 
-/// How a process ended, and which signal explains it.
-pub(super) fn end_of(record: &ProcessRecord) -> (End, Option<Signal>) {
-    // At sched_process_exit the flags of some kernels do not say so yet: the record is the end.
-    let task = Task { flags: record.task.flags | pf::EXITING, ..record.task };
-    end(&task, &record.signal, record.header.time_ns)
-}
-
-fn end(task: &Task, signal: &LastSignal, time_ns: u64) -> (End, Option<Signal>) {
-    let [code, status, ..] = task.exit_code.to_le_bytes();
-    let end = match code & 0x7f {
-        _ if task.flags & pf::EXITING == 0 => End::Running,
-        0 => End::Exited(status),
-        number => End::Signaled(number),
-    };
-    (end, sent(signal, time_ns))
-}
-
-fn sent(signal: &LastSignal, time_ns: u64) -> Option<Signal> {
-    let number = u8::try_from(signal.signal).ok().filter(|number| *number != 0)?;
-    let (pid, name_of) = (signal.sender, name(&signal.sender_comm));
-    let has = |bit| signal.flags & bit != 0;
-    let by = format!("{}[{}]", name(&signal.orderer_comm), signal.orderer);
-    let with = u8::try_from(signal.order).unwrap_or(0);
-    let sender = if has(sig_flags::PASSED_ON) {
-        Sender::MasterTold { pid, name: name_of, by }
-    } else if has(sig_flags::SELF) && !has(sig_flags::KERNEL) {
-        Sender::Own
-    } else if has(sig_flags::KERNEL) {
-        Sender::Kernel
-    } else if has(sig_flags::MASTER) && has(sig_flags::ORDERED) {
-        Sender::OrderedMaster { pid, name: name_of, by, with }
-    } else if has(sig_flags::MASTER) {
-        Sender::Master { pid, name: name_of }
-    } else {
-        Sender::Other { pid, name: name_of }
-    };
-    Some(Signal { number, sender, before: Duration::from_nanos(time_ns.saturating_sub(signal.time_ns)) })
-}
-
 fn kept(head: &[u8], have: u32) -> &[u8] {
     &head[..head.len().min(have as usize)]
 }
 
 fn reason(reason: u32, names: &BTreeMap<u32, String>) -> Option<String> {
     if reason == rst::UNKNOWN { None } else { names.get(&reason).cloned() }
-}
-
-/// A task's name, as text.
-pub(super) fn name(comm: &[u8]) -> String {
-    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..end]).into_owned()
 }
 
 fn addr(bytes: [u8; 16]) -> IpAddr {
