@@ -1,5 +1,4 @@
-//! A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its
-//! ranges.
+//! A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its ranges.
 
 #![no_main]
 
