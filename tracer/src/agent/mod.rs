@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::{
     config::Settings,
     decode::Event,
-    diagnose::Diagnosis,
+    diagnose::{Diagnosis, EndHow},
     edge::EdgeRanges,
     probes::{HookState, Kernel, Records, Sight, Sweep, proc},
     recording::Recorder,
@@ -33,7 +33,7 @@ pub trait Sink {
     /// A failure. Must not block.
     fn failure(&mut self, diagnosis: &Diagnosis);
     /// A process that held edge connections ended.
-    fn process_end(&mut self, process: &str, how: &'static str);
+    fn process_end(&mut self, process: &str, how: EndHow);
     /// The OOM killer took a process.
     fn oom_kill(&mut self, process: &str);
     /// SIGHUP: files are opened anew.

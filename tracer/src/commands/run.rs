@@ -14,7 +14,7 @@ use crate::{
     agent::{Agent, Ended, Sink},
     cli::RunArgs,
     config::{RunConfig, Target},
-    diagnose::Diagnosis,
+    diagnose::{Diagnosis, EndHow},
     exit::DONE,
     sinks::{
         access::Access,
@@ -118,7 +118,7 @@ impl Sink for DaemonSink {
         self.events.iter().for_each(|events| events.write(diagnosis));
     }
 
-    fn process_end(&mut self, process: &str, how: &'static str) {
+    fn process_end(&mut self, process: &str, how: EndHow) {
         self.web.metrics().process_end(process, how);
     }
 

@@ -14,7 +14,7 @@ use crate::{
     agent::{Agent, Ended, Sink},
     cli::WatchArgs,
     config::{Target, WatchConfig},
-    diagnose::Diagnosis,
+    diagnose::{Diagnosis, EndHow},
     exit::DONE,
     sinks::{stream::Format, summary::Summary, writer::Writer},
 };
@@ -82,7 +82,7 @@ impl Sink for WatchSink {
         }
     }
 
-    fn process_end(&mut self, _process: &str, _how: &'static str) {}
+    fn process_end(&mut self, _process: &str, _how: EndHow) {}
 
     fn oom_kill(&mut self, _process: &str) {}
 

@@ -4,7 +4,30 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Cause, Certainty, Symptom};
+use super::{Cause, Certainty, FirewallHook, OomScope, Symptom, spelled::spelled};
+
+spelled! {
+    /// How a process ended.
+    EndHow {
+        /// The OOM killer took it.
+        Oom = "oom",
+        /// Of a fault or abort of its own.
+        Crash = "crash",
+        /// By a signal from outside.
+        Killed = "killed",
+        /// Of its own accord.
+        Exit = "exit",
+    }
+}
+
+spelled! {
+    /// Who sent the RST.
+    ResetBy {
+        Firewall = "firewall",
+        Origin = "origin",
+        Edge = "edge",
+    }
+}
 
 /// One failure: the record of the outward contract, in its order. `None` is "not known", never a guess.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,18 +62,18 @@ pub struct Diagnosis {
     /// The TLS alert that ended the handshake, where it was in the clear.
     pub tls_alert: Option<String>,
     /// netfilter's hook, where a firewall was the cause.
-    pub firewall_hook: Option<&'static str>,
+    pub firewall_hook: Option<FirewallHook>,
     pub process: Option<String>,
     pub pid: Option<u32>,
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,
-    pub end_how: Option<&'static str>,
+    pub end_how: Option<EndHow>,
     pub end_signal: Option<String>,
     pub end_code: Option<i32>,
     pub oom_victim: Option<String>,
-    pub oom_scope: Option<&'static str>,
-    pub reset_by: Option<&'static str>,
+    pub oom_scope: Option<OomScope>,
+    pub reset_by: Option<ResetBy>,
     pub reset_reason: Option<String>,
     pub evidence: Vec<String>,
     pub advice: String,

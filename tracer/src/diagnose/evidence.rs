@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use super::spelled::spelled;
 use crate::{
     edge::limits,
     http::{Request, Response},
@@ -46,7 +47,7 @@ pub struct Attempt {
     pub packets: u32,
     /// From the first one to the verdict.
     pub for_: Duration,
-    pub hook: Option<Hook>,
+    pub hook: Option<FirewallHook>,
     /// The table of tracked connections (conntrack) was full about then.
     pub table_full: bool,
 }
@@ -83,24 +84,13 @@ pub enum Taken {
     QueueReset,
 }
 
-/// Where netfilter took them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    BeforeRouting,
-    Input,
-    Output,
-    Forward,
-}
-
-impl Hook {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BeforeRouting => "prerouting",
-            Self::Input => "input",
-            Self::Output => "output",
-            Self::Forward => "forward",
-        }
+spelled! {
+    /// Where netfilter took them.
+    FirewallHook {
+        BeforeRouting = "prerouting",
+        Input = "input",
+        Output = "output",
+        Forward = "forward",
     }
 }
 
@@ -161,22 +151,13 @@ pub struct Process {
     pub container: Option<String>,
 }
 
-/// Which memory ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OomScope {
-    /// A control group's limit.
-    Memcg,
-    /// The host's memory.
-    Global,
-}
-
-impl OomScope {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Memcg => "memcg",
-            Self::Global => "global",
-        }
+spelled! {
+    /// Which memory ran out.
+    OomScope {
+        /// A control group's limit.
+        Memcg = "memcg",
+        /// The host's memory.
+        Global = "global",
     }
 }
 

@@ -10,15 +10,16 @@ mod outcome;
 mod record;
 mod rules;
 mod signal;
+mod spelled;
 #[cfg(test)]
 mod tests;
 mod units;
 mod words;
 
 pub use cause::{Cause, Certainty, Symptom};
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, EndHow, ResetBy};
 pub use evidence::{
-    Attempt, End, Evidence, Hook, Limits, Missing, OomScope, Process, Protocol, Sender, Signal, Taken, Trigger,
+    Attempt, End, Evidence, FirewallHook, Limits, Missing, OomScope, Process, Protocol, Sender, Signal, Taken, Trigger,
 };
 pub use outcome::classify_end;
 

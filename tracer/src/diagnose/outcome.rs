@@ -1,7 +1,7 @@
 //! What showed: on the wire, to the visitor, and of the process.
 
 use super::{
-    Cause, End, Evidence, Missing, Sender, Signal, Symptom, Taken, Trigger,
+    Cause, End, EndHow, Evidence, Missing, Sender, Signal, Symptom, Taken, Trigger,
     loss::Loss,
     signal::{self, is_fault},
 };
@@ -58,29 +58,30 @@ pub(super) fn edge_status(e: &Evidence, loss: Loss) -> Option<u16> {
     }
 }
 
-/// `oom`, `crash`, `killed`, `exit`: the word for an end, for metrics and records.
-#[must_use]
-pub(super) fn end_word(cause: Cause) -> &'static str {
+/// How the process ended, where its end is the cause.
+pub(super) fn end_how(cause: Cause) -> EndHow {
     match cause {
-        Cause::OomKill => "oom",
-        Cause::Crash => "crash",
-        Cause::ProcessKilled | Cause::SupervisorKill => "killed",
-        _ => "exit",
+        Cause::OomKill => EndHow::Oom,
+        Cause::Crash => EndHow::Crash,
+        Cause::ProcessKilled | Cause::SupervisorKill => EndHow::Killed,
+        _ => EndHow::Exit,
     }
 }
 
-/// The word for the end of a process, from how it ended alone.
+/// How a process ended, from its end alone.
 #[must_use]
-pub fn classify_end(end: End, oom: bool, signal: Option<&Signal>) -> &'static str {
+pub fn classify_end(end: End, oom: bool, signal: Option<&Signal>) -> EndHow {
     match (end, signal.map(|signal| &signal.sender)) {
-        _ if oom => "oom",
-        (End::Signaled(number), None | Some(Sender::Own | Sender::Kernel)) if is_fault(number) => "crash",
-        (End::Signaled(_), Some(Sender::Own)) => "exit",
-        (End::Signaled(_), _) => "killed",
-        (End::Exited(1..), Some(Sender::Kernel)) if signal.is_some_and(|signal| is_fault(signal.number)) => "crash",
-        (End::Exited(0), Some(Sender::MasterTold { .. })) => "killed",
-        (_, Some(Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })) => "killed",
-        _ => "exit",
+        _ if oom => EndHow::Oom,
+        (End::Signaled(number), None | Some(Sender::Own | Sender::Kernel)) if is_fault(number) => EndHow::Crash,
+        (End::Signaled(_), Some(Sender::Own)) => EndHow::Exit,
+        (End::Signaled(_), _) => EndHow::Killed,
+        (End::Exited(1..), Some(Sender::Kernel)) if signal.is_some_and(|signal| is_fault(signal.number)) => {
+            EndHow::Crash
+        }
+        (End::Exited(0), Some(Sender::MasterTold { .. })) => EndHow::Killed,
+        (_, Some(Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })) => EndHow::Killed,
+        _ => EndHow::Exit,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The verdict as a record.
 
 use super::{
-    Attempt, Cause, Certainty, Diagnosis, End, Evidence, Hook, OomScope, Taken, Trigger,
+    Attempt, Cause, Certainty, Diagnosis, End, Evidence, ResetBy, Taken, Trigger,
     advice::advice,
     loss::Loss,
-    outcome::{edge_status, end_signal, end_word, symptom},
+    outcome::{edge_status, end_how, end_signal, symptom},
     units::ms,
     words::evidence,
 };
@@ -51,20 +51,17 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         response_header_bytes: e.response.header_bytes.filter(|_| loss != Loss::Late),
         tls_sni: handshake.and_then(|h| h.sni.clone()),
         tls_alert: alert.map(|alert| alert.to_string()),
-        firewall_hook: attempt.and_then(|attempt| attempt.hook).map(Hook::name),
+        firewall_hook: attempt.and_then(|attempt| attempt.hook),
         process: process.map(|process| process.name.clone()),
         pid: process.map(|process| process.pid),
         exe: process.and_then(|process| process.exe.clone()),
         unit: process.and_then(|process| process.unit.clone()),
         container: process.and_then(|process| process.container.clone()),
-        end_how: by_end.then(|| end_word(cause)),
+        end_how: by_end.then(|| end_how(cause)),
         end_signal: end_signal(e.end).filter(|_| by_end),
-        end_code: match e.end {
-            End::Exited(code) | End::ExitedAfter(code) if by_end => Some(i32::from(code)),
-            _ => None,
-        },
+        end_code: end_code(e.end).filter(|_| by_end),
         oom_victim: process.filter(|_| e.oom).map(|process| format!("{}[{}]", process.name, process.pid)),
-        oom_scope: e.oom_scope.filter(|_| e.oom).map(OomScope::name),
+        oom_scope: e.oom_scope.filter(|_| e.oom),
         reset_by: reset_by(e, attempt),
         reset_reason: e.reset_reason.clone(),
         evidence: evidence(e, loss, by_end),
@@ -72,12 +69,20 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
     }
 }
 
+/// The status that a process exited with.
+fn end_code(end: End) -> Option<i32> {
+    match end {
+        End::Exited(code) | End::ExitedAfter(code) => Some(i32::from(code)),
+        End::Running | End::Signaled(_) => None,
+    }
+}
+
 /// Who sent the RST that ended it, if one did.
-fn reset_by(e: &Evidence, attempt: Option<Attempt>) -> Option<&'static str> {
+fn reset_by(e: &Evidence, attempt: Option<Attempt>) -> Option<ResetBy> {
     match (e.trigger, attempt.map(|attempt| attempt.taken)) {
-        (_, Some(Taken::Reset)) => Some("firewall"),
-        (Trigger::Rst | Trigger::Refused { .. }, _) | (_, Some(Taken::QueueReset)) => Some("origin"),
-        (Trigger::EdgeRst, _) => Some("edge"),
+        (_, Some(Taken::Reset)) => Some(ResetBy::Firewall),
+        (Trigger::Rst | Trigger::Refused { .. }, _) | (_, Some(Taken::QueueReset)) => Some(ResetBy::Origin),
+        (Trigger::EdgeRst, _) => Some(ResetBy::Edge),
         _ => None,
     }
 }

@@ -148,7 +148,7 @@ fn reset_before_first_byte_after_oom_kill_is_oom_kill() {
     });
     check(&oom, Cause::OomKill, C, Symptom::RstNoResponse, S520);
     let verdict = diagnose(&oom).unwrap();
-    assert_eq!((verdict.oom_scope, verdict.oom_victim.as_deref()), (Some("memcg"), Some("web[7]")));
+    assert_eq!((verdict.oom_scope, verdict.oom_victim.as_deref()), (Some(OomScope::Memcg), Some("web[7]")));
 }
 
 #[test]
@@ -459,7 +459,7 @@ fn packets_that_went_missing_are_told_by_what_took_them() {
                 taken,
                 packets: 3,
                 for_: Duration::from_secs(19),
-                hook: Some(Hook::Input),
+                hook: Some(FirewallHook::Input),
                 table_full: false,
             });
             (e.accepted, e.bytes_received, e.exchanges, e.request) = (false, 0, 0, Request::default());
@@ -487,7 +487,7 @@ fn packets_that_went_missing_are_told_by_what_took_them() {
         check(&lost(missing, taken), cause, C, symptom, Some(status));
     }
     let verdict = diagnose(&lost(Missing::Syn, Taken::Reset)).unwrap();
-    assert_eq!((verdict.reset_by, verdict.firewall_hook), (Some("firewall"), Some("input")));
+    assert_eq!((verdict.reset_by, verdict.firewall_hook), (Some(ResetBy::Firewall), Some(FirewallHook::Input)));
     assert_eq!((verdict.bytes_received, verdict.exchanges), (None, None));
 }
 

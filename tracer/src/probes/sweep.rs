@@ -137,7 +137,7 @@ impl Sweep {
     }
 }
 
-/// Looks at a connection that there can't be.
+/// Runs the program once on key 0, which no connection has, to see whether the reduced privileges suffice.
 pub(super) fn use_once(ebpf: &mut Ebpf) -> Result<()> {
     run(ebpf, "inspect_connection", &[0]).map(|_settled| ())
 }

@@ -16,7 +16,7 @@ use super::{
     ends::{end, name},
 };
 use crate::{
-    diagnose::{Attempt, End, Evidence, Hook, Missing, OomScope, Process, Protocol, Taken, Trigger},
+    diagnose::{Attempt, End, Evidence, FirewallHook, Missing, OomScope, Process, Protocol, Taken, Trigger},
     http::{Chunks, Exchange, Request, Response, Seen, without_proxy_header},
     tls::Handshake,
 };
@@ -236,10 +236,10 @@ impl State {
             packets: seen.packets,
             for_: Duration::from_nanos(record.header.time_ns.saturating_sub(seen.first_ns)),
             hook: match seen.hook {
-                hook::BEFORE_ROUTING => Some(Hook::BeforeRouting),
-                hook::INPUT => Some(Hook::Input),
-                hook::OUTPUT => Some(Hook::Output),
-                hook::FORWARD => Some(Hook::Forward),
+                hook::BEFORE_ROUTING => Some(FirewallHook::BeforeRouting),
+                hook::INPUT => Some(FirewallHook::Input),
+                hook::OUTPUT => Some(FirewallHook::Output),
+                hook::FORWARD => Some(FirewallHook::Forward),
                 _ => None,
             },
             table_full: self.table_full_ns.is_some_and(|full| {

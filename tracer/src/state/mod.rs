@@ -15,7 +15,7 @@ use tracer_common::{ConnRecord, ProcessRecord};
 
 use crate::{
     decode::Event,
-    diagnose::{self, Diagnosis, End, Evidence, Limits, OomScope, Trigger},
+    diagnose::{self, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
 };
 use processes::Processes;
@@ -57,7 +57,7 @@ pub enum Output {
     /// A process that held edge connections ended.
     ProcessEnd {
         process: String,
-        how: &'static str,
+        how: EndHow,
     },
     /// The OOM killer took a process, whichever.
     OomKill {

@@ -51,7 +51,9 @@ fn fitting(rust: &str) -> Vec<String> {
         "i32" => &["Int32"],
         "f64" => &["Float64"],
         "String" => &["String", "LowCardinality(String)"],
-        "&'static str" | "Cause" | "Certainty" | "Symptom" => &["LowCardinality(String)"],
+        "Cause" | "Certainty" | "Symptom" | "EndHow" | "FirewallHook" | "OomScope" | "ResetBy" => {
+            &["LowCardinality(String)"]
+        }
         "Vec<String>" => &["Array(String)"],
         "IpAddr" => &["IPv6"],
         "jiff::Timestamp" => &["DateTime64(9, 'UTC')"],

@@ -13,7 +13,7 @@ pub use super::families::Source;
 use super::labels::{FirstFew, UNKNOWN, lock, process_label, status_label};
 use super::openmetrics;
 use crate::counts::Snapshot;
-use crate::diagnose::{Cause, Diagnosis};
+use crate::diagnose::{Cause, Diagnosis, EndHow};
 
 /// Process names that a metric keeps apart.
 const MAX_PROCESSES: usize = 64;
@@ -118,10 +118,10 @@ impl Metrics {
         }
     }
 
-    /// Counts the end of a process that held edge connections; `how` is `oom`, `crash`, `killed` or `exit`.
-    pub fn process_end(&self, process: &str, how: &'static str) {
+    /// Counts the end of a process that held edge connections.
+    pub fn process_end(&self, process: &str, how: EndHow) {
         let process = process_label(&self.ended_processes, process);
-        self.process_ends.with_label_values(&[process.as_str(), how]).inc();
+        self.process_ends.with_label_values(&[process.as_str(), how.name()]).inc();
     }
 
     /// Counts an OOM kill, of any process of the host.

@@ -279,7 +279,7 @@ fn distributions_of_one_label_add_up() {
 fn process_names_and_ports_are_bounded() {
     let metrics = metrics();
     for n in 0..200 {
-        metrics.process_end(&format!("p{n}"), "exit");
+        metrics.process_end(&format!("p{n}"), EndHow::Exit);
         metrics.oom_kill(&format!("p{n}"));
     }
     metrics.oom_kill("p0");
@@ -314,7 +314,7 @@ fn latest_ray_is_the_exemplar_of_its_series() {
 fn every_line_of_the_openmetrics_text_belongs_to_the_family_above_it() {
     let metrics = metrics();
     metrics.failure(&diagnosis());
-    metrics.process_end("nginx", "crash");
+    metrics.process_end("nginx", EndHow::Crash);
     let text = metrics.openmetrics().unwrap();
     let (mut family, mut kind, mut seen) = (String::new(), String::new(), HashSet::new());
     for line in text.lines().take_while(|line| *line != "# EOF") {
@@ -339,7 +339,7 @@ fn every_line_of_the_openmetrics_text_belongs_to_the_family_above_it() {
 #[test]
 fn hostile_process_name_stays_one_label() {
     let metrics = metrics();
-    metrics.process_end("x\"} 1\ny", "exit");
+    metrics.process_end("x\"} 1\ny", EndHow::Exit);
     for text in [metrics.text().unwrap(), metrics.openmetrics().unwrap()] {
         assert!(text.contains(r#"process="x\"} 1\ny""#), "{text}");
     }
