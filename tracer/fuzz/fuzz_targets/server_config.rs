@@ -1,4 +1,5 @@
-//! A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the file.
+//! A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the
+//! file.
 
 #![no_main]
 

@@ -38,7 +38,7 @@ pub trait Sink {
     fn oom_kill(&mut self, process: &str);
     /// SIGHUP: files are opened anew.
     fn reopen(&mut self);
-    /// The event loop turns; told about once a second.
+    /// Called about once a second while the event loop turns.
     fn alive(&mut self);
     /// Whether enough was seen (`watch --count`). An error ends the agent; a broken pipe ends it quietly.
     fn is_done(&mut self) -> io::Result<bool>;

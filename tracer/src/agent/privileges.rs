@@ -18,7 +18,7 @@ const NUMBERS: std::ops::Range<u32> = 0..64;
 /// Reduces this thread, and so every thread that it starts from now on, to what a running agent needs. `works` is what
 /// the agent does all the time: before Linux 5.19, the kernel may want `CAP_BPF` of who only uses what is loaded.
 ///
-/// Where the kernel wants yet more, or refuses, everything is kept: less privilege must not mean less sight.
+/// Where the kernel wants yet more, or refuses, everything is kept: less privilege must not mean fewer verdicts.
 pub(super) fn give_up(mut works: impl FnMut() -> Result<()> + Send) {
     for keep in [LATER, LATER | CapabilitySet::BPF] {
         match attempt(keep, &mut works) {

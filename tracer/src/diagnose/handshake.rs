@@ -1,4 +1,4 @@
-//! What the outside of a TLS handshake tells.
+//! Whether a TLS handshake failed, and at whose hands, from what is in the clear: records, alerts and their sizes.
 
 use tracer_common::limits::MAX_TLS_ALERT;
 

@@ -56,7 +56,8 @@ fn attach(ebpf: &mut Ebpf, layout: &Layout, hook: &Hook, btf: &Btf) -> Result<()
     let program = ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name}"))?;
     match hook.attachment {
         Attachment::Tracepoint => {
-            // Before its own tracepoint told of every RST, this hook is needed for those, too.
+            // Where tcp_send_reset reports every RST, this hook serves netfilter's drops alone, which can't be
+            // recognised here. On older kernels it serves refused SYNs, too.
             if let Netfilter::Unknown(why) = layout.netfilter
                 && name == "kfree_skb"
                 && layout.has_rst_reason

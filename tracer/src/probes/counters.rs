@@ -94,7 +94,7 @@ impl Counters {
         })
     }
 
-    /// The programs, and what newer kernels tell them.
+    /// The programs, and the arguments that only newer kernels give them.
     fn probe_counters(&self) -> Vec<ProbeCounters> {
         let details = self.details.iter().map(|detail| ProbeCounters {
             name: detail.name.to_owned(),

@@ -51,13 +51,13 @@ pub enum Attachment {
     CgroupEgress,
 }
 
-/// One hook: what it needs and what can't be told apart without it.
+/// One hook: how it is attached, and what the verdicts lose without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// Name of the program, and of the tracepoint where it is one.
     pub name: &'static str,
     pub attachment: Attachment,
-    /// Without it there is nothing to tell at all.
+    /// Without it no verdict is possible: the agent refuses to start.
     pub essential: bool,
     /// What its absence blurs, for `doctor`, the ready line and the README.
     pub blurs: &'static str,
@@ -92,16 +92,17 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", true, "connections"),
 ];
 
-/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted; for
-/// one that interrupts run into, too, on every kernel.
+/// A second program (twin) on a hook's tracepoint. The kernel skips a program that is already running on the same CPU;
+/// then the twin sees the event in its place. Tasks meet this only where tracepoints can be preempted; a hook that
+/// interrupts run into, too, needs its twin on every kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twin {
     of: &'static str,
     /// Name of the program.
     pub name: &'static str,
-    /// Where the kernel counts that it stood in, and its bit in what is attached.
+    /// Index of its counter in the map `STOOD_IN` (runs that it took over), and its bit in the global `TWINNED`.
     pub slot: u32,
-    /// Whether it stands in on every kernel.
+    /// Needed on every kernel, and not only where tracepoints can be preempted.
     always: bool,
 }
 
@@ -130,7 +131,7 @@ pub struct Probe {
 }
 
 impl Hook {
-    /// What stands in where the kernel skips this hook's program; `preempted`: tracepoints can be preempted.
+    /// The program that takes over where the kernel skips this hook's; `preempted`: tracepoints can be preempted.
     #[must_use]
     pub fn twin(&self, preempted: bool) -> Option<Twin> {
         TWINS.into_iter().find(|twin| twin.of == self.name && (preempted || twin.always))

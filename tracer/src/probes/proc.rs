@@ -1,4 +1,4 @@
-//! What else the host tells: /proc of a process, the kernel's log of OOM kills, the clocks.
+//! What the agent reads from the host beside its programs: /proc of a process, the kernel's log of OOM kills, clocks.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,4 +1,4 @@
-//! Which causes this host can show: what each needs of the hooks.
+//! Which causes this host can recognise: the hooks that each needs.
 
 use super::{HookState, Layout, Netfilter, Probe};
 use crate::diagnose::Cause;
@@ -30,7 +30,7 @@ pub const fn needs(cause: Cause) -> &'static [&'static str] {
     }
 }
 
-/// What of it is not attached on this host, with the reason.
+/// The hooks that the cause needs and that are not attached here, each with the reason.
 #[must_use]
 pub fn lacks(cause: Cause, probes: &[Probe]) -> Vec<(&Probe, &str)> {
     let needed = probes.iter().filter(|probe| needs(cause).contains(&probe.hook.name));
@@ -43,7 +43,7 @@ pub fn lacks(cause: Cause, probes: &[Probe]) -> Vec<(&Probe, &str)> {
         .collect()
 }
 
-/// Why a cause is not told although its hooks are attached: they can't tell the packets apart that it shows in.
+/// Why a cause is not recognised although its hooks are attached: packets that it shows in look like others.
 #[must_use]
 pub fn blind(cause: Cause, layout: &Layout) -> Option<&'static str> {
     let Netfilter::Unknown(why) = layout.netfilter else { return None };

@@ -1,4 +1,4 @@
-//! Looks for what no packet tells: connections whose edge has waited too long, and packets that went missing for good.
+//! Looks for what no packet shows: connections whose edge has waited too long, and packets that went missing for good.
 //! Only finds candidates here; the kernel program that is run on each decides, and makes the record.
 
 use std::{
@@ -20,14 +20,14 @@ use super::{
 };
 use crate::diagnose::Limits;
 
-/// Looks often enough to tell soon after a timeout, and no oftener.
+/// Bounds of the pause between two looks: a timeout is reported soon after it has passed, at little cost.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 /// A look may take this part of the time: many connections are looked at more rarely.
 const SHARE: u32 = 100;
 /// After so long even those are looked at of which nothing is to be expected: the end of one may have gone unseen.
 const AGAIN: Duration = Duration::from_secs(60);
-/// What the kernel's program answers.
+/// Answers of the kernel's program: nothing is to be expected of this connection; a record was made.
 const SETTLED: u32 = 0;
 const TOLD: u32 = 2;
 

@@ -1,4 +1,4 @@
-//! How the edge answered the origin's hello: read in TLS 1.2, told from the sizes of the records in TLS 1.3.
+//! How the edge answered the origin's hello: read in TLS 1.2, inferred from the sizes of the records in TLS 1.3.
 //!
 //! The sizes assume an authentication tag of 16 bytes, which all suites in use have, and no record padding, which no
 //! common client adds to a handshake. OpenSSL and Go send a record for each message; BoringSSL and rustls put all

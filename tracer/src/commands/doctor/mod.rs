@@ -204,7 +204,7 @@ fn hook(probe: &crate::probes::Probe) -> Check {
     }
 }
 
-/// What a hook tells here. What stands in for it does its work, so that its absence is no fault of the host.
+/// An argument that only newer kernels have. Its substitute does the work, so that its absence is no fault.
 fn detail(detail: &crate::probes::Detail) -> Check {
     let found = if detail.present { "there".to_owned() } else { format!("not on this kernel: {}", detail.instead) };
     Check::good(&format!("argument {}", detail.name), found)

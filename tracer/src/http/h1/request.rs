@@ -18,7 +18,7 @@ impl Request {
         Self::read_sized(without_proxy_header(head)?).map(|(request, _)| request)
     }
 
-    /// The same without a PROXY header, and the size of the whole request where its head is there whole and tells it.
+    /// The same without a PROXY header, and the size of the whole request where its whole head is there and states it.
     pub(super) fn read_sized(head: &[u8]) -> Option<(Self, Option<u64>)> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);

@@ -200,7 +200,7 @@ struct Body<'a> {
     len: u64,
 }
 
-/// How the end of a body is told.
+/// How a recipient finds the end of the body.
 enum Framing {
     None,
     Upgrade,
@@ -238,7 +238,7 @@ impl Framing {
         length.map_or(Self::UntilClose, Self::Length)
     }
 
-    /// Length of the body on the wire, where it is told in advance, or all of its chunks were kept.
+    /// Length of the body on the wire, where a field states it, or all of its chunks were kept.
     fn length(&self, kept: &[u8]) -> Option<u64> {
         match self {
             Self::None => Some(0),
