@@ -18,7 +18,7 @@ use crate::{
     decode::Event,
     diagnose::{Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{HookState, Kernel, Records, Sight, Sweep, proc},
+    probes::{Depth, HookState, Kernel, Records, Sweep, proc},
     recording::Recorder,
     state::{Output, State},
 };
@@ -77,7 +77,7 @@ impl Agent {
         kernel.set_ports(&settings.ports)?;
         let records = kernel.records()?;
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
-        kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
+        kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()

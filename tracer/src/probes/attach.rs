@@ -20,7 +20,7 @@ use super::{
 
 /// How much the programs look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Depth {
     /// Connections only.
     Connections,
     /// Also the heads of requests and responses.
@@ -31,10 +31,10 @@ pub enum Sight {
 ///
 /// # Errors
 /// [`super::LoadError`] where an essential hook can't be attached.
-pub(super) fn all(ebpf: &mut Ebpf, layout: &Layout, sight: Sight, btf: &Btf) -> Result<Vec<Probe>> {
+pub(super) fn all(ebpf: &mut Ebpf, layout: &Layout, depth: Depth, btf: &Btf) -> Result<Vec<Probe>> {
     let mut probes = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS {
-        let state = if sight == Sight::Connections && hook.attachment != Attachment::Tracepoint {
+        let state = if depth == Depth::Connections && hook.attachment != Attachment::Tracepoint {
             HookState::Off
         } else {
             match attach(ebpf, layout, hook, btf) {

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
 
 use super::{
-    BTF_PATH, Counters, Layout, LoadError, Netfilter, Probe, Records, Seeded, Sight, Sweep, attach,
+    BTF_PATH, Counters, Depth, Layout, LoadError, Netfilter, Probe, Records, Seeded, Sweep, attach,
     btf::Btf,
     connections::Connections,
     error::untraceable,
@@ -120,9 +120,9 @@ impl Kernel {
     ///
     /// # Errors
     /// [`LoadError`] where an essential hook can't be attached.
-    pub fn attach(&mut self, sight: Sight) -> Result<()> {
+    pub fn attach(&mut self, depth: Depth) -> Result<()> {
         let btf = self.btf.take().ok_or_else(|| anyhow!("the hooks can be attached once"))?;
-        self.probes = attach::all(&mut self.ebpf, &self.layout, sight, &btf)?;
+        self.probes = attach::all(&mut self.ebpf, &self.layout, depth, &btf)?;
         self.btf = Some(btf);
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::{
         self,
         finding::{self, Finding},
     },
-    probes::{HookState, Kernel, LoadError, Sight, TESTED, is_tested, proc, sight},
+    probes::{Depth, HookState, Kernel, LoadError, TESTED, is_tested, needs, proc},
     sinks::escape,
     state::{Output, State},
 };
@@ -152,7 +152,7 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
     kernel.set_ranges(&loopback)?;
     kernel.set_ports(&[port])?;
     let mut records = kernel.records()?;
-    kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
+    kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
     let mut checks: Vec<_> = kernel.probes.iter().map(hook).collect();
     checks.extend(kernel.layout.details().iter().map(detail));
     checks.extend(Cause::ALL.iter().map(|cause| visible(*cause, &kernel.probes, &kernel.layout)));
@@ -213,9 +213,9 @@ fn detail(detail: &crate::probes::Detail) -> Check {
 /// Whether this host can show the cause.
 fn visible(cause: Cause, probes: &[crate::probes::Probe], layout: &crate::probes::Layout) -> Check {
     let name = format!("cause {cause}");
-    let lacks = sight::lacks(cause, probes);
+    let lacks = needs::lacks(cause, probes);
     if lacks.is_empty() {
-        return match sight::blind(cause, layout) {
+        return match needs::blind(cause, layout) {
             Some(why) => Check::bad(&name, format!("not told: {why}"), "a newer kernel, or more privilege"),
             None => Check::good(&name, "can be told"),
         };
