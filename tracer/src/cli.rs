@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::edge::limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -208,6 +211,15 @@ pub struct SourceArgs {
     pub extra_range: Vec<String>,
 }
 
+/// A line of help that ends with its default.
+fn with_default(what: &str, default: impl std::fmt::Display) -> String {
+    format!("{what} [default: {default}]")
+}
+
+fn time(what: &str, default: Duration) -> String {
+    with_default(what, format_args!("{}s", default.as_secs()))
+}
+
 /// The options that every tracing command takes.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SharedArgs {
@@ -216,20 +228,21 @@ pub struct SharedArgs {
     /// Local port to watch (repeatable) [default: all]
     #[arg(long, value_name = "PORT")]
     pub port: Vec<String>,
-    /// Edge's time to connect [default: 19s]
-    #[arg(long, value_name = "TIME")]
+    /// How long the edge keeps trying to connect.
+    #[arg(long, value_name = "TIME", help = time("How long the edge keeps trying to connect", limits::CONNECT_TIMEOUT))]
     pub connect_timeout: Option<String>,
-    /// Edge's wait for an ACK [default: 90s]
-    #[arg(long, value_name = "TIME")]
+    /// How long the edge waits for its request to be acknowledged.
+    #[arg(long, value_name = "TIME", help = time("How long the edge waits for an ACK", limits::ACK_TIMEOUT))]
     pub ack_timeout: Option<String>,
-    /// Edge's wait for a response [default: 125s]
-    #[arg(long, value_name = "TIME")]
+    /// How long the edge waits for a response, or for the next bytes of one.
+    #[arg(long, value_name = "TIME", help = time("How long the edge waits for a response", limits::READ_TIMEOUT))]
     pub read_timeout: Option<String>,
-    /// Edge's time to send a request [default: 30s]
-    #[arg(long, value_name = "TIME")]
+    /// How long the edge waits for room to write its request.
+    #[arg(long, value_name = "TIME", help = time("How long the edge tries to send a request", limits::WRITE_TIMEOUT))]
     pub write_timeout: Option<String>,
-    /// Response header limit [default: 131072]
+    /// Largest header section of a response that the edge takes.
     #[arg(long, value_name = "BYTES")]
+    #[arg(help = with_default("Largest response header the edge takes", limits::HEADER_LIMIT))]
     pub header_limit: Option<String>,
     /// error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "LEVEL")]

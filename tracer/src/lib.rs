@@ -7,8 +7,28 @@
 //!       └──────── per-CPU counters ◄───────────── read at a scrape ─────────────────────────┘
 //! ```
 //!
-//! Only [`probes`], [`sinks`] and [`agent`] touch the outside; of the commands, [`commands::update`] and [`commands::doctor`] do. Everything between takes values and the time and gives
-//! values, so that recorded events replay through the same path.
+//! # One failed request, from room to room
+//!
+//! gunicorn kills a worker that has not answered `GET /report` for too long:
+//!
+//! 1. A program on `inet_sock_set_state` sees the socket close. The edge is owed a response, so it fills a
+//!    [`tracer_common::ConnRecord`] (counters of the socket, state of the process, first bytes of both sides) and puts
+//!    it into the ring buffer. A connection whose exchanges are whole leaves no record.
+//! 2. [`probes::Records`] hands the bytes to [`agent`], and [`decode`] makes a [`decode::Event`] of them.
+//! 3. [`state`] turns numbers into [`diagnose::Evidence`]: the heads into a request and a response (through [`http`]
+//!    or [`tls`]), clocks into durations, exit code and last signal into the end of the process. Where the process may
+//!    be about to end it holds the verdict for half a second.
+//! 4. [`diagnose::diagnose`] asks what the edge was left without (no response byte), then why (the process died of a
+//!    signal that its own master had sent), and gives a [`diagnose::Diagnosis`]: `supervisor_kill`, 520, certain, with
+//!    the evidence in sentences and an advice.
+//! 5. [`agent`] gives it to [`sinks`]: a counter moves, a line goes to the events file, the page shows it.
+//!
+//! # What touches the outside
+//!
+//! [`state`], [`diagnose`], [`http`], [`tls`] and [`decode`] do not: no file, no socket, no clock, no log. They take
+//! values and the time and give values, so that recorded events replay through the same path. Everything else may:
+//! [`probes`] and [`agent`] the kernel, [`sinks`] files and sockets, [`config`] files, [`host`] what the doctor reads,
+//! [`commands`] what their names say. `tests/layers` holds this, and which room may import which.
 //!
 //! # Invariants
 //!
@@ -16,7 +36,8 @@
 //! * A healthy exchange makes no record: it moves counters.
 //! * State is bounded and never blocks.
 //! * A lost record can make a failure missing or its cause unknown, never wrong; every loss is counted.
-//! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time window.
+//! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time
+//!   window.
 //! * Once all is attached, no thread keeps a privilege that only the start takes.
 //! * Nothing is pinned in the kernel: when the agent goes, so do its programs.
 //! * Nobody is called: the agent opens no connection to the outside; only `ranges update` does, and only when run.
@@ -28,9 +49,12 @@ pub mod agent;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod counts;
 pub mod decode;
 pub mod diagnose;
 pub mod edge;
+pub mod exit;
+pub mod host;
 pub mod http;
 pub mod probes;
 pub mod recording;

@@ -7,17 +7,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracer::{
     cli::{Cli, Command},
-    commands,
-    config::Invalid,
-    probes::LoadError,
+    commands, exit,
 };
-
-/// Failed at run time.
-const FAILED: u8 = 1;
-/// Wrong use.
-const USAGE: u8 = 2;
-/// This host can't be traced.
-const UNTRACEABLE: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,17 +22,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("tracer: {error:#}");
-            ExitCode::from(exit_code(&error))
+            ExitCode::from(exit::status(&error))
         }
-    }
-}
-
-fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<Invalid>()) {
-        USAGE
-    } else if error.chain().any(|cause| cause.is::<LoadError>()) {
-        UNTRACEABLE
-    } else {
-        FAILED
     }
 }

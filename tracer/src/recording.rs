@@ -1,8 +1,8 @@
 //! Recorded events: what the kernel said, for tests and bug reports, replayed through the same path as live.
 //!
-//! A recording is a sequence of records, each behind its length (32 bits, little endian), preceded by [`MAGIC`]. Before a
-//! record is written, the heads that it carries are rewritten: of a request only method, path, Host and CF-Ray stay, of a
-//! response its status line and its framing; everything else becomes padding of the same length.
+//! A recording is a sequence of records, each behind its length (32 bits, little endian), preceded by [`MAGIC`]. Before
+//! a record is written, the heads that it carries are rewritten: of a request only method, path, Host and CF-Ray stay,
+//! of a response its status line and its framing; everything else becomes padding of the same length.
 
 use std::io::{self, Read, Write};
 

@@ -1,10 +1,6 @@
 //! The documents say what the code does: causes, metrics and hooks have one spelling everywhere.
 
-use tracer::{
-    diagnose::Cause,
-    probes::HOOKS,
-    sinks::{journal::MESSAGE_ID, stream::Rotation},
-};
+use tracer::{config::Rotation, diagnose::Cause, probes::HOOKS, sinks::journal::MESSAGE_ID};
 
 const README: &str = include_str!("../../README.md");
 

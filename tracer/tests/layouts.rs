@@ -1,5 +1,5 @@
-//! The layouts of kernels that the programs are known to run on: what their type information says, cut down to what is asked
-//! of it (`layouts/RELEASE.btf`), must still be read as it was when it was recorded (`layouts/RELEASE.txt`).
+//! The layouts of kernels that the programs are known to run on: what their type information says, cut down to what is
+//! asked of it (`layouts/RELEASE.btf`), must still be read as it was when it was recorded (`layouts/RELEASE.txt`).
 //!
 //! A new kernel's are written by running these tests with its type information named:
 //! `TRACER_NEW_LAYOUT=/sys/kernel/btf/vmlinux TRACER_RELEASE=$(uname -r) cargo test -p tracer --test layouts`.

@@ -50,7 +50,8 @@ recorded! {
     an_operators_signal_is_process_killed: "killed_sigkill", RAW, [ProcessKilled: 3];
     a_worker_timeout_is_supervisor_kill: "supervisor_kill_gunicorn", Some("gunicorn"), [SupervisorKill: 1];
     an_oom_kill_takes_pending_requests_and_spares_idle_ones: "oom_worker_many", RAW, [OomKill: 8];
-    resets_after_an_oom_kill_are_the_successors_own: "oom_then_own_resets", RAW, [OomKill: 1, AppReset: 10, EmptyReply: 10];
+    resets_after_an_oom_kill_are_the_successors_own: "oom_then_own_resets", RAW,
+        [OomKill: 1, AppReset: 10, EmptyReply: 10];
     a_reset_after_a_whole_answer_is_nothing: "early_response_rst", None, [];
     an_ended_websocket_is_nothing: "healthy_websocket", None, [];
     a_reset_in_the_body_is_reset_mid_response: "reset_mid_body", RAW, [ResetMidResponse: 3];

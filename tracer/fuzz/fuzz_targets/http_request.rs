@@ -1,4 +1,5 @@
-//! The first bytes of a request: no panic, and the head that is written of what was read reads back as the same request.
+//! The first bytes of a request: no panic, and the head that is written of what was read reads back as the same
+//! request.
 
 #![no_main]
 

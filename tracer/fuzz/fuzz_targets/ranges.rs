@@ -1,4 +1,5 @@
-//! A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its ranges.
+//! A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its
+//! ranges.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! One record of the kernel programs: whatever it holds, it is refused or becomes an event, and neither the state nor the
-//! verdict on it panics.
+//! One record of the kernel programs: whatever it holds, it is refused or becomes an event, and neither the state nor
+//! the verdict on it panics.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! A recording: whatever it holds, it is refused or its events replay without a panic, and recording them again loses none.
+//! A recording: whatever it holds, it is refused or its events replay without a panic, and recording them again loses
+//! none.
 
 #![no_main]
 

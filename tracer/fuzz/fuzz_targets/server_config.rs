@@ -1,9 +1,10 @@
-//! A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the file.
+//! A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the
+//! file.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tracer::commands::doctor::roots::servers::{block, judge_text};
+use tracer::host::servers::{block, judge_text};
 
 fn lines(directives: &[block::Directive], most: usize) {
     for directive in directives {

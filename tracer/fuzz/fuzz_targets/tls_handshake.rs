@@ -1,5 +1,5 @@
-//! The first bytes of both sides of a TLS connection: no panic, and what fewer kept bytes tell of the name that the edge asked
-//! for, the version agreed and the origin's alert, more bytes never tell otherwise.
+//! The first bytes of both sides of a TLS connection: no panic, and what fewer kept bytes tell of the name that the
+//! edge asked for, the version agreed and the origin's alert, more bytes never tell otherwise.
 
 #![no_main]
 

@@ -16,9 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::{
     config::Settings,
     decode::Event,
-    diagnose::Diagnosis,
+    diagnose::{Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Kernel, Records, Sight, State as ProbeState, Sweep, host},
+    probes::{Depth, HookState, Kernel, Records, Sweep, proc},
     recording::Recorder,
     state::{Output, State},
 };
@@ -33,12 +33,12 @@ pub trait Sink {
     /// A failure. Must not block.
     fn failure(&mut self, diagnosis: &Diagnosis);
     /// A process that held edge connections ended.
-    fn process_end(&mut self, process: &str, how: &'static str);
+    fn process_end(&mut self, process: &str, how: EndHow);
     /// The OOM killer took a process.
     fn oom_kill(&mut self, process: &str);
     /// SIGHUP: files are opened anew.
     fn reopen(&mut self);
-    /// The event loop turns; told about once a second.
+    /// Called about once a second while the event loop turns.
     fn alive(&mut self);
     /// Whether enough was seen (`watch --count`). An error ends the agent; a broken pipe ends it quietly.
     fn is_done(&mut self) -> io::Result<bool>;
@@ -60,14 +60,14 @@ pub struct Agent {
     state: State,
     shared: Arc<Shared>,
     sweep: Sweep,
-    kernel_log: Option<host::KernelLog>,
+    kernel_log: Option<proc::KernelLog>,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Agent {
-    /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it starts
-    /// later: there must be no other yet. Must run inside the event loop's runtime.
+    /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it
+    /// starts later: there must be no other yet. Must run inside the event loop's runtime.
     ///
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
@@ -77,15 +77,15 @@ impl Agent {
         kernel.set_ports(&settings.ports)?;
         let records = kernel.records()?;
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
-        kernel.attach(if settings.payload { Sight::Payload } else { Sight::Connections })?;
+        kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
         });
         if seeded.closed_namespaces > 0 {
             info!(
-                "connections that are open now stay unknown until they close in {} other network namespaces: entering them \
-                 takes CAP_SYS_ADMIN",
+                "connections that are open now stay unknown until they close in {} other network namespaces: entering \
+                 them takes CAP_SYS_ADMIN",
                 seeded.closed_namespaces
             );
         }
@@ -93,13 +93,13 @@ impl Agent {
             info!("{} edge connections were open already", seeded.connections);
         }
         let mut sweep = kernel.sweep()?;
-        sweep.set_limits(settings.limits())?;
+        sweep.set_limits(settings.limits)?;
         let counters = kernel.counters()?;
         let shared = Shared::new(counters, &ranges);
         let reasons = kernel.layout.rst_reasons.clone();
         let mut state = State::new(ranges, reasons, seeded.owners);
-        state.set_limits(settings.limits());
-        let kernel_log = host::KernelLog::open();
+        state.set_limits(settings.limits);
+        let kernel_log = proc::KernelLog::open();
         privileges::give_up(|| kernel.use_once());
         Ok(Self {
             records,
@@ -131,12 +131,12 @@ impl Agent {
     /// `attached …; missing …`: what works here, and what its absence blurs.
     #[must_use]
     pub fn summary(&self) -> String {
-        let names = |wanted: fn(&ProbeState) -> bool| {
+        let names = |wanted: fn(&HookState) -> bool| {
             let probes = self.kernel.probes.iter().filter(|probe| wanted(&probe.state));
             probes.map(|probe| probe.hook.name).collect::<Vec<_>>().join(" ")
         };
-        let mut text = format!("attached: {}", names(|state| *state == ProbeState::Attached));
-        let off = names(|state| *state == ProbeState::Off);
+        let mut text = format!("attached: {}", names(|state| *state == HookState::Attached));
+        let off = names(|state| *state == HookState::Off);
         if !off.is_empty() {
             text.push_str(&format!("; off: {off}"));
         }
@@ -144,7 +144,7 @@ impl Agent {
             text.push_str(&format!("; without {}: {}", detail.name, detail.instead));
         }
         for probe in &self.kernel.probes {
-            if let ProbeState::Missing(why) = &probe.state {
+            if let HookState::Missing(why) = &probe.state {
                 text.push_str(&format!("; missing: {} ({}): {why}", probe.hook.name, probe.hook.blurs));
             }
         }
@@ -169,13 +169,13 @@ impl Agent {
                     let outputs = self.handle(&events?);
                     give(sink, outputs);
                 }
-                () = wait(deadline) => give(sink, self.state.expire(host::clock().monotonic_ns)),
+                () = wait(deadline) => give(sink, self.state.expire(proc::clock().monotonic_ns)),
                 _ = look.tick() => {
                     self.look_around();
                     sink.alive();
                 }
                 () = sleep_until(sweep_at) => {
-                    self.kernel.look(&mut self.sweep, host::clock().monotonic_ns);
+                    self.kernel.look(&mut self.sweep, proc::clock().monotonic_ns);
                     sweep_at = Instant::now() + self.sweep.pause();
                 }
                 asked = signals.next() => match asked {
@@ -206,7 +206,7 @@ impl Agent {
     }
 
     fn handle(&mut self, events: &[Event]) -> Vec<Output> {
-        let clock = host::clock();
+        let clock = proc::clock();
         let mut outputs = Vec::new();
         for event in events {
             if let Some(recorder) = &mut self.recorder
@@ -223,7 +223,7 @@ impl Agent {
 
     fn deadline(&self) -> Option<Instant> {
         let at = self.state.next_deadline()?;
-        let left = at.saturating_sub(host::clock().monotonic_ns);
+        let left = at.saturating_sub(proc::clock().monotonic_ns);
         Some(Instant::now() + Duration::from_nanos(left))
     }
 
@@ -231,7 +231,7 @@ impl Agent {
     fn look_around(&mut self) {
         let owners: Vec<_> = self.shared.owners();
         for (pid, start_ns) in self.state.unknown(&owners) {
-            self.state.learn((pid, start_ns), host::facts(pid).unwrap_or_default());
+            self.state.learn((pid, start_ns), proc::facts(pid).unwrap_or_default());
         }
     }
 
@@ -240,8 +240,8 @@ impl Agent {
             let ranges = settings.edge_ranges()?;
             self.kernel.set_ranges(&ranges)?;
             self.kernel.set_ports(&settings.ports)?;
-            self.sweep.set_limits(settings.limits())?;
-            self.state.set_limits(settings.limits());
+            self.sweep.set_limits(settings.limits)?;
+            self.state.set_limits(settings.limits);
             self.shared.set_ranges(&ranges);
             self.state.set_ranges(ranges);
             Ok(())
@@ -274,7 +274,7 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
 }
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
-fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::KernelLog>) {
+fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<proc::KernelLog>) {
     if matches!(event, Event::Attempt(_) | Event::AttemptConn(_))
         && let Some(log) = kernel_log
     {
@@ -290,17 +290,17 @@ fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<host::Kerne
     let process = (closer.tgid, closer.start_ns);
     if closer.tgid != 0
         && !state.unknown(&[process]).is_empty()
-        && let Some(facts) = host::facts(closer.tgid)
+        && let Some(facts) = proc::facts(closer.tgid)
     {
         state.learn(process, facts);
     }
 }
 
-fn read_log(log: &mut host::KernelLog, state: &mut State) {
+fn read_log(log: &mut proc::KernelLog, state: &mut State) {
     for entry in log.news() {
         match entry {
-            host::News::OomKill(pid, scope) => state.oom_scope(pid, scope),
-            host::News::TableFull(time_ns) => state.table_full(time_ns),
+            proc::News::OomKill(pid, scope) => state.oom_scope(pid, scope),
+            proc::News::TableFull(time_ns) => state.table_full(time_ns),
         }
     }
 }

@@ -9,16 +9,16 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs,
 };
 
-/// Wanted for as long as the agent runs: paths of executables that are new to it; and where it was started with the right to
-/// open files of any owner, to open them anew at SIGHUP.
+/// Wanted for as long as the agent runs: paths of executables that are new to it; and where it was started with the
+/// right to open files of any owner, to open them anew at SIGHUP.
 const LATER: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_OVERRIDE);
 /// Each capability that there is or may come to be.
 const NUMBERS: std::ops::Range<u32> = 0..64;
 
-/// Reduces this thread, and so every thread that it starts from now on, to what a running agent needs. `works` is what the
-/// agent does all the time: before Linux 5.19, the kernel may want `CAP_BPF` of who only uses what is loaded.
+/// Reduces this thread, and so every thread that it starts from now on, to what a running agent needs. `works` is what
+/// the agent does all the time: before Linux 5.19, the kernel may want `CAP_BPF` of who only uses what is loaded.
 ///
-/// Where the kernel wants yet more, or refuses, everything is kept: less privilege must not mean less sight.
+/// Where the kernel wants yet more, or refuses, everything is kept: less privilege must not mean fewer verdicts.
 pub(super) fn give_up(mut works: impl FnMut() -> Result<()> + Send) {
     for keep in [LATER, LATER | CapabilitySet::BPF] {
         match attempt(keep, &mut works) {

@@ -8,7 +8,7 @@ use std::sync::{
 use jiff::Timestamp;
 use log::warn;
 
-use crate::{edge::EdgeRanges, probes::Counters, sinks::metrics::Snapshot};
+use crate::{counts::Snapshot, edge::EdgeRanges, probes::Counters};
 
 /// The ranges in force, in numbers.
 #[derive(Clone, Copy, Default)]

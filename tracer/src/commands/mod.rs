@@ -10,9 +10,6 @@ use anyhow::{Context as _, Result};
 
 use crate::config::Settings;
 
-/// Exit status of a command that did its work.
-const DONE: u8 = 0;
-
 /// Starts the log: to standard error, at the level asked for, else `RUST_LOG`, else `info`.
 fn start_log(settings: &Settings) {
     let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));

@@ -6,9 +6,7 @@ use super::update;
 use crate::cli::{RangesAction, RangesArgs};
 use crate::config::RangesConfig;
 use crate::edge::EdgeRanges;
-
-/// Exit status of `check` for an address that is not edge.
-const NOT_EDGE: u8 = 1;
+use crate::exit::{DONE, NOT_EDGE};
 
 /// Checks what was typed, then answers on standard output.
 ///
@@ -27,17 +25,17 @@ pub fn main(args: &RangesArgs) -> anyhow::Result<u8> {
 /// `out` can't be written to.
 pub fn run(config: &RangesConfig, out: &mut dyn Write) -> io::Result<u8> {
     let done = match config.check {
-        None => list(&config.ranges, out).map(|()| 0),
+        None => list(&config.ranges, out).map(|()| DONE),
         Some(ip) => {
             let (ip, range) = (ip.to_canonical(), config.ranges.range_of(ip));
             match range {
-                Some(range) => writeln!(out, "{ip} is edge: {range}").map(|()| 0),
+                Some(range) => writeln!(out, "{ip} is edge: {range}").map(|()| DONE),
                 None => writeln!(out, "{ip} is not edge").map(|()| NOT_EDGE),
             }
         }
     };
     match done.and_then(|status| out.flush().map(|()| status)) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
         done => done,
     }
 }

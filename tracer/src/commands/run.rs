@@ -9,17 +9,18 @@ use anyhow::{Context as _, Result};
 use log::{info, warn};
 use tokio::net::TcpListener;
 
-use super::{DONE, runtime, start_log};
+use super::{runtime, start_log};
 use crate::{
     agent::{Agent, Ended, Sink},
     cli::RunArgs,
-    config::RunConfig,
-    diagnose::Diagnosis,
+    config::{RunConfig, Target},
+    diagnose::{Diagnosis, EndHow},
+    exit::DONE,
     sinks::{
         access::Access,
         http::{Web, serve},
         metrics::Metrics,
-        stream::{Format, Target},
+        stream::Format,
         writer::Writer,
     },
 };
@@ -43,7 +44,8 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
         warn!("listening on {} without TLS: {why}; see --web-config", config.listen);
     }
     let mut agent = Agent::start(&config.settings, ranges)?;
-    // After the agent has given up privileges, which the writers' threads must not keep: what opens now, opens at SIGHUP, too.
+    // After the agent has given up privileges, which the writers' threads must not keep: what opens now, opens at
+    // SIGHUP, too.
     let outputs = outputs(&config)?;
     let counter = |output: &Option<Writer>| output.as_ref().map_or_else(Arc::default, Writer::shed);
     let lost: Vec<_> = outputs.iter().map(|(place, output)| (*place, counter(output))).collect();
@@ -116,7 +118,7 @@ impl Sink for DaemonSink {
         self.events.iter().for_each(|events| events.write(diagnosis));
     }
 
-    fn process_end(&mut self, process: &str, how: &'static str) {
+    fn process_end(&mut self, process: &str, how: EndHow) {
         self.web.metrics().process_end(process, how);
     }
 

@@ -9,17 +9,14 @@ use anyhow::{Context as _, Result};
 use log::info;
 use tokio::time::Instant;
 
-use super::{DONE, runtime, start_log};
+use super::{runtime, start_log};
 use crate::{
     agent::{Agent, Ended, Sink},
     cli::WatchArgs,
-    config::WatchConfig,
-    diagnose::Diagnosis,
-    sinks::{
-        stream::{Format, Target},
-        summary::Summary,
-        writer::Writer,
-    },
+    config::{Target, WatchConfig},
+    diagnose::{Diagnosis, EndHow},
+    exit::DONE,
+    sinks::{stream::Format, summary::Summary, writer::Writer},
 };
 
 /// Streams failures to standard output until the time, the count or a signal ends it, then sums up.
@@ -85,7 +82,7 @@ impl Sink for WatchSink {
         }
     }
 
-    fn process_end(&mut self, _process: &str, _how: &'static str) {}
+    fn process_end(&mut self, _process: &str, _how: EndHow) {}
 
     fn oom_kill(&mut self, _process: &str) {}
 

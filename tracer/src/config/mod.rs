@@ -2,14 +2,13 @@
 
 mod file;
 mod layers;
+mod output;
+mod text;
 mod update;
 mod value;
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -18,34 +17,15 @@ use tracer_common::limits;
 use crate::cli::{DoctorArgs, RangesAction, RangesArgs, RunArgs, SharedArgs, SourceArgs, WatchArgs};
 use crate::diagnose::Limits;
 use crate::edge::EdgeRanges;
-use crate::sinks::stream::{Rotation, Target};
 use layers::{Environment, Layers};
+pub(crate) use output::JOURNAL_SOCKET;
+pub use output::{Rotation, Target};
+pub use text::Invalid;
+pub(crate) use text::read_text;
 pub use update::{Origin, Reload, UpdateConfig};
 
 /// Where `run` serves its metrics, unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9520);
-
-/// Longest configuration or range file that is read, in bytes.
-const MAX_FILE: u64 = 1 << 20;
-
-/// Wrong use: a value that can't be, where it stands and what to write instead. Leads to exit status 2.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid(String);
-
-impl Invalid {
-    /// `message` names the place and the mend.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Invalid {}
 
 /// Where the edge's ranges come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,22 +37,6 @@ pub enum RangeSource {
     File(PathBuf),
 }
 
-/// The edge's timeouts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    pub connect: Duration,
-    pub ack: Duration,
-    pub read: Duration,
-    pub write: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let [connect, ack, read, write] = [19, 90, 125, 30].map(Duration::from_secs);
-        Self { connect, ack, read, write }
-    }
-}
-
 /// What every tracing command needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -80,9 +44,8 @@ pub struct Settings {
     pub extra_ranges: Vec<IpNet>,
     /// Sorted, each once; empty: every port that is listened on.
     pub ports: Vec<u16>,
-    pub timeouts: Timeouts,
-    /// The edge's limit for a response's header section, in bytes.
-    pub header_limit: u64,
+    /// The edge's timeouts and limits.
+    pub limits: Limits,
     /// `None`: `RUST_LOG`, else `info`.
     pub log_level: Option<log::LevelFilter>,
     /// Whether the bytes of requests and responses are looked at.
@@ -95,8 +58,7 @@ impl Default for Settings {
             ranges: RangeSource::BuiltIn,
             extra_ranges: Vec::new(),
             ports: Vec::new(),
-            timeouts: Timeouts::default(),
-            header_limit: 131_072,
+            limits: Limits::default(),
             log_level: None,
             payload: true,
         }
@@ -104,13 +66,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The edge's timeouts and limits, as verdicts take them.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        let Timeouts { connect, ack, read, write } = self.timeouts;
-        Limits { connect, ack, read, write, header: self.header_limit }
-    }
-
     /// The ranges in force; reads the range file anew.
     ///
     /// # Errors
@@ -237,11 +192,14 @@ fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid>
     let time = |key, typed: &Option<String>, default| {
         layers.one(key, typed.as_deref(), value::duration).map(|time| time.unwrap_or(default))
     };
-    let timeouts = Timeouts {
-        connect: time("connect-timeout", &args.connect_timeout, default.timeouts.connect)?,
-        ack: time("ack-timeout", &args.ack_timeout, default.timeouts.ack)?,
-        read: time("read-timeout", &args.read_timeout, default.timeouts.read)?,
-        write: time("write-timeout", &args.write_timeout, default.timeouts.write)?,
+    let limits = Limits {
+        connect: time("connect-timeout", &args.connect_timeout, default.limits.connect)?,
+        ack: time("ack-timeout", &args.ack_timeout, default.limits.ack)?,
+        read: time("read-timeout", &args.read_timeout, default.limits.read)?,
+        write: time("write-timeout", &args.write_timeout, default.limits.write)?,
+        header: layers
+            .one("header-limit", args.header_limit.as_deref(), value::bytes)?
+            .unwrap_or(default.limits.header),
     };
     let (ranges, extra_ranges) = sources(layers, &args.source)?;
     let payload = if args.payload || args.no_payload { Some(args.payload) } else { None };
@@ -249,10 +207,7 @@ fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid>
         ranges,
         extra_ranges,
         ports: ports(layers.list("port", &args.port, value::port)?)?,
-        timeouts,
-        header_limit: layers
-            .one("header-limit", args.header_limit.as_deref(), value::bytes)?
-            .unwrap_or(default.header_limit),
+        limits,
         log_level: layers.one("log-level", args.log_level.as_deref(), value::level)?,
         payload: payload
             .map_or_else(|| layers.one("payload", None, value::boolean), |typed| Ok(Some(typed)))?
@@ -270,7 +225,7 @@ fn ports(mut ports: Vec<u16>) -> Result<Vec<u16>, Invalid> {
     ports.dedup();
     if ports.len() > limits::WATCHED_PORTS as usize {
         let limit = limits::WATCHED_PORTS;
-        return Err(Invalid(format!("{} ports are more than the {limit} that can be watched", ports.len())));
+        return Err(Invalid::new(format!("{} ports are more than the {limit} that can be watched", ports.len())));
     }
     Ok(ports)
 }
@@ -279,30 +234,21 @@ fn edge_ranges(source: &RangeSource, extra: &[IpNet]) -> Result<EdgeRanges, Inva
     let ranges = match source {
         RangeSource::BuiltIn => EdgeRanges::builtin(),
         RangeSource::File(path) => {
-            let text = read_text(path).map_err(|why| Invalid(format!("range file {}: {why}", path.display())))?;
+            let text = read_text(path).map_err(|why| Invalid::new(format!("range file {}: {why}", path.display())))?;
             let ranges = EdgeRanges::parse(&text, &path.display().to_string());
             let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
-            ranges.map_err(|error| Invalid(error.to_string()))?.written(written)
+            ranges.map_err(|error| Invalid::new(error.to_string()))?.written(written)
         }
     };
     let ranges = ranges.with_extra(extra);
     if ranges.len() > limits::RANGES as usize {
         let (found, limit) = (ranges.len(), limits::RANGES);
-        return Err(Invalid(format!("{found} edge ranges ({}) are more than the limit of {limit}", ranges.source())));
+        return Err(Invalid::new(format!(
+            "{found} edge ranges ({}) are more than the limit of {limit}",
+            ranges.source()
+        )));
     }
     Ok(ranges)
-}
-
-/// A small text file, or why not, in words.
-pub(crate) fn read_text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("longer than {} KiB, so hardly the right file", MAX_FILE / 1024));
-    }
-    String::from_utf8(bytes).map_err(|_| "not a text file (invalid UTF-8)".to_owned())
 }
 
 #[cfg(test)]

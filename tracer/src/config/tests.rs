@@ -58,9 +58,9 @@ fn without_a_word_the_defaults_of_the_contract_hold() {
     );
     assert_eq!(config.listen.to_string(), "127.0.0.1:9520");
     let seconds = |time: Duration| time.as_secs();
-    let timeouts = config.settings.timeouts;
-    assert_eq!([timeouts.connect, timeouts.ack, timeouts.read, timeouts.write].map(seconds), [19, 90, 125, 30]);
-    assert_eq!((config.settings.header_limit, config.settings.payload), (131_072, true));
+    let limits = config.settings.limits;
+    assert_eq!([limits.connect, limits.ack, limits.read, limits.write].map(seconds), [19, 90, 125, 30]);
+    assert_eq!((limits.header, config.settings.payload), (131_072, true));
     assert_eq!(config.settings.edge_ranges().unwrap(), EdgeRanges::builtin());
 }
 
@@ -77,12 +77,12 @@ fn flag_beats_environment_beats_file_beats_default_for_each_key() {
         [("TRACER_READ_TIMEOUT", "2s"), ("TRACER_ACK_TIMEOUT", "2s"), ("TRACER_PORT", "2"), ("TRACER_EVENTS", "-")];
     let config = run(&line, &env).unwrap();
     let settings = &config.settings;
-    assert_eq!(settings.timeouts.read, Duration::from_secs(3));
-    assert_eq!(settings.timeouts.ack, Duration::from_secs(2));
-    assert_eq!(settings.timeouts.write, Duration::from_secs(30));
+    assert_eq!(settings.limits.read, Duration::from_secs(3));
+    assert_eq!(settings.limits.ack, Duration::from_secs(2));
+    assert_eq!(settings.limits.write, Duration::from_secs(30));
     assert_eq!(settings.ports, [3]);
     assert_eq!(settings.extra_ranges, ["10.0.0.0/8".parse().unwrap()]);
-    assert_eq!((settings.payload, settings.header_limit, settings.log_level), (true, 1, Some(log::LevelFilter::Warn)));
+    assert_eq!((settings.payload, settings.limits.header, settings.log_level), (true, 1, Some(log::LevelFilter::Warn)));
     assert_eq!((config.listen.port(), config.events), (1, Some(Target::Stdout)));
 }
 
@@ -97,7 +97,7 @@ fn variables_hold_lists_with_commas_and_name_the_file() {
         ("TRACER_LISTEN", ""),
     ];
     let config = run("", &env).unwrap();
-    assert_eq!(config.settings.timeouts.write, Duration::from_secs(7));
+    assert_eq!(config.settings.limits.write, Duration::from_secs(7));
     assert_eq!(config.settings.ports, [80, 443]);
     assert!(!config.settings.payload);
     assert_eq!(config.listen, DEFAULT_LISTEN, "an empty variable is none");

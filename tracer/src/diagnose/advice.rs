@@ -5,12 +5,9 @@ use std::time::Duration;
 use super::{
     Cause, End, Evidence, OomScope, Process, Sender, Trigger,
     signal::{self, SIGTERM},
-    words::span,
+    units::span,
 };
-use crate::http::Fault;
-
-/// Cloudflare keeps idle connections to an origin this long, in seconds.
-const EDGE_IDLE_S: u32 = 900;
+use crate::{edge::limits::IDLE_TIMEOUT, http::Fault};
 
 /// A close sooner than this after a response is no idle timeout.
 const RIGHT_AFTER: Duration = Duration::from_millis(100);
@@ -20,112 +17,196 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
     let who = e.process.as_ref().map_or("the process", |process| process.name.as_str());
     match cause {
         Cause::OomKill => oom(e, who),
-        Cause::Crash => {
-            let number = match e.end {
-                End::Signaled(number) => signal::name(number),
-                _ => "a fault".to_owned(),
-            };
-            format!(
-                "{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what it was working on."
-            )
-        }
         Cause::SupervisorKill => supervisor(e, who),
         Cause::ProcessKilled => killed(e, who),
-        Cause::ProcessExit => format!(
-            "{who} exited with a request in hand: look at its log for an uncaught exception, a fatal error or a call of exit in a handler."
-        ),
-        Cause::ListenerClosed => format!(
-            "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or hand the listener over (socket activation, a reload that keeps it)."
-        ),
-        Cause::PortClosed => format!(
-            "nothing listens on port {}: start the server, or correct its listen address, or the port that Cloudflare is told to use.",
-            e.local.1
-        ),
-        Cause::KeepaliveRace => match e.idle {
-            Some(idle) if idle < RIGHT_AFTER => format!(
-                "the origin closed {} after its last response: let it keep the connection (Cloudflare reuses idle ones for up to {EDGE_IDLE_S} s), or announce the close in the response (`Connection: close`).",
-                span(idle)
-            ),
-            Some(idle) => format!(
-                "the origin closed after {} idle; Cloudflare keeps connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that.",
-                span(idle)
-            ),
-            None => format!(
-                "Cloudflare keeps idle connections up to {EDGE_IDLE_S} s: raise the server's keep-alive timeout above that."
-            ),
-        },
-        Cause::ClosedBeforeRequest => format!(
-            "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at connection level, or a PROXY protocol setting."
-        ),
-        Cause::ClosedUnread => format!(
-            "{who} closed with {} request bytes unread: look for a body-size or time limit, an early rejection, or an overload guard; answer with a status (413, 429, 503) and read the rest.",
-            e.unread
-        ),
-        Cause::AppReset if e.destroyed => {
-            "somebody destroyed the socket with a tool (ss -K): find out who, and why.".to_owned()
+        Cause::Crash | Cause::ProcessExit => ended(cause, e, who),
+        Cause::KeepaliveRace => keepalive(e),
+        Cause::ListenerClosed | Cause::PortClosed | Cause::ListenOverflow => listener(cause, e, who),
+        Cause::ClosedBeforeRequest | Cause::ClosedUnread | Cause::AppReset | Cause::EmptyReply => {
+            unanswered(cause, e, who)
         }
-        Cause::AppReset => format!(
-            "{who} aborts connections on purpose (SO_LINGER 0): look for a reject or deny rule, `return 444` with reset_timedout_connection, or a resetAndDestroy in the application."
-        ),
-        Cause::EmptyReply => format!(
-            "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler that closes the connection; its own log may not show the request."
-        ),
-        Cause::TruncatedHeaders | Cause::TruncatedBody => format!(
-            "{who} closed before its response was whole: look for a handler that gives up, an upstream that was cut (the proxy's error log), or a Content-Length that is too large."
-        ),
-        Cause::ResetMidResponse => format!(
-            "{who} reset the connection within its response: look for an abort in the handler, a send timeout (nginx reset_timedout_connection), or unread request bytes at its close."
-        ),
-        Cause::MalformedResponse if e.response.fault == Some(Fault::ChunkSize) => format!(
-            "{who} wrote into a chunked body what is no chunk: look for an error page that is sent after the response has begun (an exception while it streams), or for code that writes to the socket beside the server."
-        ),
-        Cause::MalformedResponse => format!(
-            "{who} sent what is no HTTP response: look for output before the header section (PHP warnings, a debug print), an upstream that speaks another protocol, or a field without a colon."
-        ),
-        Cause::HeadersTooLarge => format!(
-            "{who} sent {} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug header, or a long Content-Security-Policy.",
-            e.response.header_bytes.unwrap_or(0),
-            e.limits.header
-        ),
-        Cause::ResponseTimeout => format!(
-            "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, or move long work into the background.",
-            span(e.waited)
-        ),
-        Cause::ResponseStalled => format!(
-            "{who} stopped sending {} ago: find what the handler or its upstream waits for; send something at least every {}.",
-            span(e.quiet),
-            span(e.limits.read)
-        ),
-        Cause::RequestStalled => format!(
-            "{who} stopped reading the request with {} bytes waiting: read uploads as they come, or refuse them with a status (413, 429, 503).",
-            e.unread
-        ),
-        Cause::SilentDrop => format!(
-            "{who} let the connection vanish (haproxy `silent-drop`): use a deny that answers for requests that come through Cloudflare."
-        ),
-        Cause::ListenOverflow => format!(
-            "{who} accepts too slowly, or its queue is too short: raise the backlog of listen() and net.core.somaxconn, and look for what keeps it from accepting."
-        ),
+        Cause::TruncatedHeaders | Cause::TruncatedBody | Cause::ResetMidResponse | Cause::SilentDrop => cut(cause, who),
+        Cause::MalformedResponse | Cause::HeadersTooLarge => unreadable(cause, e, who),
+        Cause::ResponseTimeout | Cause::ResponseStalled | Cause::RequestStalled => slow(cause, e, who),
         Cause::FirewallDrop | Cause::FirewallReject => firewall(e),
-        Cause::TlsToPlainPort => format!(
-            "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to what this origin offers.",
-            e.local.1
-        ),
-        Cause::TlsClientCertRequired => format!(
-            "{who} demands a client certificate: turn on Authenticated Origin Pulls in Cloudflare, or make the certificate optional here."
-        ),
-        Cause::CertInvalid => format!(
-            "the edge does not accept the certificate of {who}: renew it, or install one that covers the name and that Cloudflare trusts (an Origin CA certificate will do)."
-        ),
-        Cause::TlsHandshakeFailed => format!(
-            "{who} does not complete the TLS handshake: compare its versions, ciphers and server names with what the edge offers; Cloudflare needs TLS 1.2 or later for most settings."
-        ),
+        Cause::TlsToPlainPort | Cause::TlsClientCertRequired | Cause::CertInvalid | Cause::TlsHandshakeFailed => {
+            tls(cause, e, who)
+        }
         Cause::Unexplained => {
             "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned()
         }
     }
 }
 
+/// The process ended by itself.
+fn ended(cause: Cause, e: &Evidence, who: &str) -> String {
+    if cause == Cause::ProcessExit {
+        return format!(
+            "{who} exited with a request in hand: look at its log for an uncaught exception, a fatal error or a call \
+             of exit in a handler."
+        );
+    }
+    let number = match e.end {
+        End::Signaled(number) => signal::name(number),
+        _ => "a fault".to_owned(),
+    };
+    format!(
+        "{who} died of {number}: look at its core dump (coredumpctl) and its last log lines; the request above is what \
+         it was working on."
+    )
+}
+
+/// An idle connection was closed just as the next request came.
+fn keepalive(e: &Evidence) -> String {
+    let kept_s = IDLE_TIMEOUT.as_secs();
+    match e.idle {
+        Some(idle) if idle < RIGHT_AFTER => format!(
+            "the origin closed {} after its last response: let it keep the connection (Cloudflare reuses idle ones for \
+             up to {kept_s} s), or announce the close in the response (`Connection: close`).",
+            span(idle)
+        ),
+        Some(idle) => format!(
+            "the origin closed after {} idle; Cloudflare keeps connections up to {kept_s} s: raise the server's \
+             keep-alive timeout above that.",
+            span(idle)
+        ),
+        None => format!(
+            "Cloudflare keeps idle connections up to {kept_s} s: raise the server's keep-alive timeout above that."
+        ),
+    }
+}
+
+/// Nobody listens, or nobody accepts.
+fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
+    match cause {
+        Cause::ListenerClosed => format!(
+            "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or \
+             hand the listener over (socket activation, a reload that keeps it)."
+        ),
+        Cause::PortClosed => format!(
+            "nothing listens on port {}: start the server, or correct its listen address, or the port that Cloudflare \
+             is told to use.",
+            e.local.1
+        ),
+        _ => format!(
+            "{who} accepts too slowly, or its queue is too short: raise the backlog of listen() and \
+             net.core.somaxconn, and look for what keeps it from accepting."
+        ),
+    }
+}
+
+/// The process closed or reset the connection, and no byte of a response was written.
+fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
+    match cause {
+        Cause::ClosedBeforeRequest => format!(
+            "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at \
+             connection level, or a PROXY protocol setting."
+        ),
+        Cause::ClosedUnread => format!(
+            "{who} closed with {} request bytes unread: look for a body-size or time limit, an early rejection, or an \
+             overload guard; answer with a status (413, 429, 503) and read the rest.",
+            e.unread
+        ),
+        Cause::AppReset if e.destroyed => {
+            "somebody destroyed the socket with a tool (ss -K): find out who, and why.".to_owned()
+        }
+        Cause::AppReset => format!(
+            "{who} aborts connections on purpose (SO_LINGER 0): look for a reject or deny rule, `return 444` with \
+             reset_timedout_connection, or a resetAndDestroy in the application."
+        ),
+        _ => format!(
+            "{who} hung up without an answer: look for `return 444`, a reject rule, a bot or rate limit, or a handler \
+             that closes the connection; its own log may not show the request."
+        ),
+    }
+}
+
+/// The response, or the connection, ended too early.
+fn cut(cause: Cause, who: &str) -> String {
+    match cause {
+        Cause::ResetMidResponse => format!(
+            "{who} reset the connection within its response: look for an abort in the handler, a send timeout (nginx \
+             reset_timedout_connection), or unread request bytes at its close."
+        ),
+        Cause::SilentDrop => format!(
+            "{who} let the connection vanish (haproxy `silent-drop`): use a deny that answers for requests that come \
+             through Cloudflare."
+        ),
+        _ => format!(
+            "{who} closed before its response was whole: look for a handler that gives up, an upstream that was cut \
+             (the proxy's error log), or a Content-Length that is too large."
+        ),
+    }
+}
+
+/// The edge can't take what it got.
+fn unreadable(cause: Cause, e: &Evidence, who: &str) -> String {
+    if cause == Cause::HeadersTooLarge {
+        return format!(
+            "{who} sent {} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug header, \
+             or a long Content-Security-Policy.",
+            e.response.header_bytes.unwrap_or(0),
+            e.limits.header
+        );
+    }
+    if e.response.fault == Some(Fault::ChunkSize) {
+        return format!(
+            "{who} wrote into a chunked body what is no chunk: look for an error page that is sent after the response \
+             has begun (an exception while it streams), or for code that writes to the socket beside the server."
+        );
+    }
+    format!(
+        "{who} sent what is no HTTP response: look for output before the header section (PHP warnings, a debug print), \
+         an upstream that speaks another protocol, or a field without a colon."
+    )
+}
+
+/// The process took longer than the edge waits.
+fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
+    match cause {
+        Cause::ResponseTimeout => format!(
+            "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, \
+             or move long work into the background.",
+            span(e.waited)
+        ),
+        Cause::ResponseStalled => format!(
+            "{who} stopped sending {} ago: find what the handler or its upstream waits for; send something at least \
+             every {}.",
+            span(e.quiet),
+            span(e.limits.read)
+        ),
+        _ => format!(
+            "{who} stopped reading the request with {} bytes waiting: read uploads as they come, or refuse them with a \
+             status (413, 429, 503).",
+            e.unread
+        ),
+    }
+}
+
+/// The TLS handshake came to nothing.
+fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
+    match cause {
+        Cause::TlsToPlainPort => format!(
+            "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
+             what this origin offers.",
+            e.local.1
+        ),
+        Cause::TlsClientCertRequired => format!(
+            "{who} demands a client certificate: turn on Authenticated Origin Pulls in Cloudflare, or make the \
+             certificate optional here."
+        ),
+        Cause::CertInvalid => format!(
+            "the edge does not accept the certificate of {who}: renew it, or install one that covers the name and that \
+             Cloudflare trusts (an Origin CA certificate will do)."
+        ),
+        _ => format!(
+            "{who} does not complete the TLS handshake: compare its versions, ciphers and server names with what the \
+             edge offers; Cloudflare needs TLS 1.2 or later for most settings."
+        ),
+    }
+}
+
+/// A rule of the host's firewall, or its full table, takes the packets.
 fn firewall(e: &Evidence) -> String {
     let Trigger::Attempt(attempt) = e.trigger else { return String::new() };
     if attempt.table_full {
@@ -133,7 +214,8 @@ fn firewall(e: &Evidence) -> String {
             .to_owned();
     }
     format!(
-        "a rule of this host's firewall takes packets of {}: look for it with `nft list ruleset` or `iptables-save` (fail2ban, CSF, a rate limit), and let Cloudflare's ranges pass.",
+        "a rule of this host's firewall takes packets of {}: look for it with `nft list ruleset` or `iptables-save` \
+         (fail2ban, CSF, a rate limit), and let Cloudflare's ranges pass.",
         e.peer.0
     )
 }
@@ -143,16 +225,19 @@ fn oom(e: &Evidence, who: &str) -> String {
     match (e.oom_scope, group) {
         (Some(OomScope::Memcg), Some(group)) => {
             format!(
-                "{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, caches, per-request memory)."
+                "{who} reached the memory limit of {group}: raise that limit, or lower what {who} uses (workers, \
+                 caches, per-request memory)."
             )
         }
         (Some(OomScope::Global), _) => {
             format!(
-                "the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or limit the largest consumer."
+                "the host ran out of memory and {who} was chosen: find what uses it (ps --sort=-rss), add memory or \
+                 limit the largest consumer."
             )
         }
         _ => format!(
-            "{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request memory)."
+            "{who} ran out of memory: raise its memory limit, or lower what it uses (workers, caches, per-request \
+             memory)."
         ),
     }
 }
@@ -168,7 +253,8 @@ fn supervisor(e: &Evidence, who: &str) -> String {
     };
     let age = e.idle.map_or_else(String::new, |idle| format!(" {} after the last byte of the request", span(idle)));
     format!(
-        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, request_terminate_timeout); find out what the request waits for, or raise the limit."
+        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, \
+         request_terminate_timeout); find out what the request waits for, or raise the limit."
     )
 }
 

@@ -2,7 +2,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use super::spelled::spelled;
 use crate::{
+    edge::limits,
     http::{Request, Response},
     tls::Handshake,
 };
@@ -45,7 +47,7 @@ pub struct Attempt {
     pub packets: u32,
     /// From the first one to the verdict.
     pub for_: Duration,
-    pub hook: Option<Hook>,
+    pub hook: Option<FirewallHook>,
     /// The table of tracked connections (conntrack) was full about then.
     pub table_full: bool,
 }
@@ -82,43 +84,41 @@ pub enum Taken {
     QueueReset,
 }
 
-/// Where netfilter took them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    BeforeRouting,
-    Input,
-    Output,
-    Forward,
-}
-
-impl Hook {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BeforeRouting => "prerouting",
-            Self::Input => "input",
-            Self::Output => "output",
-            Self::Forward => "forward",
-        }
+spelled! {
+    /// Where netfilter took them.
+    FirewallHook {
+        BeforeRouting = "prerouting",
+        Input = "input",
+        Output = "output",
+        Forward = "forward",
     }
 }
 
 /// The edge's timeouts and limits, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// How long it keeps trying to connect.
     pub connect: Duration,
+    /// How long it waits for its request to be acknowledged.
     pub ack: Duration,
+    /// How long it waits for a response, or for the next bytes of one.
     pub read: Duration,
+    /// How long it waits for room to write its request.
     pub write: Duration,
-    /// Of a response's header section, in bytes.
+    /// Largest header section of a response that it takes, in bytes.
     pub header: u64,
 }
 
 impl Default for Limits {
     /// Cloudflare's own.
     fn default() -> Self {
-        let [connect, ack, read, write] = [19, 90, 125, 30].map(Duration::from_secs);
-        Self { connect, ack, read, write, header: 131_072 }
+        Self {
+            connect: limits::CONNECT_TIMEOUT,
+            ack: limits::ACK_TIMEOUT,
+            read: limits::READ_TIMEOUT,
+            write: limits::WRITE_TIMEOUT,
+            header: limits::HEADER_LIMIT.into(),
+        }
     }
 }
 
@@ -151,22 +151,13 @@ pub struct Process {
     pub container: Option<String>,
 }
 
-/// Which memory ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OomScope {
-    /// A control group's limit.
-    Memcg,
-    /// The host's memory.
-    Global,
-}
-
-impl OomScope {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Memcg => "memcg",
-            Self::Global => "global",
-        }
+spelled! {
+    /// Which memory ran out.
+    OomScope {
+        /// A control group's limit.
+        Memcg = "memcg",
+        /// The host's memory.
+        Global = "global",
     }
 }
 

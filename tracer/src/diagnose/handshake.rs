@@ -1,4 +1,4 @@
-//! What the outside of a TLS handshake tells.
+//! Whether a TLS handshake failed, and at whose hands, from what is in the clear: records, alerts and their sizes.
 
 use tracer_common::limits::MAX_TLS_ALERT;
 
@@ -14,7 +14,8 @@ pub(super) struct Broken {
     pub(super) edge_status: u16,
 }
 
-/// An origin that closes while it waits for the edge's part of the handshake has waited longer than this, in milliseconds.
+/// An origin that closes while it waits for the edge's part of the handshake has waited longer than this, in
+/// milliseconds.
 const EDGES_TURN_MS: u128 = 1_000;
 
 /// Whether the handshake failed, and at whose hands. `None`: it did not, or there is nothing to see.

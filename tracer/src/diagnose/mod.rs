@@ -2,68 +2,34 @@
 
 mod advice;
 mod cause;
+mod diagnosis;
 mod evidence;
 mod handshake;
+mod loss;
+mod outcome;
+mod record;
 mod rules;
 mod signal;
+mod spelled;
+#[cfg(test)]
+mod tests;
+mod units;
 mod words;
 
 pub use cause::{Cause, Certainty, Symptom};
+pub use diagnosis::{Diagnosis, EndHow, ResetBy};
 pub use evidence::{
-    Attempt, End, Evidence, Hook, Limits, Missing, OomScope, Process, Protocol, Sender, Signal, Taken, Trigger,
+    Attempt, End, Evidence, FirewallHook, Limits, Missing, OomScope, Process, Protocol, Sender, Signal, Taken, Trigger,
 };
-pub use rules::{classify_end, diagnose};
+pub use outcome::classify_end;
 
-use std::net::IpAddr;
-
-use serde::Serialize;
-
-/// One failure: the record of the outward contract, in its order. `None` is "not known", never a guess.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Diagnosis {
-    pub schema: u32,
-    pub time: jiff::Timestamp,
-    pub cause: Cause,
-    pub edge_status: Option<u16>,
-    pub certainty: Certainty,
-    pub symptom: Symptom,
-    pub peer_addr: IpAddr,
-    pub peer_port: u16,
-    pub local_addr: IpAddr,
-    pub local_port: u16,
-    pub edge_range: Option<String>,
-    pub netns: Option<u32>,
-    pub reused: Option<bool>,
-    /// Exchanges on the connection, the failed one included.
-    pub exchanges: Option<u64>,
-    pub age_ms: Option<f64>,
-    pub idle_ms: Option<f64>,
-    pub bytes_received: Option<u64>,
-    pub bytes_sent: Option<u64>,
-    pub ray: Option<String>,
-    pub method: Option<String>,
-    pub host: Option<String>,
-    pub path: Option<String>,
-    pub response_status: Option<u16>,
-    pub response_header_bytes: Option<u64>,
-    /// What the edge asked for in its ClientHello.
-    pub tls_sni: Option<String>,
-    /// The TLS alert that ended the handshake, where it was in the clear.
-    pub tls_alert: Option<String>,
-    /// netfilter's hook, where a firewall was the cause.
-    pub firewall_hook: Option<&'static str>,
-    pub process: Option<String>,
-    pub pid: Option<u32>,
-    pub exe: Option<String>,
-    pub unit: Option<String>,
-    pub container: Option<String>,
-    pub end_how: Option<&'static str>,
-    pub end_signal: Option<String>,
-    pub end_code: Option<i32>,
-    pub oom_victim: Option<String>,
-    pub oom_scope: Option<&'static str>,
-    pub reset_by: Option<&'static str>,
-    pub reset_reason: Option<String>,
-    pub evidence: Vec<String>,
-    pub advice: String,
+/// The verdict on one connection; `None`: nothing failed, or only unseen bytes could tell.
+///
+/// Was a request lost; if so, did a process end; if not, which mechanism closed the connection?
+#[must_use]
+pub fn diagnose(e: &Evidence) -> Option<Diagnosis> {
+    let loss = loss::loss(e)?;
+    let (cause, certainty) = rules::root(e, loss).unwrap_or_else(|| rules::mechanism(e, loss));
+    let certainty = certainty.max(rules::floor(e, loss));
+    Some(record::record(e, loss, cause, certainty))
 }

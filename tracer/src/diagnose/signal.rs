@@ -44,7 +44,7 @@ pub(super) fn name(number: u8) -> String {
     }
 }
 
-/// Whether the signal tells of a fault or an abort of the process itself, unless somebody else sent it:
+/// Whether the signal means a fault or an abort of the process itself, unless somebody else sent it:
 /// QUIT is not among them, ILL, TRAP, ABRT, BUS, FPE, SEGV, PIPE, XCPU, XFSZ and SYS are.
 pub(super) const fn is_fault(number: u8) -> bool {
     matches!(number, 4..=8 | 11 | 13 | 24 | 25 | 31)

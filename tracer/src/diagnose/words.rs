@@ -1,92 +1,18 @@
-//! The verdict in words: the record with its evidence, one short sentence per observation.
-
-use std::time::Duration;
+//! The evidence in words: one short sentence per observation.
 
 use super::{
-    Attempt, Cause, Certainty, Diagnosis, End, Evidence, Missing, Protocol, Sender, Taken, Trigger,
-    rules::{Loss, edge_status, end_signal, end_word, symptom},
+    Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
+    loss::Loss,
     signal,
+    units::{named, span},
 };
 use crate::{
     http::{Fault, Progress},
     tls::Answer,
 };
 
-/// Puts the record together.
-pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certainty, advice: String) -> Diagnosis {
-    let process = e.process.as_ref().filter(|_| loss != Loss::Refused);
-    let by_end = matches!(
-        cause,
-        Cause::OomKill | Cause::Crash | Cause::ProcessKilled | Cause::SupervisorKill | Cause::ProcessExit
-    );
-    let attempt = match loss {
-        Loss::Attempt(attempt) => Some(attempt),
-        _ => None,
-    };
-    let connection = loss != Loss::Refused && attempt.is_none();
-    let counted = connection && !e.seeded || attempt.is_some() && e.exchanges > 0;
-    let handshake = e.handshake.as_ref();
-    let alert = handshake.and_then(|h| h.origin_alert.or(h.edge_alert)).filter(|_| matches!(loss, Loss::Handshake(_)));
-    Diagnosis {
-        schema: 1,
-        time: e.time,
-        cause,
-        edge_status: edge_status(e, loss),
-        certainty,
-        symptom: symptom(e, loss),
-        peer_addr: e.peer.0,
-        peer_port: e.peer.1,
-        local_addr: e.local.0,
-        local_port: e.local.1,
-        edge_range: None,
-        netns: e.netns,
-        reused: counted.then_some(e.exchanges > 1 || (loss == Loss::Late && e.exchanges > 0)),
-        exchanges: counted.then_some(e.exchanges + u64::from(loss == Loss::Late)),
-        age_ms: e.age.map(ms),
-        idle_ms: e.idle.filter(|_| connection).map(ms),
-        bytes_received: connection.then_some(e.bytes_received),
-        bytes_sent: connection.then_some(e.bytes_sent),
-        ray: e.request.ray.clone(),
-        method: e.request.method.clone(),
-        host: e.request.host.clone(),
-        path: e.request.path.clone(),
-        response_status: e.response.status.filter(|_| loss != Loss::Late),
-        response_header_bytes: e.response.header_bytes.filter(|_| loss != Loss::Late),
-        tls_sni: handshake.and_then(|h| h.sni.clone()),
-        tls_alert: alert.map(|alert| alert.to_string()),
-        firewall_hook: attempt.and_then(|attempt| attempt.hook).map(super::Hook::name),
-        process: process.map(|process| process.name.clone()),
-        pid: process.map(|process| process.pid),
-        exe: process.and_then(|process| process.exe.clone()),
-        unit: process.and_then(|process| process.unit.clone()),
-        container: process.and_then(|process| process.container.clone()),
-        end_how: by_end.then(|| end_word(cause)),
-        end_signal: end_signal(e.end).filter(|_| by_end),
-        end_code: match e.end {
-            End::Exited(code) | End::ExitedAfter(code) if by_end => Some(i32::from(code)),
-            _ => None,
-        },
-        oom_victim: process.filter(|_| e.oom).map(|process| format!("{}[{}]", process.name, process.pid)),
-        oom_scope: e.oom_scope.filter(|_| e.oom).map(super::OomScope::name),
-        reset_by: reset_by(e, attempt),
-        reset_reason: e.reset_reason.clone(),
-        evidence: evidence(e, loss, by_end),
-        advice,
-    }
-}
-
-/// Who sent the RST that ended it, if one did.
-fn reset_by(e: &Evidence, attempt: Option<Attempt>) -> Option<&'static str> {
-    match (e.trigger, attempt.map(|attempt| attempt.taken)) {
-        (_, Some(Taken::Reset)) => Some("firewall"),
-        (Trigger::Rst | Trigger::Refused { .. }, _) | (_, Some(Taken::QueueReset)) => Some("origin"),
-        (Trigger::EdgeRst, _) => Some("edge"),
-        _ => None,
-    }
-}
-
 /// Observations, in the order in which they happened.
-fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
+pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if e.seeded {
         lines.push("the connection was open before the tracer started: its history is unknown".to_owned());
@@ -274,8 +200,8 @@ fn end(e: &Evidence) -> Vec<String> {
     let mut lines = Vec::new();
     if e.oom {
         let scope = match e.oom_scope {
-            Some(super::OomScope::Memcg) => " at its control group's memory limit",
-            Some(super::OomScope::Global) => " because the host ran out of memory",
+            Some(OomScope::Memcg) => " at its control group's memory limit",
+            Some(OomScope::Global) => " because the host ran out of memory",
             None => "",
         };
         lines.push(format!("the OOM killer chose {who}{scope}"));
@@ -324,22 +250,4 @@ fn close(e: &Evidence, loss: Loss) -> Option<String> {
         Trigger::EdgeRst => "the edge gave up: it sent RST".to_owned(),
         Trigger::Refused { .. } | Trigger::Overdue | Trigger::Silent | Trigger::Attempt(_) => return None,
     })
-}
-
-fn named(process: &super::Process) -> String {
-    format!("{}[{}]", process.name, process.pid)
-}
-
-fn ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// `12 ms`, `5.0 s`, `3.2 min`.
-pub(super) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    match seconds {
-        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
-        s if s < 120.0 => format!("{s:.1} s"),
-        s => format!("{:.1} min", s / 60.0),
-    }
 }

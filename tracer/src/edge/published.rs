@@ -1,5 +1,5 @@
-//! A list as Cloudflare publishes it, as lines or as its API's JSON, and whether it can be true: a page of an error, half
-//! an answer or a list of everything must never become the edge.
+//! A list as Cloudflare publishes it, as lines or as its API's JSON, and whether it can be true: a page of an error,
+//! half an answer or a list of everything must never become the edge.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
@@ -90,7 +90,8 @@ pub fn succeeds(new: &EdgeRanges, old: &EdgeRanges) -> Result<(), RangesError> {
     if gone * KEPT >= old.len() && gone > 0 {
         let (total, name) = (old.len(), old.source());
         return Err(RangesError(format!(
-            "{gone} of the {total} ranges in {name} are not in the new list: half an answer? (remove the file to accept it)"
+            "{gone} of the {total} ranges in {name} are not in the new list: half an answer? (remove the file to \
+             accept it)"
         )));
     }
     Ok(())

@@ -1,12 +1,5 @@
-//! The head of an HTTP/1 message, from the bytes that the kernel kept. Hostile input: bounded, no panic.
+//! What the bytes of requests and responses say, by version of HTTP.
 
-mod exchange;
-mod request;
-mod response;
+mod h1;
 
-pub use exchange::Exchange;
-pub use request::{Request, without_proxy_header};
-pub use response::{Chunks, Fault, Progress, Response, Seen};
-
-/// Field lines looked at: what Cloudflare's own proxy library takes at most.
-const MAX_FIELDS: usize = 256;
+pub use h1::{Chunks, Exchange, Fault, Progress, Request, Response, Seen, without_proxy_header};

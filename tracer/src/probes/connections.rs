@@ -4,11 +4,10 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
     maps::{Array, MapData},
-    programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _},
 };
 use tracer_common::{Conn, Place, limits};
 
-use super::load::take;
+use super::object::{load, run, take};
 
 /// Reads the table; a program in the kernel goes through it.
 pub(super) struct Connections(Array<MapData, Place>);
@@ -38,22 +37,4 @@ impl Connections {
     pub(super) fn all(&self, ebpf: &mut Ebpf) -> Result<Vec<Conn>> {
         self.quiet_since(ebpf, u64::MAX)
     }
-}
-
-/// Loads a program that is attached nowhere.
-pub(super) fn load(ebpf: &mut Ebpf, name: &str) -> Result<()> {
-    program(ebpf, name)?.load().with_context(|| format!("loading {name}"))
-}
-
-/// Runs such a program: what it answers.
-pub(super) fn run(ebpf: &mut Ebpf, name: &str, arguments: &[u64]) -> Result<u32> {
-    let mut options = RawTracePointRunOptions::new();
-    for (slot, argument) in options.args.iter_mut().zip(arguments) {
-        *slot = *argument;
-    }
-    Ok(program(ebpf, name)?.test_run(options).with_context(|| format!("running {name}"))?.return_value)
-}
-
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint> {
-    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }

@@ -14,8 +14,8 @@ use aya::{
 };
 use tracer_common::{Distributions, Owner, PortCounts, limits, lost};
 
-use super::{Detail, Layout, Probe, load::take};
-use crate::sinks::metrics::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
+use super::{Detail, Layout, Probe, object::take};
+use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
 
 /// Handles on the kernel's counters.
 pub struct Counters {
@@ -94,7 +94,7 @@ impl Counters {
         })
     }
 
-    /// The programs, and what newer kernels tell them.
+    /// The programs, and the arguments that only newer kernels give them.
     fn probe_counters(&self) -> Vec<ProbeCounters> {
         let details = self.details.iter().map(|detail| ProbeCounters {
             name: detail.name.to_owned(),
@@ -123,8 +123,8 @@ impl Counters {
         (0..lost::SLOTS).map(|slot| sum(&self.lost, slot).unwrap_or(0)).sum::<u64>() + self.skipped()
     }
 
-    /// Runs that the kernel skipped because the same program was already under way on that CPU, and in which no twin stood
-    /// in.
+    /// Runs that the kernel skipped because the same program was already under way on that CPU, and in which no twin
+    /// stood in.
     fn skipped(&self) -> u64 {
         self.probes.iter().filter_map(|(probe, programs)| self.skipped_by(probe, programs)).sum()
     }

@@ -1,60 +1,29 @@
 //! Loads and attaches the kernel programs. Nothing is pinned: when the process goes, so does everything in the kernel.
 
-use std::{
-    fs,
-    fs::File,
-    io,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, LpmTrie, MapData, Stack, lpm_trie::Key},
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program},
 };
 use aya_log::EbpfLogger;
 use ipnet::IpNet;
 use log::debug;
-use rustix::{
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
-    process::{Resource, Rlimit, setrlimit},
-};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
 
 use super::{
-    Attachment, BTF_PATH, Counters, HOOKS, Hook, Layout, Netfilter, Probe, Records, Seeded, State, Sweep,
+    BTF_PATH, Counters, Depth, Layout, LoadError, Netfilter, Probe, Records, Seeded, Sweep, attach,
     btf::Btf,
     connections::Connections,
-    host,
+    error::untraceable,
+    object::{OBJECT, take},
     offsets::{Places, places},
-    seed, sweep,
+    proc, seed, sweep,
 };
 use crate::edge::EdgeRanges;
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
-
-/// Why this host can't be traced, and how to mend it.
-#[derive(Debug)]
-pub struct LoadError(pub String);
-
-impl std::fmt::Display for LoadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-/// How much the programs look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// Connections only.
-    Connections,
-    /// Also the heads of requests and responses.
-    Payload,
-}
 
 /// The kernel side: keeps the programs attached while it lives.
 pub struct Kernel {
@@ -151,60 +120,10 @@ impl Kernel {
     ///
     /// # Errors
     /// [`LoadError`] where an essential hook can't be attached.
-    pub fn attach(&mut self, sight: Sight) -> Result<()> {
+    pub fn attach(&mut self, depth: Depth) -> Result<()> {
         let btf = self.btf.take().ok_or_else(|| anyhow!("the hooks can be attached once"))?;
-        for hook in HOOKS {
-            let state = if sight == Sight::Connections && hook.attachment != Attachment::Tracepoint {
-                State::Off
-            } else {
-                match self.attach_one(hook, &btf) {
-                    Ok(()) => State::Attached,
-                    Err(error) if hook.essential => return Err(untraceable(&*error)),
-                    Err(error) => {
-                        debug!("{error:#}");
-                        State::Missing(brief(&format!("{error:#}")))
-                    }
-                }
-            };
-            self.probes.push(Probe { hook: *hook, state });
-        }
+        self.probes = attach::all(&mut self.ebpf, &self.layout, depth, &btf)?;
         self.btf = Some(btf);
-        Ok(())
-    }
-
-    fn attach_one(&mut self, hook: &Hook, btf: &aya::Btf) -> Result<()> {
-        let name = hook.name;
-        let program = self.ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name}"))?;
-        match hook.attachment {
-            Attachment::Tracepoint => {
-                // Before its own tracepoint told of every RST, this hook is needed for those, too.
-                if let Netfilter::Unknown(why) = self.layout.netfilter
-                    && name == "kfree_skb"
-                    && self.layout.has_rst_reason
-                {
-                    return Err(anyhow!(why));
-                }
-                attach_tracepoint(program, name, btf)?;
-                if let Some(twin) = hook.twin(self.layout.preempted) {
-                    let program =
-                        self.ebpf.program_mut(twin.name).ok_or_else(|| anyhow!("no program {}", twin.name))?;
-                    attach_tracepoint(program, name, btf)?;
-                }
-            }
-            Attachment::CgroupIngress | Attachment::CgroupEgress => {
-                let kind = match hook.attachment {
-                    Attachment::CgroupIngress => CgroupSkbAttachType::Ingress,
-                    _ => CgroupSkbAttachType::Egress,
-                };
-                let cgroup = cgroup2_root().context("opening the cgroup v2 root")?;
-                let program: &mut CgroupSkb = program.try_into()?;
-                program.load().with_context(|| format!("loading {name}"))?;
-                // A BPF link of its own, which stands beside other tools' programs on the same cgroup.
-                program
-                    .attach(cgroup, kind, CgroupAttachMode::Single)
-                    .with_context(|| format!("attaching {name} to the cgroup v2 root"))?;
-            }
-        }
         Ok(())
     }
 
@@ -231,7 +150,7 @@ impl Kernel {
     /// What looks for timeouts. Taken once, after [`Kernel::seed`].
     pub fn sweep(&mut self) -> Result<Sweep> {
         let connections = self.connections.take().ok_or_else(|| anyhow!("the sweep can be taken once"))?;
-        Sweep::new(&mut self.ebpf, connections, host::clock().tick_ns)
+        Sweep::new(&mut self.ebpf, connections, proc::clock().tick_ns)
     }
 
     /// Looks for timeouts once.
@@ -255,13 +174,6 @@ impl Kernel {
     }
 }
 
-fn attach_tracepoint(program: &mut Program, name: &str, btf: &aya::Btf) -> Result<()> {
-    let program: &mut BtfTracePoint = program.try_into()?;
-    program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
-    program.attach().with_context(|| format!("attaching tracepoint {name}"))?;
-    Ok(())
-}
-
 /// All places for heads are free.
 fn fill_spare_heads(ebpf: &mut Ebpf) -> Result<()> {
     let map = ebpf.map_mut("SPARE_HEADS").ok_or_else(|| anyhow!("no map SPARE_HEADS"))?;
@@ -270,11 +182,6 @@ fn fill_spare_heads(ebpf: &mut Ebpf) -> Result<()> {
         spare.push(&number, 0).context("filling the table of places for heads")?;
     }
     Ok(())
-}
-
-/// Takes a map out of the object.
-pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
-    ebpf.take_map(name).ok_or_else(|| anyhow!("no map {name}"))
 }
 
 /// What the running kernel says of its types.
@@ -309,8 +216,8 @@ fn key_of(net: IpNet) -> Key<[u8; 16]> {
     }
 }
 
-/// Before 5.11 maps count against the limit of locked memory, 64 KiB by default. Later kernels do not look at it; where it
-/// may not be lifted, the load says so.
+/// Before 5.11 maps count against the limit of locked memory, 64 KiB by default. Later kernels do not look at it; where
+/// it may not be lifted, the load says so.
 fn lift_memory_limit() {
     let unlimited = Rlimit { current: None, maximum: None };
     if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
@@ -318,76 +225,9 @@ fn lift_memory_limit() {
     }
 }
 
-/// The root of the cgroup v2 hierarchy, which every process is in: as it is mounted, or, on a host with cgroup v1 alone, from
-/// a mount that no directory shows and that ends with this descriptor.
-fn cgroup2_root() -> Result<OwnedFd> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?;
-    let mounted = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let path = fields.next()?;
-        (fields.next()? == "cgroup2").then_some(path)
-    });
-    if let Some(path) = mounted {
-        return Ok(File::open(path).with_context(|| format!("opening {path}"))?.into());
-    }
-    let hidden = || {
-        let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(context.as_fd())?;
-        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-    };
-    hidden().context("none is mounted, and it can't be mounted here: mount -t cgroup2 none /sys/fs/cgroup/unified")
-}
-
-/// The first line of an error and, where it is the verifier's, what the verifier disliked: its whole account of a program
-/// runs to thousands of lines.
-fn brief(error: &str) -> String {
-    let (head, log) = error.split_once(". Verifier output:").unwrap_or((error, ""));
-    let objection = log.lines().map(str::trim).rfind(|line| {
-        let chatter = ["verification time", "stack depth", "processed ", ":"];
-        !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start))
-    });
-    objection.map_or_else(|| head.to_owned(), |objection| format!("{head}: {objection}"))
-}
-
-/// Turns a loading error into one that names the mend.
-fn untraceable(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
-    let mut text = error.to_string();
-    let mut denied = false;
-    let mut source = Some(error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            denied |= matches!(io.kind(), io::ErrorKind::PermissionDenied);
-        }
-        let part = cause.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        source = cause.source();
-    }
-    let mend = if denied && !rustix::process::geteuid().is_root() {
-        ": run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
-    } else if denied {
-        ": the kernel refuses BPF even to root: lockdown, a container without CAP_BPF and CAP_PERFMON, or a seccomp filter"
-    } else {
-        ""
-    };
-    debug!("{text}");
-    LoadError(format!("{}{mend}", brief(&text))).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_verifiers_objection_is_kept_and_its_account_is_not() {
-        let error = "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: 0: R1\n\
-                     5: (85) call f\n    R4 min value is negative\n    verification time 3 usec\n    processed 9 insns\n    : denied";
-        let expected =
-            "loading x: the BPF_PROG_LOAD syscall returned Permission denied (os error 13): R4 min value is negative";
-        assert_eq!(brief(error), expected);
-        assert_eq!(brief("no such thing"), "no such thing");
-    }
 
     #[test]
     fn an_ipv4_range_is_keyed_in_its_mapped_form() {

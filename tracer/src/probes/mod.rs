@@ -1,20 +1,25 @@
 //! The kernel side as userspace sees it: which hooks there are, how they are loaded, attached, fed and read.
 
+mod attach;
 pub mod btf;
 mod connections;
 mod counters;
-pub mod host;
+mod error;
 mod load;
+pub mod needs;
+mod object;
 mod offsets;
 mod poll;
+pub mod proc;
 mod records;
 mod seed;
-pub mod sight;
 mod sockets;
 mod sweep;
 
+pub use attach::Depth;
 pub use counters::Counters;
-pub use load::{Kernel, LoadError, Sight};
+pub use error::LoadError;
+pub use load::Kernel;
 pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
@@ -24,8 +29,8 @@ use tracer_common::twins;
 /// Where the kernel shows its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// The lines of kernels on which every cause is staged and told by the tests. Others are read by their own type information
-/// just the same.
+/// The lines of kernels on which every cause is staged and told by the tests. Others are read by their own type
+/// information just the same.
 pub const TESTED: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.2"];
 
 /// Whether a release (`uname -r`) is of a line that is tested.
@@ -46,13 +51,13 @@ pub enum Attachment {
     CgroupEgress,
 }
 
-/// One hook: what it needs and what can't be told apart without it.
+/// One hook: how it is attached, and what the verdicts lose without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// Name of the program, and of the tracepoint where it is one.
     pub name: &'static str,
     pub attachment: Attachment,
-    /// Without it there is nothing to tell at all.
+    /// Without it no verdict is possible: the agent refuses to start.
     pub essential: bool,
     /// What its absence blurs, for `doctor`, the ready line and the README.
     pub blurs: &'static str,
@@ -87,16 +92,17 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", true, "connections"),
 ];
 
-/// A second program for a hook that tasks run into with preemption on, attached where tracepoints can be preempted; for one
-/// that interrupts run into, too, on every kernel.
+/// A second program (twin) on a hook's tracepoint. The kernel skips a program that is already running on the same CPU;
+/// then the twin sees the event in its place. Tasks meet this only where tracepoints can be preempted; a hook that
+/// interrupts run into, too, needs its twin on every kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twin {
     of: &'static str,
     /// Name of the program.
     pub name: &'static str,
-    /// Where the kernel counts that it stood in, and its bit in what is attached.
+    /// Index of its counter in the map `STOOD_IN` (runs that it took over), and its bit in the global `TWINNED`.
     pub slot: u32,
-    /// Whether it stands in on every kernel.
+    /// Needed on every kernel, and not only where tracepoints can be preempted.
     always: bool,
 }
 
@@ -109,7 +115,7 @@ const TWINS: [Twin; 4] = [
 
 /// What became of a hook on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum HookState {
     Attached,
     /// The user switched it off.
     Off,
@@ -121,11 +127,11 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub hook: Hook,
-    pub state: State,
+    pub state: HookState,
 }
 
 impl Hook {
-    /// What stands in where the kernel skips this hook's program; `preempted`: tracepoints can be preempted.
+    /// The program that takes over where the kernel skips this hook's; `preempted`: tracepoints can be preempted.
     #[must_use]
     pub fn twin(&self, preempted: bool) -> Option<Twin> {
         TWINS.into_iter().find(|twin| twin.of == self.name && (preempted || twin.always))
@@ -140,7 +146,7 @@ fn twinned(preempted: bool) -> u8 {
 impl Probe {
     #[must_use]
     pub fn attached(&self) -> bool {
-        self.state == State::Attached
+        self.state == HookState::Attached
     }
 }
 

@@ -98,7 +98,7 @@ pub struct Places {
     pub tcp_v6_rcv: Range<u64>,
 }
 
-/// What a hook tells on newer kernels only, and what stands in for it.
+/// An argument that a hook has on newer kernels only, and what is used where it is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Detail {
     /// Hook and argument, with a colon between them.
@@ -180,7 +180,7 @@ impl Layout {
         })
     }
 
-    /// What this kernel's hooks tell, or what stands in for it.
+    /// Which of those arguments this kernel's hooks have.
     #[must_use]
     pub fn details(&self) -> [Detail; 3] {
         let by_location = matches!(self.netfilter, Netfilter::Location(_));
@@ -188,8 +188,8 @@ impl Layout {
             Detail {
                 name: "tcp_send_reset:reason",
                 present: self.has_rst_reason,
-                instead: "a RST without a connection is read off the wire and the packet that it answers; reset reasons \
-                          are unknown",
+                instead: "a RST without a connection is read off the wire and the packet that it answers; reset \
+                          reasons are unknown",
             },
             Detail {
                 name: "kfree_skb:reason",

@@ -17,7 +17,8 @@ pub(super) fn ring(ring: RingBuf<MapData>) -> io::Result<AsyncFd<RingBuf<MapData
 
 /// Polls the kernel programs' debug lines.
 pub(super) fn log<T: log::Log>(log: EbpfLogger<T>) -> io::Result<AsyncFd<EbpfLogger<T>>> {
-    // SAFETY: as in `ring`: the logger owns the ring buffer that it polls.
+    // SAFETY: the logger owns the ring buffer that it polls, never changes its descriptor, and closes it only when
+    // dropped; the AsyncFd owns the logger.
     unsafe { register(log) }
 }
 

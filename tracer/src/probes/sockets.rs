@@ -50,8 +50,8 @@ fn described(pid: i32, sockfs: u64) -> HashSet<u64> {
     files.filter(|(mount, _)| *mount == sockfs).map(|(_, inode)| inode).collect()
 }
 
-/// The mount that all sockets are on: inode numbers mean nothing without it. Unknown before Linux 5.14, which first tells
-/// inodes in descriptions.
+/// The mount that all sockets are on: inode numbers mean nothing without it. Unknown before Linux 5.14, which first
+/// tells inodes in descriptions.
 fn sockfs() -> Option<u64> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", socket.as_raw_fd())).ok()?;

@@ -1,5 +1,5 @@
-//! Looks for what no packet tells: connections whose edge has waited too long, and packets that went missing for good. Only
-//! finds candidates here; the kernel program that is run on each decides, and makes the record.
+//! Looks for what no packet shows: connections whose edge has waited too long, and packets that went missing for good.
+//! Only finds candidates here; the kernel program that is run on each decides, and makes the record.
 
 use std::{
     collections::HashMap as Memory,
@@ -15,19 +15,19 @@ use log::debug;
 use tracer_common::{Attempt, Config, Conn, Tuple, attempt, hook};
 
 use super::{
-    connections::{self, Connections, run},
-    load::take,
+    connections::Connections,
+    object::{self, run, take},
 };
 use crate::diagnose::Limits;
 
-/// Looks often enough to tell soon after a timeout, and no oftener.
+/// Bounds of the pause between two looks: a timeout is reported soon after it has passed, at little cost.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 /// A look may take this part of the time: many connections are looked at more rarely.
 const SHARE: u32 = 100;
 /// After so long even those are looked at of which nothing is to be expected: the end of one may have gone unseen.
 const AGAIN: Duration = Duration::from_secs(60);
-/// What the kernel's program answers.
+/// Answers of the kernel's program: nothing is to be expected of this connection; a record was made.
 const SETTLED: u32 = 0;
 const TOLD: u32 = 2;
 
@@ -47,7 +47,7 @@ pub struct Sweep {
 impl Sweep {
     pub(super) fn new(ebpf: &mut Ebpf, connections: Connections, tick_ns: u64) -> Result<Self> {
         for name in ["inspect_connection", "inspect_attempt"] {
-            connections::load(ebpf, name)?;
+            object::load(ebpf, name)?;
         }
         Ok(Self {
             connections,
@@ -137,7 +137,7 @@ impl Sweep {
     }
 }
 
-/// Looks at a connection that there can't be.
+/// Runs the program once on key 0, which no connection has, to see whether the reduced privileges suffice.
 pub(super) fn use_once(ebpf: &mut Ebpf) -> Result<()> {
     run(ebpf, "inspect_connection", &[0]).map(|_settled| ())
 }
@@ -153,8 +153,8 @@ fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
     if seen.what == attempt::DATA { limits.ack.min(limits.read) } else { limits.connect }
 }
 
-/// Whether what went missing under these addresses is of that connection. On the way to a container or back it went missing in
-/// the host's namespace, and the connection is in the container's.
+/// Whether what went missing under these addresses is of that connection. On the way to a container or back it went
+/// missing in the host's namespace, and the connection is in the container's.
 fn is_of(seen: &Attempt, addresses: &Tuple, connection: &Tuple) -> bool {
     let netns = if seen.hook == hook::FORWARD { connection.netns } else { addresses.netns };
     *connection == Tuple { netns, ..*addresses }

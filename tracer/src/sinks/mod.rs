@@ -3,16 +3,17 @@
 pub mod access;
 mod appender;
 pub mod escape;
+mod families;
 mod gzip;
 pub mod http;
 pub mod journal;
+mod labels;
 pub mod metrics;
 mod negotiate;
 mod openmetrics;
 mod page;
 #[cfg(test)]
 mod sample;
-mod snapshot;
 pub mod stream;
 pub mod summary;
 mod text;

@@ -49,10 +49,15 @@ mod tests {
     #[test]
     fn what_prometheus_servers_send_gets_openmetrics() {
         for accept in [
-            " \
-                application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-            " \
-                application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            concat!(
+                " application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,",
+                "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,",
+                "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+            ),
+            concat!(
+                " application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,",
+                "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+            ),
             "application/openmetrics-text",
             "Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8",
         ] {

@@ -100,8 +100,8 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
 }
 
-/// A bucket's bound, with a point even where it is whole: one spelling of the label across exposers. It is Go's `%g` for
-/// bounds from 0.0001 to below a million.
+/// A bucket's bound, with a point even where it is whole: one spelling of the label across exposers. It is Go's `%g`
+/// for bounds from 0.0001 to below a million.
 fn le(bound: f64) -> String {
     if bound.is_finite() { format!("{bound:?}") } else { number(bound) }
 }

@@ -1,13 +1,13 @@
-//! The page at `/`: version, health, probes, the last failures. Everything foreign is escaped; no script, nothing fetched;
-//! narrow screens need no sideways scrolling.
+//! The page at `/`: version, health, probes, the last failures. Everything foreign is escaped; no script, nothing
+//! fetched; narrow screens need no sideways scrolling.
 
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 
 use super::escape::html;
-use super::snapshot::Snapshot;
 use super::text;
+use crate::counts::{PortCounters, Snapshot};
 use crate::diagnose::Diagnosis;
 
 const STYLE: &str = "\
@@ -19,7 +19,7 @@ ul{margin:.25rem 0;padding-left:1.2rem}a{margin-right:.8rem}code{font-size:.9em}
 @media(prefers-color-scheme:dark){.ok{color:#5fc983}.bad,article b{color:#ff7b72}}";
 
 /// What the page says beside the failures.
-pub(super) struct State<'a> {
+pub(super) struct Health<'a> {
     pub(super) ready: bool,
     /// What is attached and what is not, parts separated by `; `.
     pub(super) probes: &'a str,
@@ -29,7 +29,7 @@ pub(super) struct State<'a> {
 }
 
 /// The whole page; `recent` has the newest failure first.
-pub(super) fn render<'a>(state: &State<'_>, recent: impl ExactSizeIterator<Item = &'a Diagnosis>) -> String {
+pub(super) fn render<'a>(state: &Health<'_>, recent: impl ExactSizeIterator<Item = &'a Diagnosis>) -> String {
     let mut out = String::with_capacity(16 * 1024);
     // Writing to a string can't fail.
     let _ = write(&mut out, state, recent);
@@ -38,7 +38,7 @@ pub(super) fn render<'a>(state: &State<'_>, recent: impl ExactSizeIterator<Item 
 
 fn write<'a>(
     out: &mut String,
-    state: &State<'_>,
+    state: &Health<'_>,
     mut recent: impl ExactSizeIterator<Item = &'a Diagnosis>,
 ) -> fmt::Result {
     write!(
@@ -64,10 +64,10 @@ fn write<'a>(
     Ok(())
 }
 
-fn health(out: &mut String, state: &State<'_>) -> fmt::Result {
+fn health(out: &mut String, state: &Health<'_>) -> fmt::Result {
     let now = state.now;
     let (class, word) = if state.ready { ("ok", "ready") } else { ("bad", "not ready") };
-    let sum = |of: fn(&super::snapshot::PortCounters) -> u64| now.ports.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&PortCounters) -> u64| now.ports.iter().map(of).sum::<u64>();
     write!(
         out,
         "<h2>Health</h2>\n<ul><li><b class=\"{class}\">{word}</b></li><li>{} exchanges seen, {} connections open</li>\
@@ -114,10 +114,9 @@ fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::sinks::sample::diagnosis;
-    use crate::sinks::snapshot::PortCounters;
 
     fn page(ready: bool, probes: &str, recent: &[Diagnosis]) -> String {
-        let state = State { ready, probes, now: &Snapshot::default(), failures: recent.len() as u64 };
+        let state = Health { ready, probes, now: &Snapshot::default(), failures: recent.len() as u64 };
         render(&state, recent.iter())
     }
 
@@ -152,7 +151,7 @@ mod tests {
             ranges_date_s: Some(1_792_022_400),
             ..Snapshot::default()
         };
-        let text = render(&State { ready: true, probes: "", now: &now, failures: 60 }, [].iter());
+        let text = render(&Health { ready: true, probes: "", now: &now, failures: 60 }, [].iter());
         for part in [
             "42 exchanges seen, 3 connections open",
             "15 IPv4 and 7 IPv6 ranges of 2026-10-1",

@@ -1,6 +1,7 @@
 //! Bounded state between the events and the verdicts. Sans-I/O: takes values and the time, gives values; never blocks.
 
-mod evidence;
+mod ends;
+mod gather;
 mod processes;
 
 pub use processes::Facts;
@@ -14,7 +15,7 @@ use tracer_common::{ConnRecord, ProcessRecord};
 
 use crate::{
     decode::Event,
-    diagnose::{self, Diagnosis, End, Evidence, Limits, OomScope, Trigger},
+    diagnose::{self, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
 };
 use processes::Processes;
@@ -24,7 +25,8 @@ use processes::Processes;
 const HOLD: Duration = Duration::from_millis(500);
 /// Verdicts held at once; beyond that the oldest is given at once.
 const MAX_HELD: usize = 4096;
-/// How long the kernel's word that its table of tracked connections is full explains drops: it says so every few seconds.
+/// How long the kernel's word that its table of tracked connections is full explains drops: it says so every few
+/// seconds.
 const TABLE_FULL: Duration = Duration::from_secs(30);
 /// OOM victims whose scope is remembered.
 const MAX_SCOPES: usize = 256;
@@ -55,7 +57,7 @@ pub enum Output {
     /// A process that held edge connections ended.
     ProcessEnd {
         process: String,
-        how: &'static str,
+        how: EndHow,
     },
     /// The OOM killer took a process, whichever.
     OomKill {
@@ -150,7 +152,7 @@ impl State {
             Event::AttemptConn(record) => self.verdict(&self.attempt_of(record, clock)),
             Event::Process(record) => self.process_end(record),
             Event::Oom(record) => {
-                let name = evidence::name(&record.comm);
+                let name = ends::name(&record.comm);
                 let name = if name.is_empty() { self.processes.name(record.tgid) } else { Some(name) };
                 vec![Output::OomKill { process: name.unwrap_or_else(|| "unknown".to_owned()) }]
             }
@@ -203,9 +205,9 @@ impl State {
     }
 
     fn process_end(&mut self, record: &ProcessRecord) -> Vec<Output> {
-        let (end, signal) = evidence::end_of(record);
+        let (end, signal) = ends::end_of(record);
         let how = diagnose::classify_end(end, record.task.oom != 0, signal.as_ref());
-        let mut outputs = vec![Output::ProcessEnd { process: evidence::name(&record.task.comm), how }];
+        let mut outputs = vec![Output::ProcessEnd { process: ends::name(&record.task.comm), how }];
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
             if (held.pid, held.start_ns) == (record.task.tgid, record.task.start_ns) {

@@ -1,7 +1,8 @@
-//! How the edge answered the origin's hello: read in TLS 1.2, told from the sizes of the records in TLS 1.3.
+//! How the edge answered the origin's hello: read in TLS 1.2, inferred from the sizes of the records in TLS 1.3.
 //!
-//! The sizes assume an authentication tag of 16 bytes, which all suites in use have, and no record padding, which no common
-//! client adds to a handshake. OpenSSL and Go send a record for each message; BoringSSL and rustls put all messages into one.
+//! The sizes assume an authentication tag of 16 bytes, which all suites in use have, and no record padding, which no
+//! common client adds to a handshake. OpenSSL and Go send a record for each message; BoringSSL and rustls put all
+//! messages into one.
 
 use tls_parser::{TlsHandshakeType, TlsRecordType};
 
@@ -70,8 +71,9 @@ fn first_of(clear: &[u8], yes: TlsHandshakeType, no: TlsHandshakeType) -> Option
     Some((message.kind == yes, message))
 }
 
-/// Whether a TLS 1.3 origin's last record has the size of an alert and follows its Finished: tickets or data between them
-/// mean that it had accepted the edge and that the record is a `close_notify`. Known only where every byte was kept.
+/// Whether a TLS 1.3 origin's last record has the size of an alert and follows its Finished: tickets or data between
+/// them mean that it had accepted the edge and that the record is a `close_notify`. Known only where every byte was
+/// kept.
 pub(super) fn ends_in_sealed_alert(origin: &Stream<'_>) -> bool {
     let mut sealed = origin.sent().filter(is_sealed);
     let Some(first) = sealed.next() else { return false };

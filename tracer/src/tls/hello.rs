@@ -109,7 +109,8 @@ fn newest_first(list: &[TlsVersion]) -> Vec<Version> {
     versions
 }
 
-/// A hello without a list offers its version and every older one of TLS (RFC 5246 §E.1): more than this it doesn't tell.
+/// A hello without a list offers its version and every older one of TLS (RFC 5246 §E.1): more than this it doesn't
+/// tell.
 fn implied(legacy: TlsVersion) -> Vec<Version> {
     let newest = Version::from(legacy);
     let older = [Version::Tls12, Version::Tls11, Version::Tls10].into_iter().filter(|version| *version < newest);

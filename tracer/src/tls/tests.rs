@@ -1,8 +1,8 @@
-//! `tests/tls/NAME.edge.bin` and `NAME.origin.bin` are what the two sides of one connection sent. Both sides are Python 3.11's
-//! `ssl` with OpenSSL 3.0.19, joined by two `MemoryBIO`s, but for these: the edge of `boring_…` is curl_cffi 0.16.3 (BoringSSL
-//! as Chrome 136 has it: GREASE, X25519MLKEM768), that of `rustls_…` is rustls 0.23.46, and the origins of `plain_http_…`
-//! are the plain HTTP servers of Node.js 20.20.2 and of Python's `http.server`. Certificates are ECDSA P-256, valid until
-//! 2035; those of `…_expired` until 2025.
+//! `tests/tls/NAME.edge.bin` and `NAME.origin.bin` are what the two sides of one connection sent. Both sides are Python
+//! 3.11's `ssl` with OpenSSL 3.0.19, joined by two `MemoryBIO`s, but for these: the edge of `boring_…` is curl_cffi
+//! 0.16.3 (BoringSSL as Chrome 136 has it: GREASE, X25519MLKEM768), that of `rustls_…` is rustls 0.23.46, and the
+//! origins of `plain_http_…` are the plain HTTP servers of Node.js 20.20.2 and of Python's `http.server`. Certificates
+//! are ECDSA P-256, valid until 2035; those of `…_expired` until 2025.
 
 use super::*;
 

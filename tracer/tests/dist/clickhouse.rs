@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tracer::sinks::stream::{Format, Rotation, Stream, Target};
+use tracer::config::{Rotation, Target};
+use tracer::sinks::stream::{Format, Stream};
 
 use crate::recorded::{events, names, replay};
 
 pub(crate) const SCHEMA: &str = include_str!("../../dist/clickhouse/schema.sql");
 const QUERIES: &str = include_str!("../../dist/clickhouse/queries.sql");
-const RECORD: &str = include_str!("../../src/diagnose/mod.rs");
+const RECORD: &str = include_str!("../../src/diagnose/diagnosis.rs");
 /// The columns that the shipper fills.
 const SHIPPED: [&str; 1] = ["origin"];
 /// Names the file that gets the recorded events as NDJSON, for a proof elsewhere.
@@ -50,7 +51,9 @@ fn fitting(rust: &str) -> Vec<String> {
         "i32" => &["Int32"],
         "f64" => &["Float64"],
         "String" => &["String", "LowCardinality(String)"],
-        "&'static str" | "Cause" | "Certainty" | "Symptom" => &["LowCardinality(String)"],
+        "Cause" | "Certainty" | "Symptom" | "EndHow" | "FirewallHook" | "OomScope" | "ResetBy" => {
+            &["LowCardinality(String)"]
+        }
         "Vec<String>" => &["Array(String)"],
         "IpAddr" => &["IPv6"],
         "jiff::Timestamp" => &["DateTime64(9, 'UTC')"],

@@ -1,4 +1,5 @@
-//! What is shipped beside the binary agrees with it: the dashboard, the alert rules, the runbook, the unit, a fleet's table.
+//! What is shipped beside the binary agrees with it: the dashboard, the alert rules, the runbook, the unit, a fleet's
+//! table.
 
 mod clickhouse;
 mod dashboard;

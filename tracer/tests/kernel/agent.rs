@@ -1,7 +1,7 @@
 //! The agent under test: `tracer run` as a child process, asked over HTTP and read from its events file.
 //!
-//! Its start is by far the most expensive part of a case, above all in an emulated machine, whose verifier is slow: cases that
-//! follow each other with the same options share one.
+//! Its start is by far the most expensive part of a case, above all in an emulated machine, whose verifier is slow:
+//! cases that follow each other with the same options share one.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -140,8 +140,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `tracer run` when no other is left, and waits until it is ready: by way of another program that becomes it, as
-    /// another user, with its events elsewhere than in its folder, where that is wanted; with more arguments.
+    /// Starts `tracer run` when no other is left, and waits until it is ready: by way of another program that becomes
+    /// it, as another user, with its events elsewhere than in its folder, where that is wanted; with more arguments.
     fn start_alone(program: &[&str], user: Option<u32>, events: Option<&Path>, more: &[&str]) -> Result<Self> {
         retire().context("ending the agent of the cases before")?;
         static COUNT: AtomicU32 = AtomicU32::new(0);

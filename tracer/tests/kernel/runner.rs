@@ -113,7 +113,8 @@ fn attempt(case: &Case, required: bool) -> Outcome {
 fn close(passed: usize, failed: usize, ignored: usize, left_out: usize) -> ExitCode {
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!(
-        "\ntest result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; {left_out} filtered out"
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; {left_out} \
+         filtered out"
     );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

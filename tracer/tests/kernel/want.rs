@@ -61,8 +61,8 @@ impl Want {
     }
 }
 
-/// Waits for the records, makes sure that none came beside them and that the counters agree, and leaves the agent to the next
-/// case. Says what was told: `told CAUSE CERTAINTY`.
+/// Waits for the records, makes sure that none came beside them and that the counters agree, and leaves the agent to
+/// the next case. Says what was told: `told CAUSE CERTAINTY`.
 pub(crate) fn check(agent: Agent, lab: &Lab, wants: &[Want]) -> Result<()> {
     check_losing(agent, lab, wants, 0)
 }

@@ -18,7 +18,7 @@ pub(super) fn make(architecture: Architecture, release: &Release) -> Result<Path
     }
     fs::create_dir_all(&stage).with_context(|| format!("making {}", stage.display()))?;
     binary(architecture, &built.join("tracer"), &stage.join("tracer"), release)?;
-    let mut manual = sh::command("cargo", &["run", "--quiet", "--package=tracer", "--example=manual", "--"]);
+    let mut manual = sh::command("cargo", &["run", "--quiet", "--package=tracer", "--example=packaging_manual", "--"]);
     sh::run(manual.arg(&stage)).context("writing the man pages and completions")?;
     Ok(stage)
 }

@@ -1,4 +1,5 @@
-//! One small text over HTTPS: bounded in size and time, redirects too, from servers that a trusted authority vouches for.
+//! One small text over HTTPS: bounded in size and time, redirects too, from servers that a trusted authority vouches
+//! for.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ impl Fetcher {
         let config = Agent::config_builder()
             .https_only(true)
             .max_redirects(MAX_REDIRECTS)
-            // A connection is used once: one that is kept may be closed by the server while the next request is on its way.
+            // A connection is used once: one that is kept may be closed by the server while the next request is on its
+            // way.
             .max_idle_connections(0)
             .max_response_header_size(MAX_HEAD)
             .timeout_global(Some(timeout))

@@ -1,5 +1,5 @@
-//! `tracer ranges update`: Cloudflare's published list, fetched or from a file, into the range file. The only command that
-//! opens a connection to the outside.
+//! `tracer ranges update`: Cloudflare's published list, fetched or from a file, into the range file. The only command
+//! that opens a connection to the outside.
 
 mod fetch;
 mod reload;
@@ -14,10 +14,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use jiff::{Timestamp, Unit};
 
-use super::DONE;
 use crate::cli::{RangesArgs, UpdateArgs};
 use crate::config::{Invalid, Origin, UpdateConfig, read_text};
 use crate::edge::{EdgeRanges, published};
+use crate::exit::DONE;
 use fetch::Fetcher;
 
 /// Checks what was typed, then updates.

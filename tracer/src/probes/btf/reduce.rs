@@ -1,5 +1,5 @@
-//! A kernel's type information cut down to what is asked of it: small enough to be kept as a fixture per kernel, and read
-//! by the same code.
+//! A kernel's type information cut down to what is asked of it: small enough to be kept as a fixture per kernel, and
+//! read by the same code.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,8 +20,8 @@ struct Writer<'a> {
 }
 
 impl Btf {
-    /// The indexed types, with the structs' members of these names and all that those refer to; pointers lead nowhere but to
-    /// prototypes.
+    /// The indexed types, with the structs' members of these names and all that those refer to; pointers lead nowhere
+    /// but to prototypes.
     #[must_use]
     pub fn reduced(&self, members: &BTreeSet<&str>) -> Vec<u8> {
         let mut writer = Writer {

@@ -1,7 +1,7 @@
 use super::*;
 
-/// A tiny blob: `struct outer { int a; struct { struct inner in; }; }`, `struct inner { int x; int y; }`, an enum, and a
-/// tracepoint's prototype.
+/// A tiny blob: `struct outer { int a; struct { struct inner in; }; }`, `struct inner { int x; int y; }`, an enum, and
+/// a tracepoint's prototype.
 fn blob() -> Vec<u8> {
     let mut strings = vec![0_u8];
     let mut name = |text: &str| {
@@ -13,62 +13,20 @@ fn blob() -> Vec<u8> {
     let (int, outer, inner, a, inn, x, y) =
         (name("int"), name("outer"), name("inner"), name("a"), name("in"), name("x"), name("y"));
     let (reason, none, some, trace) = (name("reason"), name("R_NONE"), name("R_SOME"), name("btf_trace_thing"));
-    let words: Vec<u32> = vec![
-        int,
-        KIND_INT << 24,
-        4,
-        32, // 1
-        inner,
-        KIND_STRUCT << 24 | 2,
-        8,
-        x,
-        1,
-        0,
-        y,
-        1,
-        32, // 2
-        0,
-        KIND_STRUCT << 24 | 1,
-        8,
-        inn,
-        2,
-        0, // 3
-        outer,
-        KIND_STRUCT << 24 | 2,
-        12,
-        a,
-        1,
-        0,
-        0,
-        3,
-        32, // 4
-        reason,
-        KIND_ENUM << 24 | 2,
-        4,
-        none,
-        0,
-        some,
-        7, // 5
-        0,
-        KIND_PTR << 24,
-        4, // 6: struct outer *
-        0,
-        KIND_FUNC_PROTO << 24 | 3,
-        0,
-        0,
-        6,
-        0,
-        6,
-        0,
-        1, // 7: (void *, struct outer *, int)
-        0,
-        KIND_PTR << 24,
-        7, // 8
-        trace,
-        KIND_TYPEDEF << 24,
-        8, // 9
+    let kinds: [&[u32]; 9] = [
+        &[int, KIND_INT << 24, 4, 32],
+        &[inner, KIND_STRUCT << 24 | 2, 8, x, 1, 0, y, 1, 32],
+        &[0, KIND_STRUCT << 24 | 1, 8, inn, 2, 0],
+        &[outer, KIND_STRUCT << 24 | 2, 12, a, 1, 0, 0, 3, 32],
+        &[reason, KIND_ENUM << 24 | 2, 4, none, 0, some, 7],
+        // struct outer *
+        &[0, KIND_PTR << 24, 4],
+        // (void *, struct outer *, int)
+        &[0, KIND_FUNC_PROTO << 24 | 3, 0, 0, 6, 0, 6, 0, 1],
+        &[0, KIND_PTR << 24, 7],
+        &[trace, KIND_TYPEDEF << 24, 8],
     ];
-    let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let types: Vec<u8> = kinds.concat().iter().flat_map(|word| word.to_ne_bytes()).collect();
     let (types_len, strings_len) = (u32::try_from(types.len()).unwrap(), u32::try_from(strings.len()).unwrap());
     let mut out = MAGIC.to_ne_bytes().to_vec();
     out.extend([1, 0]);

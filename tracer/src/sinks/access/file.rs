@@ -7,9 +7,11 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::place::Named;
+use super::policy::Policy;
 use super::stamp::Stamps;
+use super::tls;
 use super::users::Users;
-use super::{Policy, tls};
 use crate::config::{Invalid, read_text};
 
 /// Header fields that the file may set: those that every exporter takes.
@@ -36,23 +38,6 @@ struct HttpSection {
     #[serde(rename = "http2")]
     _http2: Option<bool>,
     headers: Option<BTreeMap<String, Spanned<String>>>,
-}
-
-/// A file under its name in errors.
-#[derive(Clone, Copy)]
-pub(super) struct Named<'a> {
-    pub(super) path: &'a Path,
-}
-
-impl Named<'_> {
-    /// `why` at the key that stands on this line.
-    pub(super) fn wrong(&self, line: u64, key: &str, why: &str) -> Invalid {
-        Invalid::new(format!("{}:{line}: {key}: {why}", self.path.display()))
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or_else(|| Path::new(""))
-    }
 }
 
 /// Reads the file and all that it names.

@@ -2,6 +2,8 @@
 //! file that it names changes. What can't be used changes nothing.
 
 mod file;
+mod place;
+mod policy;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -12,42 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::header::{HeaderName, HeaderValue};
 use log::{info, warn};
-use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::Invalid;
+pub(super) use policy::Policy;
 use stamp::Stamps;
-use users::Users;
 
 /// Between two looks at the files.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// What holds for one connection. The default: plain HTTP for everyone.
-#[derive(Default)]
-pub(super) struct Policy {
-    /// `None`: plain HTTP.
-    pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Whether clients must show a certificate.
-    pub(super) asks_clients: bool,
-    /// `None`: no password is asked for.
-    pub(super) users: Option<Arc<Users>>,
-    /// Header fields of every response.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Policy {
-    /// Refuses to open while running what was closed: a file that is just being written is empty for a moment.
-    fn stays_closed(&self, new: &Self) -> Result<(), Invalid> {
-        let lost = match (self.tls.is_some() && new.tls.is_none(), self.users.is_some() && new.users.is_none()) {
-            (true, _) => "TLS",
-            (false, true) => "passwords",
-            (false, false) if self.asks_clients && !new.asks_clients => "clients' certificates",
-            (false, false) => return Ok(()),
-        };
-        Err(Invalid::new(format!("the web config would end the use of {lost}: restart tracer if that is meant")))
-    }
-}
 
 /// The policy in force.
 pub struct Access {

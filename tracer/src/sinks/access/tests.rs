@@ -16,8 +16,9 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
+use crate::counts::Snapshot;
 use crate::sinks::http::{Web, serve};
-use crate::sinks::metrics::{Metrics, Snapshot};
+use crate::sinks::metrics::Metrics;
 
 /// "secret", at the lowest cost that there is: tests hash it often.
 fn hash() -> String {

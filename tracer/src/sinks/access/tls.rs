@@ -15,7 +15,7 @@ use tokio_rustls::rustls::server::{WebPkiClientVerifier, danger::ClientCertVerif
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::file::Named;
+use super::place::Named;
 use super::stamp::Stamps;
 use crate::config::{Invalid, read_text};
 

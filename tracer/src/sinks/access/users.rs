@@ -1,5 +1,5 @@
-//! `basic_auth_users`: passwords against bcrypt hashes. A hash takes long on purpose: what was verified is remembered, one
-//! is checked at a time, and after a wrong password nobody is checked for a while.
+//! `basic_auth_users`: passwords against bcrypt hashes. A hash takes long on purpose: what was verified is remembered,
+//! one is checked at a time, and after a wrong password nobody is checked for a while.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -16,7 +16,7 @@ use serde_saphyr::Spanned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep;
 
-use super::file::Named;
+use super::place::Named;
 use crate::config::Invalid;
 
 /// Most users of a file.

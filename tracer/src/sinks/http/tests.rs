@@ -2,7 +2,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::sinks::metrics::Snapshot;
+use crate::counts::Snapshot;
 use crate::sinks::sample::diagnosis;
 
 struct Server {

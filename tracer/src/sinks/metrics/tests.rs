@@ -1,6 +1,8 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::counts::{Distribution, PortCounters, ProbeCounters, TableUse};
 use crate::sinks::sample::diagnosis;
 
 fn snapshot() -> Snapshot {
@@ -143,15 +145,22 @@ fn busy_port() -> Metrics {
 const BY_PORT: &[&str] =
     &["tracer_accept_queue_overflows", "tracer_firewall_drops", "tracer_first_byte", "tracer_response_header"];
 
+/// Puts in the two helps that are too long for a line here.
+fn with_help(expected: &str) -> String {
+    let overflows = "Connections that a full accept queue turned away, by local port.";
+    let first_byte = "Time from the last byte of the request to the first byte of the response, by local port.";
+    expected.replace("{OVERFLOWS}", overflows).replace("{FIRST_BYTE}", first_byte)
+}
+
 #[test]
 fn answers_and_drops_of_a_port_in_the_text_format() {
-    let expected = r##"# HELP tracer_accept_queue_overflows_total Connections that a full accept queue turned away, by local port.
+    let expected = r##"# HELP tracer_accept_queue_overflows_total {OVERFLOWS}
 # TYPE tracer_accept_queue_overflows_total counter
 tracer_accept_queue_overflows_total{port="80"} 5
 # HELP tracer_firewall_drops_total Packets from the edge that netfilter dropped or rejected, by local port.
 # TYPE tracer_firewall_drops_total counter
 tracer_firewall_drops_total{port="80"} 6
-# HELP tracer_first_byte_seconds Time from the last byte of the request to the first byte of the response, by local port.
+# HELP tracer_first_byte_seconds {FIRST_BYTE}
 # TYPE tracer_first_byte_seconds histogram
 tracer_first_byte_seconds_bucket{port="80",le="0.0005"} 0
 tracer_first_byte_seconds_bucket{port="80",le="0.001"} 0
@@ -189,7 +198,7 @@ tracer_response_header_bytes_bucket{port="80",le="+Inf"} 3
 tracer_response_header_bytes_sum{port="80"} 331200
 tracer_response_header_bytes_count{port="80"} 3
 "##;
-    assert_eq!(families(&busy_port().text().unwrap(), BY_PORT), expected);
+    assert_eq!(families(&busy_port().text().unwrap(), BY_PORT), with_help(expected));
 }
 
 #[test]
@@ -202,7 +211,7 @@ tracer_accept_queue_overflows_total{port="80"} 5
 tracer_firewall_drops_total{port="80"} 6
 # TYPE tracer_first_byte_seconds histogram
 # UNIT tracer_first_byte_seconds seconds
-# HELP tracer_first_byte_seconds Time from the last byte of the request to the first byte of the response, by local port.
+# HELP tracer_first_byte_seconds {FIRST_BYTE}
 tracer_first_byte_seconds_bucket{port="80",le="0.0005"} 0
 tracer_first_byte_seconds_bucket{port="80",le="0.001"} 0
 tracer_first_byte_seconds_bucket{port="80",le="0.0025"} 0
@@ -240,7 +249,7 @@ tracer_response_header_bytes_bucket{port="80",le="+Inf"} 3
 tracer_response_header_bytes_count{port="80"} 3
 tracer_response_header_bytes_sum{port="80"} 331200
 "##;
-    assert_eq!(families(&busy_port().openmetrics().unwrap(), BY_PORT), expected);
+    assert_eq!(families(&busy_port().openmetrics().unwrap(), BY_PORT), with_help(expected));
 }
 
 #[test]
@@ -270,7 +279,7 @@ fn distributions_of_one_label_add_up() {
 fn process_names_and_ports_are_bounded() {
     let metrics = metrics();
     for n in 0..200 {
-        metrics.process_end(&format!("p{n}"), "exit");
+        metrics.process_end(&format!("p{n}"), EndHow::Exit);
         metrics.oom_kill(&format!("p{n}"));
     }
     metrics.oom_kill("p0");
@@ -305,7 +314,7 @@ fn latest_ray_is_the_exemplar_of_its_series() {
 fn every_line_of_the_openmetrics_text_belongs_to_the_family_above_it() {
     let metrics = metrics();
     metrics.failure(&diagnosis());
-    metrics.process_end("nginx", "crash");
+    metrics.process_end("nginx", EndHow::Crash);
     let text = metrics.openmetrics().unwrap();
     let (mut family, mut kind, mut seen) = (String::new(), String::new(), HashSet::new());
     for line in text.lines().take_while(|line| *line != "# EOF") {
@@ -330,7 +339,7 @@ fn every_line_of_the_openmetrics_text_belongs_to_the_family_above_it() {
 #[test]
 fn hostile_process_name_stays_one_label() {
     let metrics = metrics();
-    metrics.process_end("x\"} 1\ny", "exit");
+    metrics.process_end("x\"} 1\ny", EndHow::Exit);
     for text in [metrics.text().unwrap(), metrics.openmetrics().unwrap()] {
         assert!(text.contains(r#"process="x\"} 1\ny""#), "{text}");
     }

@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use super::*;
+use crate::config::Rotation;
 use crate::sinks::sample::diagnosis;
 
 /// A directory of its own, removed in the end.

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::config::Rotation;
 use crate::sinks::sample::diagnosis;
-use crate::sinks::stream::Rotation;
 
 fn file(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("tracer-writer-{}-{name}", std::process::id()))

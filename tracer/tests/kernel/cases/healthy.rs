@@ -26,7 +26,8 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 const NGINX: &str = "server { listen 80; listen [::]:80; keepalive_timeout 300ms;
-    location / { return 200 ok; } location /gone { return 404; } location /broken { return 500; } location /none { return 204; } }";
+    location / { return 200 ok; } location /gone { return 404; } location /broken { return 500; }
+    location /none { return 204; } }";
 
 fn nginx(lab: &Lab) -> Result<Nginx> {
     Nginx::start(lab, &NginxOptions { http: NGINX, ports: &[80], workers: 2, ..NginxOptions::default() })
@@ -150,8 +151,8 @@ fn an_nginx_reload_is_silent() -> Result<()> {
     check(agent, &lab, &[])
 }
 
-/// A kernel that takes the CPU from a task may do so in the middle of a program, which it then skips for the other tasks on
-/// that CPU.
+/// A kernel that takes the CPU from a task may do so in the middle of a program, which it then skips for the other
+/// tasks on that CPU.
 fn tasks_that_take_the_cpu_from_each_other_leave_nothing_out() -> Result<()> {
     const EDGES: u64 = 8;
     const CONNECTIONS: u64 = 20;
@@ -182,9 +183,9 @@ fn tasks_that_take_the_cpu_from_each_other_leave_nothing_out() -> Result<()> {
     check(agent, &lab, &[])
 }
 
-/// A packet that comes in the middle of a program, in a task that closes a connection, changes another connection's state:
-/// the kernel skips that program for it. What is then left of connections whose end went unseen must not be taken for those
-/// that have the memory of their sockets later.
+/// A packet that comes in the middle of a program, in a task that closes a connection, changes another connection's
+/// state: the kernel skips that program for it. What is then left of connections whose end went unseen must not be
+/// taken for those that have the memory of their sockets later.
 fn packets_that_interrupt_a_close_are_seen() -> Result<()> {
     const EDGES: u64 = 8;
     const EACH: u64 = 500;

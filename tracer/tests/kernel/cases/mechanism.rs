@@ -145,8 +145,8 @@ fn over_ipv6_as_over_ipv4() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-/// So many that some find no place in the first of their buckets of the kernel's table, whatever their sockets' addresses:
-/// three for each bucket of eight.
+/// So many that some find no place in the first of their buckets of the kernel's table, whatever their sockets'
+/// addresses: three for each bucket of eight.
 const CROWD: usize = 12_000;
 
 fn each_one_of_a_crowd_is_known() -> Result<()> {

@@ -154,8 +154,8 @@ fn a_reject_that_waits_for_a_link_address() -> Result<()> {
     check(agent, &lab, &[want])
 }
 
-/// A host that is virtual may lose its CPU between the answer and the drop of the packet. Here the answer's queue has filters
-/// to go through, for longer than a millisecond.
+/// A host that is virtual may lose its CPU between the answer and the drop of the packet. Here the answer's queue has
+/// filters to go through, for longer than a millisecond.
 fn a_reject_that_is_held_up() -> Result<()> {
     const STEPS: usize = 1900;
     const FILTERS: u32 = 100;
@@ -216,7 +216,8 @@ fn the_same_addresses_once_more() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-/// As at a start, when the firewall lets the edge through before the server listens: one failure, which the closed port is.
+/// As at a start, when the firewall lets the edge through before the server listens: one failure, which the closed port
+/// is.
 fn a_syn_that_is_dropped_and_then_refused() -> Result<()> {
     let (lab, _origin) = staged()?;
     let agent = Agent::start(&["--connect-timeout=1500ms"])?;
@@ -250,8 +251,8 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// Dropped at the host's address, or behind the translation; its retransmission gets through, to a socket that has another
-/// address in another namespace.
+/// Dropped at the host's address, or behind the translation; its retransmission gets through, to a socket that has
+/// another address in another namespace.
 fn a_syn_that_is_dropped_once_on_its_way_to_a_container() -> Result<()> {
     let mut lab = Lab::new()?;
     let listener = published(&mut lab)?;
@@ -300,7 +301,8 @@ fn a_drop_on_the_way_to_a_container_and_back() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-/// The answer leaves under the address that the edge knows. Whoever listens on the same port of the host has no part in it.
+/// The answer leaves under the address that the edge knows. Whoever listens on the same port of the host has no part in
+/// it.
 fn a_firewall_on_the_way_to_a_container() -> Result<()> {
     let (mut lab, _origin) = staged()?;
     let listener = published(&mut lab)?;

@@ -1,4 +1,5 @@
-//! What is shipped for Prometheus and Grafana, proven by a real Prometheus: the rules, and every query of the dashboard.
+//! What is shipped for Prometheus and Grafana, proven by a real Prometheus: the rules, and every query of the
+//! dashboard.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -97,8 +98,8 @@ fn rules(prometheus: &Prometheus) -> Result<()> {
     Ok(())
 }
 
-/// A tracer that only a Prometheus with the authority's certificate and the password can scrape; killed when it goes out of
-/// scope.
+/// A tracer that only a Prometheus with the authority's certificate and the password can scrape; killed when it goes
+/// out of scope.
 struct Secured {
     child: Child,
     listen: SocketAddr,
@@ -134,7 +135,8 @@ impl Secured {
         Ok(Self { child, listen, dir })
     }
 
-    /// The shipped configuration with what this one asks for, and a job each that lacks the password or the certificate.
+    /// The shipped configuration with what this one asks for, and a job each that lacks the password or the
+    /// certificate.
     fn jobs(&self, text: &str) -> String {
         let job = "  - job_name: tracer\n";
         let targets = &text[text.find(job).map_or(0, |at| at + job.len())..];

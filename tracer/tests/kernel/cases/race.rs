@@ -52,7 +52,8 @@ fn keep_fins_from(lab: &Lab, edges: &[IpAddr], port: u16) -> Result<()> {
     lab.edge().run("nft", &["-f", "-"], &rules).map(|_| ())
 }
 
-/// Waits until the origin has sent its FIN, which does not arrive (`FIN_WAIT1`), or has been acknowledged (`FIN_WAIT2`).
+/// Waits until the origin has sent its FIN, which does not arrive (`FIN_WAIT1`), or has been acknowledged
+/// (`FIN_WAIT2`).
 fn closed(lab: &Lab, conn: &Conn, state: u8) -> Result<()> {
     wait::until(&format!("the origin's socket in state {state}"), LIMIT, || {
         let now = lab.origin().state(conn.to().port(), conn.from().port())?;
@@ -134,8 +135,8 @@ fn exchanged(conn: &mut Conn, tls: &mut ClientConnection) -> Result<()> {
     Ok(())
 }
 
-/// nginx says goodbye inside TLS (close_notify) before it closes. An edge that answers in kind has lost nothing; one whose
-/// next request was on its way, or came after, has.
+/// nginx says goodbye inside TLS (close_notify) before it closes. An edge that answers in kind has lost nothing; one
+/// whose next request was on its way, or came after, has.
 fn keepalive_race_inside_tls() -> Result<()> {
     const PORT: u16 = 443;
     let lab = Lab::new()?;

@@ -1,4 +1,5 @@
-//! The agent with the systemd unit's user and privileges: what it sees, what it keeps of them, and what it tells systemd.
+//! The agent with the systemd unit's user and privileges: what it sees, what it keeps of them, and what it tells
+//! systemd.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -68,8 +69,8 @@ fn with_the_units_privileges_every_kind_of_failure_is_told() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-/// A server of another user, in the agent's own network namespace: this very process, which has a request in hand and does
-/// nothing from which the agent could learn whose it is.
+/// A server of another user, in the agent's own network namespace: this very process, which has a request in hand and
+/// does nothing from which the agent could learn whose it is.
 fn with_the_units_privileges_it_finds_who_holds_what_was_open_before() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
@@ -86,8 +87,8 @@ fn with_the_units_privileges_it_finds_who_holds_what_was_open_before() -> Result
     Ok(())
 }
 
-/// Whether descriptions of descriptors tell their inodes; before Linux 5.14, others' sockets are shown only to who may read
-/// every file.
+/// Whether descriptions of descriptors tell their inodes; before Linux 5.14, others' sockets are shown only to who may
+/// read every file.
 fn shows_sockets_to_the_unit() -> Result<bool> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     Ok(fs::read_to_string(format!("/proc/self/fdinfo/{}", socket.as_raw_fd()))?.contains("ino:"))

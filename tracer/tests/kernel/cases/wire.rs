@@ -49,7 +49,8 @@ fn a_response_cut_by_fin_or_rst() -> Result<()> {
     check(agent, &lab, &wants)
 }
 
-/// Few chunks, all of which are kept; more than are kept, one in a packet and many; more in one packet than are followed.
+/// Few chunks, all of which are kept; more than are kept, one in a packet and many; more in one packet than are
+/// followed.
 const ROWS: [&str; 4] = ["/rows?rows=2", "/rows?rows=60", "/rows?rows=60&each=30", "/rows?rows=300&each=300"];
 
 fn a_chunked_response_cut_between_two_chunks() -> Result<()> {

@@ -1,0 +1,176 @@
+//! What the edge was left without, if anything: the first question of a verdict.
+
+use std::time::Duration;
+
+use tracer_common::limits::MAX_TLS_ALERT;
+
+use super::{
+    Attempt, End, Evidence, Limits, Protocol, Trigger,
+    handshake::{self, Broken},
+};
+use crate::http::Progress;
+
+/// Data that follows an origin's close within this time may still belong to the request before.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
+
+/// An edge that can't read a response hangs up sooner than this.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What the edge was left without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Its connection attempt was refused.
+    Refused,
+    /// Nobody had accepted the connection.
+    Unaccepted,
+    /// Its request met a connection that the origin had closed.
+    Late,
+    /// The connection was reset before the request came.
+    Fresh,
+    /// No byte of a response.
+    Unanswered,
+    /// Part of the response's header section.
+    Head,
+    /// The whole header section and part of the body.
+    Body,
+    /// What it got is no response.
+    Malformed,
+    /// A header section above its limit.
+    TooLarge,
+    /// No byte of a response in time.
+    Waited,
+    /// A response that stopped: in its header section, in its body.
+    StalledHead,
+    StalledBody,
+    /// Its request could not be written.
+    NotRead,
+    /// The connection, without a packet: with no response, or within it.
+    Vanished,
+    VanishedInBody,
+    /// The TLS handshake.
+    Handshake(Broken),
+    /// Its packets.
+    Attempt(Attempt),
+}
+
+/// What the edge lost, if anything.
+pub(super) fn loss(e: &Evidence) -> Option<Loss> {
+    match e.trigger {
+        Trigger::Refused { .. } => Some(Loss::Refused),
+        Trigger::Attempt(attempt) => Some(Loss::Attempt(attempt)),
+        Trigger::Fin | Trigger::Rst | Trigger::Late { .. } if !e.accepted => Some(Loss::Unaccepted),
+        Trigger::Late { .. } => late(e).then_some(Loss::Late),
+        Trigger::Silent => vanished(e),
+        _ if not_read(e) => Some(Loss::NotRead),
+        _ => match e.protocol {
+            Protocol::Http => response(e),
+            Protocol::Tls => match handshake::broken(e) {
+                // That the process died says more than where in the handshake it did.
+                Some(_) if dies(e) => Some(Loss::Unanswered),
+                Some(broken) => Some(Loss::Handshake(broken)),
+                None => opaque(e),
+            },
+            Protocol::Other | Protocol::Opaque => opaque(e),
+        },
+    }
+}
+
+/// The edge could not write its request: bytes lie unread, and the window is shut.
+fn not_read(e: &Evidence) -> bool {
+    let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst | Trigger::Overdue);
+    left && e.unread > 0 && e.window == 0 && e.waited >= Limits::nearly(e.limits.write)
+}
+
+/// What the bytes of the response say, together with who ended the connection.
+fn response(e: &Evidence) -> Option<Loss> {
+    let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
+    if e.response.header_bytes.is_some_and(|bytes| bytes > e.limits.header) && (origin_left || minds(e)) {
+        return Some(Loss::TooLarge);
+    }
+    match e.response.progress {
+        Progress::Malformed => (origin_left || minds(e)).then_some(Loss::Malformed),
+        Progress::Nothing if origin_left => Some(Loss::Unanswered),
+        Progress::Nothing => (e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited),
+        Progress::InHead if origin_left => Some(Loss::Head),
+        Progress::InHead => stalled(e).then_some(Loss::StalledHead),
+        Progress::InBody if origin_left => Some(Loss::Body),
+        Progress::InBody => stalled(e).then_some(Loss::StalledBody),
+        // Only the end of the connection ends such a body: cut if it was reset or the process died, whole if it closed.
+        Progress::UntilClose => (e.trigger == Trigger::Rst || origin_left && dies(e)).then_some(Loss::Body),
+        Progress::Whole | Progress::Upgraded | Progress::Unknown => None,
+    }
+}
+
+/// Whether the edge waited in vain for the rest of a response. Of one that left, the clock may run from its request: it
+/// had waited long enough for the response, and for nearly all of that time nothing came.
+fn stalled(e: &Evidence) -> bool {
+    let read = e.limits.read;
+    let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
+    let quiet = if left { read - read / 8 } else { Limits::nearly(read) };
+    e.waited >= Limits::nearly(read) && e.quiet >= quiet
+}
+
+/// Whether an edge that left did so because of what it had got: at once, or when it had waited in vain for the rest.
+/// One that stayed longer had taken it.
+fn minds(e: &Evidence) -> bool {
+    let read = e.limits.read;
+    let in_vain = e.quiet >= Limits::nearly(read) && e.quiet <= read + read / 8;
+    matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst) && (e.quiet < AT_ONCE || in_vain)
+}
+
+/// The socket was closed without a packet: what was owed on it?
+fn vanished(e: &Evidence) -> Option<Loss> {
+    match (e.protocol, e.response.progress) {
+        (Protocol::Http, Progress::InBody) => Some(Loss::VanishedInBody),
+        (Protocol::Http, Progress::Nothing | Progress::InHead) => Some(Loss::Vanished),
+        (Protocol::Http, _) => None,
+        _ => (e.since_read == 0).then_some(Loss::Vanished),
+    }
+}
+
+/// Whether bytes after the origin's FIN are a request, and not the rest of one that was answered early.
+fn late(e: &Evidence) -> bool {
+    // Closed while shaking hands: what follows is the rest of the handshake.
+    if e.protocol == Protocol::Tls && e.exchanges == 0 {
+        return false;
+    }
+    e.request.method.is_some() || e.exchanges == 0 || e.bodyless || e.idle.is_some_and(|idle| idle >= SAME_REQUEST)
+}
+
+/// A connection whose bytes can't be read: the direction of the last data decides.
+fn opaque(e: &Evidence) -> Option<Loss> {
+    let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
+    if e.bytes_received == 0 && !e.seeded {
+        return (e.trigger == Trigger::Rst).then_some(Loss::Fresh);
+    }
+    // Another protocol has its own ways to end a connection.
+    if e.protocol == Protocol::Other && e.request.method.is_none() {
+        return None;
+    }
+    // Still shaking hands: no request was in hand, unless the process died of something that has nothing to do with it.
+    if e.protocol == Protocol::Tls && e.exchanges == 0 && !(dies(e) && e.turns > 1) && !e.seeded {
+        return None;
+    }
+    // The origin had said goodbye (an alert), and only read what still came.
+    if e.protocol == Protocol::Tls && (1..=MAX_TLS_ALERT).contains(&e.turn_out) {
+        return None;
+    }
+    // An alert is no answer. Later on it may follow one.
+    let first = e.exchanges <= 1;
+    let nothing = if e.protocol == Protocol::Tls && first { MAX_TLS_ALERT } else { 0 };
+    if e.since_read > nothing {
+        return None;
+    }
+    if !origin_left {
+        return (e.since_read == 0 && e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited);
+    }
+    // After an answer, bytes that came in may be a new request or the rest of an upload that was answered early: only
+    // the end of its process tells that something was lost.
+    let ending = e.oom || e.end != End::Running;
+    (first || ending).then_some(Loss::Unanswered)
+}
+
+/// Whether the process was ending by a signal or with an error.
+pub(super) fn dies(e: &Evidence) -> bool {
+    e.oom || matches!(e.end, End::Signaled(_) | End::Exited(1..))
+}

@@ -1,0 +1,88 @@
+//! The verdict as a record.
+
+use super::{
+    Attempt, Cause, Certainty, Diagnosis, End, Evidence, ResetBy, Taken, Trigger,
+    advice::advice,
+    loss::Loss,
+    outcome::{edge_status, end_how, end_signal, symptom},
+    units::ms,
+    words::evidence,
+};
+
+/// Puts the record together.
+pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certainty) -> Diagnosis {
+    let process = e.process.as_ref().filter(|_| loss != Loss::Refused);
+    let by_end = matches!(
+        cause,
+        Cause::OomKill | Cause::Crash | Cause::ProcessKilled | Cause::SupervisorKill | Cause::ProcessExit
+    );
+    let attempt = match loss {
+        Loss::Attempt(attempt) => Some(attempt),
+        _ => None,
+    };
+    let connection = loss != Loss::Refused && attempt.is_none();
+    let counted = connection && !e.seeded || attempt.is_some() && e.exchanges > 0;
+    let handshake = e.handshake.as_ref();
+    let alert = handshake.and_then(|h| h.origin_alert.or(h.edge_alert)).filter(|_| matches!(loss, Loss::Handshake(_)));
+    Diagnosis {
+        schema: 1,
+        time: e.time,
+        cause,
+        edge_status: edge_status(e, loss),
+        certainty,
+        symptom: symptom(e, loss),
+        peer_addr: e.peer.0,
+        peer_port: e.peer.1,
+        local_addr: e.local.0,
+        local_port: e.local.1,
+        edge_range: None,
+        netns: e.netns,
+        reused: counted.then_some(e.exchanges > 1 || (loss == Loss::Late && e.exchanges > 0)),
+        exchanges: counted.then_some(e.exchanges + u64::from(loss == Loss::Late)),
+        age_ms: e.age.map(ms),
+        idle_ms: e.idle.filter(|_| connection).map(ms),
+        bytes_received: connection.then_some(e.bytes_received),
+        bytes_sent: connection.then_some(e.bytes_sent),
+        ray: e.request.ray.clone(),
+        method: e.request.method.clone(),
+        host: e.request.host.clone(),
+        path: e.request.path.clone(),
+        response_status: e.response.status.filter(|_| loss != Loss::Late),
+        response_header_bytes: e.response.header_bytes.filter(|_| loss != Loss::Late),
+        tls_sni: handshake.and_then(|h| h.sni.clone()),
+        tls_alert: alert.map(|alert| alert.to_string()),
+        firewall_hook: attempt.and_then(|attempt| attempt.hook),
+        process: process.map(|process| process.name.clone()),
+        pid: process.map(|process| process.pid),
+        exe: process.and_then(|process| process.exe.clone()),
+        unit: process.and_then(|process| process.unit.clone()),
+        container: process.and_then(|process| process.container.clone()),
+        end_how: by_end.then(|| end_how(cause)),
+        end_signal: end_signal(e.end).filter(|_| by_end),
+        end_code: end_code(e.end).filter(|_| by_end),
+        oom_victim: process.filter(|_| e.oom).map(|process| format!("{}[{}]", process.name, process.pid)),
+        oom_scope: e.oom_scope.filter(|_| e.oom),
+        reset_by: reset_by(e, attempt),
+        reset_reason: e.reset_reason.clone(),
+        evidence: evidence(e, loss, by_end),
+        advice: advice(cause, e),
+    }
+}
+
+/// The status that a process exited with.
+fn end_code(end: End) -> Option<i32> {
+    match end {
+        End::Exited(code) | End::ExitedAfter(code) => Some(i32::from(code)),
+        End::Running | End::Signaled(_) => None,
+    }
+}
+
+/// Who sent the RST that ended it, if one did.
+fn reset_by(e: &Evidence, attempt: Option<Attempt>) -> Option<ResetBy> {
+    match (e.trigger, attempt.map(|attempt| attempt.taken)) {
+        (_, Some(Taken::Reset)) => Some(ResetBy::Firewall),
+        (Trigger::Rst | Trigger::Refused { .. }, _) | (_, Some(Taken::QueueReset)) => Some(ResetBy::Origin),
+        (Trigger::EdgeRst, _) => Some(ResetBy::Edge),
+        _ => None,
+    }
+}

@@ -1,0 +1,564 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    http::{Fault, Progress, Request, Response},
+    tls::{Alert, Answer, Handshake, Version},
+};
+
+/// A plain HTTP request that was read and not answered, on a fresh connection that its process closed.
+fn unanswered() -> Evidence {
+    Evidence {
+        time: jiff::Timestamp::UNIX_EPOCH,
+        trigger: Trigger::Fin,
+        peer: ("173.245.48.10".parse().unwrap(), 41234),
+        local: ("10.99.0.1".parse().unwrap(), 80),
+        netns: Some(1),
+        seeded: false,
+        protocol: Protocol::Http,
+        accepted: true,
+        exchanges: 1,
+        turns: 1,
+        age: Some(Duration::from_millis(12)),
+        idle: Some(Duration::from_millis(1)),
+        closed_for: None,
+        bytes_received: 182,
+        bytes_sent: 0,
+        unread: 0,
+        window: 65_535,
+        waited: Duration::from_millis(1),
+        quiet: Duration::from_millis(1),
+        since_read: 0,
+        turn_out: 500,
+        bodyless: true,
+        request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
+        response: Response { progress: Progress::Nothing, ..Response::default() },
+        handshake: None,
+        limits: Limits::default(),
+        process: Some(Process { name: "web".to_owned(), pid: 7, ..Process::default() }),
+        end: End::Running,
+        oom: false,
+        oom_scope: None,
+        signal: None,
+        reset_reason: None,
+        destroyed: false,
+    }
+}
+
+fn with(change: impl FnOnce(&mut Evidence)) -> Evidence {
+    let mut evidence = unanswered();
+    change(&mut evidence);
+    evidence
+}
+
+fn signal(number: u8, sender: Sender) -> Option<Signal> {
+    Some(Signal { number, sender, before: Duration::from_millis(3) })
+}
+
+fn other() -> Sender {
+    Sender::Other { pid: 1, name: "systemd".to_owned() }
+}
+
+fn master() -> Sender {
+    Sender::Master { pid: 2, name: "web".to_owned() }
+}
+
+fn ordered() -> Sender {
+    Sender::OrderedMaster { pid: 2, name: "web".to_owned(), by: "bash[9]".to_owned(), with: 15 }
+}
+
+fn progress(progress: Progress) -> Response {
+    Response { status: Some(200), header_bytes: Some(40), progress, fault: None }
+}
+
+/// The one way to state a rule: this evidence gives this cause, for sure or not, with this symptom and status.
+#[track_caller]
+fn check(e: &Evidence, cause: Cause, certainty: Certainty, symptom: Symptom, edge_status: Option<u16>) {
+    let verdict = diagnose(e).expect("a failure");
+    let told = (verdict.cause, verdict.certainty, verdict.symptom, verdict.edge_status);
+    assert_eq!(told, (cause, certainty, symptom, edge_status), "{verdict:#?}");
+    assert!(cause.edge_statuses().contains(&edge_status), "{cause} does not announce {edge_status:?}");
+    assert!(!verdict.evidence.is_empty());
+    assert!(verdict.advice.len() > 20);
+}
+
+#[track_caller]
+fn sound(e: &Evidence) {
+    assert_eq!(diagnose(e), None);
+}
+
+const C: Certainty = Certainty::Certain;
+const L: Certainty = Certainty::Likely;
+const S520: Option<u16> = Some(520);
+
+#[test]
+fn a_close_without_a_byte_is_empty_reply() {
+    check(&unanswered(), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_reset_is_closed_unread_or_app_reset_by_the_bytes_that_lay_unread() {
+    let reset = with(|e| e.trigger = Trigger::Rst);
+    check(&reset, Cause::AppReset, C, Symptom::RstNoResponse, S520);
+    let unread = with(|e| (e.trigger, e.unread) = (Trigger::Rst, 20));
+    check(&unread, Cause::ClosedUnread, C, Symptom::RstNoResponse, S520);
+}
+
+#[test]
+fn a_reset_before_any_byte_is_app_reset_and_a_close_is_nothing() {
+    let fresh = |trigger| {
+        with(|e| {
+            (e.trigger, e.protocol, e.bytes_received, e.exchanges) = (trigger, Protocol::Opaque, 0, 0);
+            e.request = Request::default();
+        })
+    };
+    check(&fresh(Trigger::Rst), Cause::AppReset, L, Symptom::RstBeforeRequest, S520);
+    sound(&fresh(Trigger::Fin));
+}
+
+#[test]
+fn the_end_of_the_process_outranks_how_the_connection_closed() {
+    for trigger in [Trigger::Fin, Trigger::Rst] {
+        let symptom = if trigger == Trigger::Fin { Symptom::FinNoResponse } else { Symptom::RstNoResponse };
+        let died = |end, signal: Option<Signal>| {
+            with(|e| {
+                (e.trigger, e.end, e.signal) = (trigger, end, signal);
+            })
+        };
+        check(&died(End::Signaled(11), signal(11, Sender::Kernel)), Cause::Crash, C, symptom, S520);
+        check(&died(End::Signaled(6), signal(6, Sender::Own)), Cause::Crash, C, symptom, S520);
+        check(&died(End::Signaled(11), None), Cause::Crash, C, symptom, S520);
+        check(&died(End::Signaled(11), signal(11, other())), Cause::ProcessKilled, C, symptom, S520);
+        check(&died(End::Signaled(9), signal(9, other())), Cause::ProcessKilled, C, symptom, S520);
+        check(&died(End::Signaled(9), None), Cause::ProcessKilled, L, symptom, S520);
+        check(&died(End::Signaled(9), signal(9, master())), Cause::SupervisorKill, C, symptom, S520);
+        check(&died(End::Signaled(15), signal(15, ordered())), Cause::ProcessKilled, L, symptom, S520);
+        check(&died(End::Signaled(9), signal(9, Sender::Own)), Cause::ProcessExit, C, symptom, S520);
+        check(&died(End::Exited(1), None), Cause::ProcessExit, C, symptom, S520);
+        check(&died(End::Exited(0), None), Cause::ProcessExit, C, symptom, S520);
+        check(&died(End::Exited(0), signal(15, other())), Cause::ProcessKilled, L, symptom, S520);
+        check(&died(End::Exited(1), signal(6, master())), Cause::SupervisorKill, L, symptom, S520);
+    }
+}
+
+#[test]
+fn reset_before_first_byte_after_oom_kill_is_oom_kill() {
+    let oom = with(|e| {
+        (e.trigger, e.oom, e.end, e.oom_scope) = (Trigger::Rst, true, End::Signaled(9), Some(OomScope::Memcg));
+    });
+    check(&oom, Cause::OomKill, C, Symptom::RstNoResponse, S520);
+    let verdict = diagnose(&oom).unwrap();
+    assert_eq!((verdict.oom_scope, verdict.oom_victim.as_deref()), (Some(OomScope::Memcg), Some("web[7]")));
+}
+
+#[test]
+fn a_process_that_unwinds_after_its_close_is_told_by_why_it_ended() {
+    let after = |status, signal| with(|e| (e.end, e.signal) = (End::ExitedAfter(status), signal));
+    check(&after(1, signal(6, master())), Cause::SupervisorKill, L, Symptom::FinNoResponse, S520);
+    check(&after(0, signal(15, other())), Cause::ProcessKilled, L, Symptom::FinNoResponse, S520);
+    check(&after(3, None), Cause::ProcessExit, L, Symptom::FinNoResponse, S520);
+    check(&after(0, None), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_fault_that_a_handler_turned_into_an_exit_is_a_crash() {
+    let left = |status, signal| with(|e| (e.end, e.signal) = (End::Exited(status), signal));
+    check(&left(1, signal(11, Sender::Kernel)), Cause::Crash, L, Symptom::FinNoResponse, S520);
+    check(&left(0, signal(11, Sender::Kernel)), Cause::ProcessExit, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_worker_that_leaves_in_good_order_after_its_master_was_told_to_stop_was_killed() {
+    let told = Sender::MasterTold { pid: 2, name: "web".to_owned(), by: "bash[9]".to_owned() };
+    let left = |status| with(|e| (e.end, e.signal) = (End::Exited(status), signal(1, told.clone())));
+    check(&left(0), Cause::ProcessKilled, L, Symptom::FinNoResponse, S520);
+    check(&left(1), Cause::ProcessExit, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_signal_that_did_not_end_the_process_explains_nothing() {
+    check(&with(|e| e.signal = signal(15, other())), Cause::EmptyReply, C, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_whole_response_is_no_failure_however_it_closed() {
+    for end in [End::Running, End::Exited(0), End::Signaled(9), End::Signaled(11)] {
+        for trigger in [Trigger::Fin, Trigger::Rst] {
+            for done in [Progress::Whole, Progress::Upgraded, Progress::Unknown] {
+                sound(&with(|e| (e.end, e.trigger, e.response) = (end, trigger, progress(done))));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_response_cut_by_the_end_of_its_process_has_no_52x_after_its_head() {
+    let cut = |at, end| with(|e| (e.response, e.end) = (progress(at), end));
+    check(&cut(Progress::InBody, End::Signaled(11)), Cause::Crash, C, Symptom::FinInResponse, None);
+    check(&cut(Progress::InHead, End::Signaled(11)), Cause::Crash, C, Symptom::FinInResponse, S520);
+    check(&cut(Progress::UntilClose, End::Signaled(11)), Cause::Crash, L, Symptom::FinInResponse, None);
+    sound(&cut(Progress::UntilClose, End::Exited(0)));
+}
+
+#[test]
+fn a_queue_lost_with_its_listener_is_listener_closed_unless_the_process_died_of_itself() {
+    let queued = |end| {
+        with(|e| {
+            (e.trigger, e.accepted, e.end, e.unread) = (Trigger::Rst, false, end, 182);
+        })
+    };
+    check(&queued(End::Running), Cause::ListenerClosed, C, Symptom::RstNoResponse, S520);
+    check(&queued(End::Signaled(15)), Cause::ListenerClosed, C, Symptom::RstNoResponse, S520);
+    check(&queued(End::Signaled(11)), Cause::Crash, C, Symptom::RstNoResponse, S520);
+}
+
+#[test]
+fn a_request_that_met_a_close_is_a_race_or_came_to_a_fresh_close() {
+    let late = |exchanges| {
+        with(|e| {
+            (e.trigger, e.exchanges, e.idle) = (Trigger::Late { bytes: 300 }, exchanges, Some(Duration::from_secs(5)));
+            e.response = Response::default();
+        })
+    };
+    check(&late(1), Cause::KeepaliveRace, C, Symptom::FinBeforeRequest, S520);
+    check(&late(0), Cause::ClosedBeforeRequest, C, Symptom::FinBeforeRequest, S520);
+    assert!(diagnose(&late(1)).unwrap().advice.contains("closed after 5.0 s idle"), "{:?}", diagnose(&late(1)));
+    let at_once = with(|e| {
+        *e = late(1);
+        e.idle = Some(Duration::from_millis(2));
+    });
+    assert!(diagnose(&at_once).unwrap().advice.contains("`Connection: close`"), "{:?}", diagnose(&at_once));
+    let retired = with(|e| {
+        *e = late(1);
+        e.end = End::Exited(0);
+    });
+    check(&retired, Cause::KeepaliveRace, C, Symptom::FinBeforeRequest, S520);
+}
+
+#[test]
+fn what_comes_after_a_refused_handshake_is_no_request() {
+    sound(&with(|e| {
+        (e.trigger, e.protocol, e.exchanges) = (Trigger::Late { bytes: 600 }, Protocol::Tls, 0);
+        e.request = Request::default();
+    }));
+}
+
+#[test]
+fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+    sound(&with(|e| {
+        (e.trigger, e.bodyless) = (Trigger::Late { bytes: 1448 }, false);
+        e.request = Request::default();
+        e.idle = Some(Duration::from_millis(2));
+    }));
+}
+
+#[test]
+fn a_refused_syn_is_port_closed() {
+    let refused = |seen| with(|e| (e.trigger, e.process, e.accepted) = (Trigger::Refused { seen }, None, false));
+    check(&refused(true), Cause::PortClosed, C, Symptom::Refused, Some(521));
+    assert_eq!(diagnose(&refused(true)).unwrap().exchanges, None);
+}
+
+#[test]
+fn a_refusal_of_which_only_the_occasion_was_seen_is_less_sure() {
+    let refused = with(|e| (e.trigger, e.process, e.accepted) = (Trigger::Refused { seen: false }, None, false));
+    check(&refused, Cause::PortClosed, Certainty::Likely, Symptom::Refused, Some(521));
+    let told = diagnose(&refused).unwrap().evidence;
+    assert_eq!(told, ["TCP threw away a SYN to port 80, as it does where no socket listens"]);
+}
+
+#[test]
+fn without_sight_of_the_bytes_the_direction_decides_and_says_so() {
+    let tls = |exchanges, since_read| {
+        with(|e| {
+            (e.protocol, e.turns, e.exchanges, e.since_read) = (Protocol::Tls, 3, exchanges, since_read);
+            e.request = Request::default();
+            e.response = Response::default();
+        })
+    };
+    check(&tls(1, 0), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+    // An alert is no answer.
+    check(&tls(1, 24), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+    sound(&tls(1, 500));
+    // Perhaps the rest of an upload that was answered early.
+    sound(&tls(2, 0));
+    sound(&with(|e| {
+        *e = tls(1, 500);
+        (e.trigger, e.unread) = (Trigger::Rst, 5000);
+    }));
+    // The origin had said goodbye before (an alert), and only read what still came.
+    sound(&with(|e| {
+        *e = tls(1, 0);
+        e.turn_out = 24;
+    }));
+    // The handshake alone: no request was in hand.
+    sound(&tls(0, 0));
+    let died = with(|e| {
+        *e = tls(0, 0);
+        e.end = End::Signaled(11);
+    });
+    check(&died, Cause::Crash, L, Symptom::FinNoResponse, S520);
+    // An edge that leaves when its timeout has passed had waited for something.
+    let waited = |seconds| {
+        with(|e| {
+            *e = tls(1, 0);
+            (e.trigger, e.waited) = (Trigger::EdgeFin, Duration::from_secs(seconds));
+        })
+    };
+    check(&waited(125), Cause::ResponseTimeout, L, Symptom::NoResponse, Some(524));
+    sound(&waited(60));
+}
+
+#[test]
+fn another_protocol_is_judged_only_if_a_request_is_in_it() {
+    let other = |method: Option<&str>| {
+        with(|e| {
+            e.protocol = Protocol::Other;
+            e.request = Request { method: method.map(str::to_owned), ..Request::default() };
+            e.response = Response::default();
+        })
+    };
+    sound(&other(None));
+    check(&other(Some("BREW")), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+}
+
+#[test]
+fn a_connection_older_than_the_tracer_is_never_certain() {
+    let seeded = with(|e| (e.seeded, e.age, e.end) = (true, None, End::Signaled(9)));
+    let verdict = diagnose(&seeded).unwrap();
+    assert_eq!(verdict.certainty, L);
+    assert_eq!((verdict.reused, verdict.exchanges, verdict.age_ms), (None, None, None));
+    assert!(verdict.evidence[0].contains("open before the tracer"), "{:?}", verdict.evidence);
+}
+
+/// A response that began, and how far it got.
+fn began(trigger: Trigger, so_far: Progress) -> Evidence {
+    with(|e| {
+        e.trigger = trigger;
+        e.response = progress(so_far);
+        (e.waited, e.quiet) = (Duration::from_secs(3), Duration::from_secs(2));
+    })
+}
+
+#[test]
+fn a_response_cut_by_fin_is_truncated_and_by_rst_is_reset() {
+    check(&began(Trigger::Fin, Progress::InHead), Cause::TruncatedHeaders, C, Symptom::FinInResponse, S520);
+    check(&began(Trigger::Fin, Progress::InBody), Cause::TruncatedBody, C, Symptom::FinInResponse, None);
+    check(&began(Trigger::Rst, Progress::InHead), Cause::ResetMidResponse, C, Symptom::RstInResponse, S520);
+    check(&began(Trigger::Rst, Progress::InBody), Cause::ResetMidResponse, C, Symptom::RstInResponse, None);
+    // How long it was to be, nobody knows.
+    check(&began(Trigger::Rst, Progress::UntilClose), Cause::ResetMidResponse, L, Symptom::RstInResponse, None);
+    sound(&began(Trigger::Fin, Progress::UntilClose));
+    sound(&began(Trigger::Rst, Progress::Whole));
+    sound(&began(Trigger::Fin, Progress::Unknown));
+}
+
+#[test]
+fn the_clock_of_an_edge_that_leaves_may_run_from_its_request() {
+    let stalled = |trigger, waited, quiet| {
+        let mut e = began(trigger, Progress::InBody);
+        (e.waited, e.quiet) = (Duration::from_secs(waited), Duration::from_secs(quiet));
+        e
+    };
+    for left in [Trigger::EdgeFin, Trigger::EdgeRst] {
+        check(&stalled(left, 125, 112), Cause::ResponseStalled, C, Symptom::StalledResponse, None);
+        // A long download that the visitor gave up; an edge that has not waited long enough.
+        sound(&stalled(left, 300, 60));
+        sound(&stalled(left, 112, 110));
+    }
+    sound(&stalled(Trigger::Overdue, 125, 112));
+}
+
+#[test]
+fn an_edge_that_leaves_early_is_no_failure_and_one_that_has_waited_is() {
+    for trigger in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Overdue] {
+        let so_far = |progress, seconds| {
+            with(|e| {
+                *e = began(trigger, progress);
+                (e.waited, e.quiet) = (Duration::from_secs(seconds), Duration::from_secs(seconds));
+            })
+        };
+        for progress in [Progress::Nothing, Progress::InHead, Progress::InBody] {
+            sound(&so_far(progress, 120));
+        }
+        check(&so_far(Progress::Nothing, 125), Cause::ResponseTimeout, C, Symptom::NoResponse, Some(524));
+        check(&so_far(Progress::InHead, 125), Cause::ResponseStalled, C, Symptom::StalledResponse, Some(524));
+        check(&so_far(Progress::InBody, 125), Cause::ResponseStalled, C, Symptom::StalledResponse, None);
+        sound(&so_far(Progress::Whole, 900));
+        sound(&so_far(Progress::UntilClose, 900));
+    }
+}
+
+#[test]
+fn a_shut_window_with_bytes_unread_is_request_stalled_and_an_open_one_is_not() {
+    let stalled = |window, waited| {
+        with(|e| {
+            (e.trigger, e.unread, e.window) = (Trigger::EdgeRst, 4000, window);
+            e.waited = Duration::from_secs(waited);
+        })
+    };
+    check(&stalled(0, 30), Cause::RequestStalled, C, Symptom::ZeroWindow, Some(524));
+    sound(&stalled(0, 10));
+    sound(&stalled(4096, 30));
+}
+
+#[test]
+fn a_socket_that_vanishes_is_silent_drop_only_if_something_was_owed() {
+    check(&began(Trigger::Silent, Progress::Nothing), Cause::SilentDrop, C, Symptom::NoResponse, Some(524));
+    check(&began(Trigger::Silent, Progress::InBody), Cause::SilentDrop, C, Symptom::StalledResponse, None);
+    sound(&began(Trigger::Silent, Progress::Whole));
+}
+
+#[test]
+fn what_is_no_response_is_malformed_unless_the_edge_stays() {
+    let odd = |trigger, fault| {
+        with(|e| {
+            *e = began(trigger, Progress::Malformed);
+            e.response.fault = Some(fault);
+            e.quiet = Duration::from_millis(5);
+        })
+    };
+    let stayed = |seconds| {
+        with(|e| {
+            *e = odd(Trigger::EdgeFin, Fault::StatusLine);
+            e.quiet = Duration::from_secs(seconds);
+        })
+    };
+    // It had taken it; it had waited for the rest.
+    sound(&stayed(60));
+    check(&stayed(125), Cause::MalformedResponse, C, Symptom::BadResponse, S520);
+    for trigger in [Trigger::Fin, Trigger::EdgeFin, Trigger::EdgeRst] {
+        let verdict = odd(trigger, Fault::StatusLine);
+        check(&verdict, Cause::MalformedResponse, C, Symptom::BadResponse, S520);
+    }
+    check(&odd(Trigger::EdgeFin, Fault::Field), Cause::MalformedResponse, L, Symptom::BadResponse, S520);
+    check(&odd(Trigger::EdgeFin, Fault::ChunkSize), Cause::MalformedResponse, L, Symptom::BadResponse, None);
+    sound(&odd(Trigger::Overdue, Fault::StatusLine));
+}
+
+#[test]
+fn a_header_section_is_too_large_above_the_limit_and_not_at_it() {
+    let sized = |bytes| {
+        with(|e| {
+            *e = began(Trigger::EdgeRst, Progress::Unknown);
+            e.response.header_bytes = Some(bytes);
+            e.quiet = Duration::from_millis(5);
+        })
+    };
+    sound(&sized(131_072));
+    check(&sized(131_073), Cause::HeadersTooLarge, C, Symptom::HeadersTooLarge, S520);
+    assert_eq!(diagnose(&sized(131_073)).unwrap().response_header_bytes, Some(131_073));
+}
+
+#[test]
+fn packets_that_went_missing_are_told_by_what_took_them() {
+    let lost = |missing, taken| {
+        with(|e| {
+            e.trigger = Trigger::Attempt(Attempt {
+                missing,
+                taken,
+                packets: 3,
+                for_: Duration::from_secs(19),
+                hook: Some(FirewallHook::Input),
+                table_full: false,
+            });
+            (e.accepted, e.bytes_received, e.exchanges, e.request) = (false, 0, 0, Request::default());
+        })
+    };
+    let icmp = |v6, code| Taken::Icmp { v6, kind: if v6 { 1 } else { 3 }, code };
+    let queue = Taken::Queue { length: 3, limit: 2 };
+    let (drop, reject) = (Cause::FirewallDrop, Cause::FirewallReject);
+    for (missing, taken, cause, symptom, status) in [
+        (Missing::Syn, Taken::Dropped, drop, Symptom::NoSynack, 522),
+        (Missing::SynAck, Taken::Dropped, drop, Symptom::NoSynack, 522),
+        (Missing::Data, Taken::Dropped, drop, Symptom::NoAck, 522),
+        (Missing::Answer, Taken::Dropped, drop, Symptom::NoAck, 522),
+        (Missing::Syn, Taken::Reset, reject, Symptom::Refused, 521),
+        (Missing::Data, Taken::Reset, reject, Symptom::RstNoResponse, 520),
+        (Missing::Syn, icmp(false, 3), reject, Symptom::IcmpUnreachable, 521),
+        (Missing::Syn, icmp(false, 10), reject, Symptom::IcmpUnreachable, 523),
+        (Missing::Syn, icmp(true, 4), reject, Symptom::IcmpUnreachable, 521),
+        (Missing::Syn, icmp(true, 1), reject, Symptom::IcmpUnreachable, 523),
+        (Missing::Data, icmp(false, 3), drop, Symptom::NoAck, 522),
+        (Missing::Syn, queue, Cause::ListenOverflow, Symptom::NoSynack, 522),
+        (Missing::Data, queue, Cause::ListenOverflow, Symptom::NoAck, 522),
+        (Missing::Syn, Taken::QueueReset, Cause::ListenOverflow, Symptom::RstBeforeRequest, 520),
+    ] {
+        check(&lost(missing, taken), cause, C, symptom, Some(status));
+    }
+    let verdict = diagnose(&lost(Missing::Syn, Taken::Reset)).unwrap();
+    assert_eq!((verdict.reset_by, verdict.firewall_hook), (Some(ResetBy::Firewall), Some(FirewallHook::Input)));
+    assert_eq!((verdict.bytes_received, verdict.exchanges), (None, None));
+}
+
+/// A connection on which the edge began a handshake.
+fn shaking(trigger: Trigger, change: impl FnOnce(&mut Handshake)) -> Evidence {
+    with(|e| {
+        (e.trigger, e.protocol, e.exchanges) = (trigger, Protocol::Tls, 0);
+        (e.request, e.response) = (Request::default(), Response::default());
+        let mut handshake = Handshake { hello: true, answer: Answer::Tls, ..Handshake::default() };
+        change(&mut handshake);
+        e.handshake = Some(handshake);
+    })
+}
+
+#[test]
+fn a_handshake_is_told_by_what_its_outside_shows() {
+    let failed = Cause::TlsHandshakeFailed;
+    let alert = |description| Some(Alert { fatal: true, description });
+    check(
+        &shaking(Trigger::EdgeFin, |h| h.answer = Answer::PlainHttp),
+        Cause::TlsToPlainPort,
+        C,
+        Symptom::TlsGarbage,
+        Some(525),
+    );
+    check(&shaking(Trigger::EdgeFin, |h| h.answer = Answer::Garbage), failed, C, Symptom::TlsGarbage, Some(525));
+    check(&shaking(Trigger::Fin, |h| h.origin_alert = alert(40)), failed, C, Symptom::TlsAlert, Some(525));
+    let wanted = shaking(Trigger::Fin, |h| (h.origin_alert, h.edge_certificate_empty) = (alert(40), true));
+    check(&wanted, Cause::TlsClientCertRequired, C, Symptom::TlsAlert, Some(525));
+    check(
+        &shaking(Trigger::EdgeFin, |h| h.edge_alert = alert(45)),
+        Cause::CertInvalid,
+        C,
+        Symptom::TlsEdgeAlert,
+        Some(526),
+    );
+    check(&shaking(Trigger::EdgeFin, |h| h.edge_alert = alert(70)), failed, L, Symptom::TlsEdgeAlert, Some(525));
+    for first in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Fin, Trigger::Rst] {
+        let refused = shaking(first, |h| h.edge_alert_encrypted = true);
+        check(&refused, Cause::CertInvalid, L, Symptom::TlsEdgeAlert, Some(526));
+    }
+    check(&shaking(Trigger::Fin, |h| h.answer = Answer::Nothing), failed, C, Symptom::TlsFin, Some(525));
+    check(&shaking(Trigger::Rst, |h| h.answer = Answer::Nothing), failed, C, Symptom::TlsRst, Some(525));
+    let late = shaking(Trigger::Fin, |h| {
+        (h.agreed, h.edge_certificate_empty, h.edge_finished) = (Some(Version::Tls13), true, true);
+    });
+    check(&late, Cause::TlsClientCertRequired, L, Symptom::TlsAlertLate, S520);
+}
+
+#[test]
+fn a_handshake_that_the_edge_ends_or_leaves_unfinished_is_no_failure() {
+    // A monitor that only looks at the certificate, and an edge that leaves early.
+    sound(&shaking(Trigger::EdgeFin, |h| h.edge_finished = true));
+    sound(&shaking(Trigger::EdgeFin, |h| h.answer = Answer::Nothing));
+    // It was the edge's turn, and the origin has waited long enough.
+    sound(&with(|e| {
+        *e = shaking(Trigger::Fin, |_| {});
+        (e.since_read, e.idle) = (1200, Some(Duration::from_secs(60)));
+    }));
+    let silent = with(|e| {
+        *e = shaking(Trigger::EdgeFin, |h| h.answer = Answer::Nothing);
+        e.waited = Duration::from_secs(125);
+    });
+    check(&silent, Cause::TlsHandshakeFailed, C, Symptom::TlsNoAnswer, Some(525));
+}
+
+#[test]
+fn every_cause_is_spelled_once_and_announces_its_statuses() {
+    let mut names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Cause::ALL.len());
+    assert!(Cause::ALL.iter().all(|cause| !cause.edge_statuses().is_empty()));
+}

@@ -1,0 +1,25 @@
+//! Processes and times as records and sentences write them.
+
+use std::time::Duration;
+
+use super::Process;
+
+/// `nginx[4711]`.
+pub(super) fn named(process: &Process) -> String {
+    format!("{}[{}]", process.name, process.pid)
+}
+
+/// Milliseconds, to the microsecond.
+pub(super) fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// `12 ms`, `5.0 s`, `3.2 min`.
+pub(super) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        s if s < 0.9995 => format!("{:.0} ms", s * 1e3),
+        s if s < 120.0 => format!("{s:.1} s"),
+        s => format!("{:.1} min", s / 60.0),
+    }
+}

@@ -1,0 +1,111 @@
+//! Failures as lines: NDJSON for programs, text for people; or as entries of the journal. One write per failure.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use anstream::{AutoStream, ColorChoice};
+
+use super::appender::Appender;
+use super::journal::Journal;
+use super::{escape, text};
+use crate::config::{JOURNAL_SOCKET, Target};
+use crate::diagnose::{Cause, Diagnosis};
+
+/// How a failure is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The record of the outward contract, one object a line.
+    Json,
+    /// A headline with evidence and advice; in colour on a terminal, unless `NO_COLOR` or `CLICOLOR=0` is set.
+    Text,
+}
+
+/// What is open.
+#[derive(Debug)]
+enum Output {
+    Stdout(File),
+    File(Appender),
+    Journal(Journal),
+}
+
+/// An open stream of failures.
+#[derive(Debug)]
+pub struct Stream {
+    output: Output,
+    wording: Wording,
+}
+
+/// What lines say.
+#[derive(Debug)]
+struct Wording {
+    format: Format,
+    colour: bool,
+    /// The advice last written: it is not repeated while one failure follows another of its kind.
+    advice: Option<(Cause, String)>,
+}
+
+impl Stream {
+    /// Opens `target`.
+    ///
+    /// # Errors
+    /// The file can't be opened or made, or no journal listens.
+    pub fn open(target: &Target, format: Format) -> io::Result<Self> {
+        let output = match target {
+            Target::Stdout => Output::Stdout(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+            Target::File(path, rotation) => Output::File(Appender::open(path, *rotation)?),
+            Target::Journal => Output::Journal(Journal::open(Path::new(JOURNAL_SOCKET))?),
+        };
+        let colour = matches!(&output, Output::Stdout(file) if AutoStream::choice(file) != ColorChoice::Never);
+        Ok(Self { output, wording: Wording { format, colour, advice: None } })
+    }
+
+    /// Writes one failure, at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::BrokenPipe`] when the reader has left; a full disk and the like otherwise.
+    pub fn write(&mut self, diagnosis: &Diagnosis) -> io::Result<()> {
+        match &mut self.output {
+            Output::Stdout(file) => file.write_all(self.wording.lines(diagnosis)?.as_bytes()),
+            Output::File(file) => file.write(&self.wording.lines(diagnosis)?),
+            Output::Journal(journal) => journal.write(diagnosis),
+        }
+    }
+
+    /// Opens the file anew, for a log that was rotated; on failure the old one stays in use.
+    ///
+    /// # Errors
+    /// The file can't be opened or made.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        match &mut self.output {
+            Output::File(file) => file.reopen(),
+            Output::Stdout(_) | Output::Journal(_) => Ok(()),
+        }
+    }
+}
+
+impl Wording {
+    fn lines(&mut self, diagnosis: &Diagnosis) -> io::Result<String> {
+        if self.format == Format::Json {
+            return json_line(diagnosis);
+        }
+        let advice = (diagnosis.cause, diagnosis.advice.clone());
+        let is_news = self.advice.as_ref() != Some(&advice);
+        let mut lines = String::new();
+        text::write(&mut lines, diagnosis, self.colour, is_news).map_err(io::Error::other)?;
+        self.advice = Some(advice);
+        Ok(lines)
+    }
+}
+
+/// One failure as a line of NDJSON, the line end included; harmless on a terminal too.
+fn json_line(diagnosis: &Diagnosis) -> io::Result<String> {
+    let record = serde_json::to_string(diagnosis)?;
+    let mut line = escape::json(&record).into_owned();
+    line.push('\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests;

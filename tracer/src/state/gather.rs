@@ -1,0 +1,325 @@
+//! From a record of the kernel to evidence: names for numbers, durations for clocks.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use tracer_common::{
+    AttemptConnRecord, AttemptRecord, Conn, ConnRecord, RefusedRecord, Tuple, attempt, conn_flags as flag, hook,
+    limits, origin_flags, rst, taken, triggers,
+};
+
+use super::{
+    Clock, State, TABLE_FULL,
+    ends::{end, name},
+};
+use crate::{
+    diagnose::{Attempt, End, Evidence, FirewallHook, Missing, OomScope, Process, Protocol, Taken, Trigger},
+    http::{Chunks, Exchange, Request, Response, Seen, without_proxy_header},
+    tls::Handshake,
+};
+
+/// `sk_err` of a connection that a tool destroyed.
+const ECONNABORTED: u32 = 103;
+
+impl State {
+    /// What the record of a connection says.
+    pub(super) fn evidence(&self, record: &ConnRecord, clock: &Clock) -> Evidence {
+        let (conn, close) = (&record.conn, &record.conn.close);
+        let protocol = protocol(conn);
+        let late = record.trigger == triggers::LATE;
+        let Exchange { request, response } = exchange(record, protocol);
+        let destroyed = close.err == ECONNABORTED;
+        let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
+        let seeded = conn.flags & flag::SEEDED != 0;
+        let closed_for = Duration::from_nanos(record.header.time_ns.saturating_sub(close.time_ns));
+        Evidence {
+            time: clock.at(record.header.time_ns),
+            trigger: trigger(record),
+            peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
+            local: (addr(conn.tuple.local_addr), conn.tuple.local_port),
+            netns: Some(conn.tuple.netns).filter(|netns| *netns != 0),
+            seeded,
+            protocol,
+            accepted: close.accepted != 0 || late || destroyed,
+            exchanges: conn.exchanges.into(),
+            turns: conn.turns.into(),
+            age: (!seeded).then(|| Duration::from_nanos(record.header.time_ns.saturating_sub(conn.opened_ns))),
+            idle: Some(idle(record, protocol, clock)),
+            closed_for: late.then_some(closed_for),
+            bytes_received: close.bytes_received,
+            bytes_sent: close.bytes_sent,
+            unread: close.unread,
+            window: close.window,
+            waited: jiffies_of(close.received_jiffies_ago, clock),
+            quiet: jiffies_of(close.sent_jiffies_ago, clock),
+            since_read: close.since_read,
+            turn_out: conn.turn_out,
+            bodyless: conn.flags & flag::BODYLESS != 0,
+            request,
+            response,
+            handshake: (protocol == Protocol::Tls && !late).then(|| handshake(record)),
+            limits: self.limits,
+            process: self.owner(record, end),
+            end: if destroyed { End::Running } else { end },
+            oom: conn.closer.oom != 0 && !destroyed,
+            oom_scope: self.scope(conn.closer.tgid),
+            signal,
+            reset_reason: reason(record.rst_reason, &self.rst_reasons),
+            destroyed,
+        }
+    }
+
+    /// The process that held the socket: the one that closed it, unless that was a mere helper of the owner.
+    fn owner(&self, record: &ConnRecord, end: End) -> Option<Process> {
+        let (conn, closer) = (&record.conn, &record.conn.closer);
+        let destroyed = conn.close.err == ECONNABORTED;
+        if closer.tgid != 0 && !destroyed && (end != End::Running || conn.owner == 0 || conn.owner == closer.tgid) {
+            return Some(self.process(closer.tgid, closer.start_ns, name(&closer.comm)));
+        }
+        self.reader(conn)
+    }
+
+    /// The process that last read from the connection; of one that was open at the start, the one that held it then.
+    fn reader(&self, conn: &Conn) -> Option<Process> {
+        if conn.owner != 0 {
+            return Some(self.process(conn.owner, conn.owner_start_ns, name(&conn.owner_comm)));
+        }
+        let (pid, comm) = self.seeded_owners.get(&conn.inode)?;
+        Some(self.process(*pid, 0, comm.clone()))
+    }
+
+    fn process(&self, pid: u32, start_ns: u64, name: String) -> Process {
+        let facts = self.processes.get((pid, start_ns)).cloned().unwrap_or_default();
+        Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container }
+    }
+
+    fn scope(&self, pid: u32) -> Option<OomScope> {
+        self.oom_scopes.iter().rev().find(|(victim, _)| *victim == pid).map(|(_, scope)| *scope)
+    }
+}
+
+/// What the connection speaks, by the kernel's look at its first bytes.
+fn protocol(conn: &Conn) -> Protocol {
+    if conn.flags & flag::HTTP != 0 {
+        Protocol::Http
+    } else if conn.flags & flag::TLS != 0 {
+        Protocol::Tls
+    } else if conn.flags & flag::SNIFFED != 0 {
+        Protocol::Other
+    } else {
+        Protocol::Opaque
+    }
+}
+
+fn trigger(record: &ConnRecord) -> Trigger {
+    match record.trigger {
+        triggers::FIN => Trigger::Fin,
+        triggers::LATE => Trigger::Late { bytes: record.conn.late_len },
+        triggers::EDGE_FIN => Trigger::EdgeFin,
+        triggers::EDGE_RST => Trigger::EdgeRst,
+        triggers::OVERDUE => Trigger::Overdue,
+        triggers::SILENT => Trigger::Silent,
+        _ => Trigger::Rst,
+    }
+}
+
+/// Since the last data in either direction, up to the origin's close.
+///
+/// A TLS origin sends an alert (close_notify) before it closes. If what the edge had not acknowledged fits into an
+/// alert, nothing else can have gone out since the edge's last data, and the alert does not count as data.
+fn idle(record: &ConnRecord, protocol: Protocol, clock: &Clock) -> Duration {
+    let close = &record.conn.close;
+    let is_alert = record.trigger == triggers::LATE
+        && match protocol {
+            Protocol::Tls => close.unacked <= limits::MAX_TLS_ALERT,
+            Protocol::Opaque => (1..=limits::MAX_TLS_ALERT).contains(&close.unacked),
+            Protocol::Http | Protocol::Other => false,
+        };
+    let (received, sent) = (close.received_jiffies_ago, close.sent_jiffies_ago);
+    jiffies_of(if is_alert { received } else { received.min(sent) }, clock)
+}
+
+/// The exchange that the record is about, as far as its bytes were kept.
+fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
+    let (conn, close) = (&record.conn, &record.conn.close);
+    let requests = kept(&record.heads.request, conn.request_have);
+    if protocol != Protocol::Http || record.trigger == triggers::LATE {
+        let request = Request::read(requests).unwrap_or_default();
+        return Exchange { request, response: Response::default() };
+    }
+    let unfinished = origin_flags::NOT_HTTP | origin_flags::IN_HEAD;
+    // Of the response to this request no byte has been on the wire: what was kept is of the one before.
+    let awaited = conn.is_awaited();
+    let head = if awaited { &[] } else { kept(&record.heads.response, conn.response_have) };
+    let sent = if awaited { 0 } else { conn.response_len };
+    // What had not gone out by the time of a RST never does.
+    let len =
+        if record.trigger == triggers::RST && !awaited { sent.min(close.response_bytes) } else { close.response_bytes };
+    let seen = Seen {
+        head,
+        section: (!awaited && conn.origin_flags & unfinished == 0).then_some(conn.head_len.into()),
+        tail: &conn.response_tail,
+        len: len.into(),
+        sent: sent.into(),
+        chunks: chunks(conn),
+    };
+    let mut exchange = Exchange::read(requests, conn.request_len.into(), &seen);
+    // Written, and not on its way: nothing can be said of it.
+    if awaited && close.response_bytes > 0 {
+        exchange.response = Response::default();
+    }
+    // All that came is an interim response.
+    if conn.flags & flag::INTERIM != 0 && close.response_bytes == 0 {
+        exchange.response = Response { progress: crate::http::Progress::InHead, ..Response::default() };
+    }
+    exchange
+}
+
+/// What the kernel found following the response's chunks.
+fn chunks(conn: &Conn) -> Chunks {
+    match conn.origin_flags & origin_flags::CHUNKS {
+        origin_flags::IN_CHUNKS => Chunks::Next(conn.chunk_at.into()),
+        origin_flags::LAST_CHUNK => Chunks::Last,
+        origin_flags::NO_CHUNK => Chunks::Broken,
+        _ => Chunks::Unknown,
+    }
+}
+
+/// The outside of the handshake, from both sides' first bytes.
+fn handshake(record: &ConnRecord) -> Handshake {
+    let (conn, heads) = (&record.conn, &record.heads);
+    let edge = kept(&heads.request, conn.request_have);
+    let behind = without_proxy_header(edge).unwrap_or_default();
+    let skipped = (edge.len() - behind.len()) as u64;
+    Handshake::read(
+        behind,
+        kept(&heads.response, conn.response_have),
+        u64::from(conn.request_len).saturating_sub(skipped),
+        conn.response_len.into(),
+        conn.response_tail,
+    )
+}
+
+fn jiffies_of(jiffies: u32, clock: &Clock) -> Duration {
+    Duration::from_nanos(u64::from(jiffies).saturating_mul(clock.tick_ns))
+}
+
+impl State {
+    /// Evidence of a refused SYN.
+    pub(super) fn refused(&self, record: &RefusedRecord, clock: &Clock) -> Evidence {
+        let reset_reason = reason(record.rst_reason, &self.rst_reasons);
+        let trigger = Trigger::Refused { seen: record.rst_reason != rst::UNKNOWN };
+        Evidence { reset_reason, ..self.no_connection(&record.tuple, record.header.time_ns, trigger, clock) }
+    }
+
+    /// Evidence of packets that went missing.
+    pub(super) fn attempt(&self, record: &AttemptRecord, clock: &Clock) -> Evidence {
+        let seen = &record.attempt;
+        let [kind, code, v6, _] = seen.icmp.to_le_bytes();
+        let attempt = Attempt {
+            missing: match seen.what {
+                attempt::SYN => Missing::Syn,
+                attempt::SYN_ACK => Missing::SynAck,
+                _ if seen.outward != 0 => Missing::Answer,
+                _ => Missing::Data,
+            },
+            taken: match seen.why {
+                taken::RESET => Taken::Reset,
+                taken::ICMP => Taken::Icmp { v6: v6 != 0, kind, code },
+                taken::QUEUE => Taken::Queue { length: seen.queue, limit: seen.queue_limit },
+                taken::QUEUE_RESET => Taken::QueueReset,
+                _ => Taken::Dropped,
+            },
+            packets: seen.packets,
+            for_: Duration::from_nanos(record.header.time_ns.saturating_sub(seen.first_ns)),
+            hook: match seen.hook {
+                hook::BEFORE_ROUTING => Some(FirewallHook::BeforeRouting),
+                hook::INPUT => Some(FirewallHook::Input),
+                hook::OUTPUT => Some(FirewallHook::Output),
+                hook::FORWARD => Some(FirewallHook::Forward),
+                _ => None,
+            },
+            table_full: self.table_full_ns.is_some_and(|full| {
+                full.abs_diff(record.header.time_ns) < u64::try_from(TABLE_FULL.as_nanos()).unwrap_or(u64::MAX)
+            }),
+        };
+        let trigger = Trigger::Attempt(attempt);
+        // Who listens on that port of the host has no part in what was on its way to a container.
+        let listener = (record.listener_pid != 0 && seen.hook != hook::FORWARD)
+            .then(|| self.process(record.listener_pid, record.listener.start_ns, name(&record.listener.comm)));
+        Evidence { process: listener, ..self.no_connection(&record.tuple, record.header.time_ns, trigger, clock) }
+    }
+
+    /// The same with what is known of their connection. Its counters are not: they are read where it ends.
+    pub(super) fn attempt_of(&self, record: &AttemptConnRecord, clock: &Clock) -> Evidence {
+        let (conn, attempt) = (&record.conn, &record.attempt);
+        let evidence = self.attempt(attempt, clock);
+        let has = |bit| conn.flags & bit != 0;
+        let (http, seeded) = (has(flag::HTTP), has(flag::SEEDED));
+        // What comes from the edge after a response has begun is the next request, which nobody has seen.
+        let next = attempt.attempt.outward == 0 && !conn.is_awaited();
+        let known = http && !next && !has(flag::PIPELINED);
+        let request = known.then(|| Request::read(kept(&record.request, conn.request_have))).flatten();
+        Evidence {
+            exchanges: if http && !seeded { u64::from(conn.exchanges) + u64::from(next) } else { 0 },
+            age: (!seeded).then(|| Duration::from_nanos(attempt.header.time_ns.saturating_sub(conn.opened_ns))),
+            request: request.unwrap_or_default(),
+            process: self.reader(conn).or(evidence.process),
+            ..evidence
+        }
+    }
+
+    /// What is known where no connection came about.
+    fn no_connection(&self, tuple: &Tuple, time_ns: u64, trigger: Trigger, clock: &Clock) -> Evidence {
+        Evidence {
+            time: clock.at(time_ns),
+            trigger,
+            peer: (addr(tuple.peer_addr), tuple.peer_port),
+            local: (addr(tuple.local_addr), tuple.local_port),
+            netns: Some(tuple.netns).filter(|netns| *netns != 0),
+            seeded: false,
+            protocol: Protocol::Opaque,
+            accepted: false,
+            exchanges: 0,
+            turns: 0,
+            age: None,
+            idle: None,
+            closed_for: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            unread: 0,
+            window: 0,
+            waited: Duration::ZERO,
+            quiet: Duration::ZERO,
+            since_read: 0,
+            turn_out: 0,
+            bodyless: false,
+            request: Request::default(),
+            response: Response::default(),
+            handshake: None,
+            limits: self.limits,
+            process: None,
+            end: End::Running,
+            oom: false,
+            oom_scope: None,
+            signal: None,
+            reset_reason: None,
+            destroyed: false,
+        }
+    }
+}
+
+fn kept(head: &[u8], have: u32) -> &[u8] {
+    &head[..head.len().min(have as usize)]
+}
+
+fn reason(reason: u32, names: &BTreeMap<u32, String>) -> Option<String> {
+    if reason == rst::UNKNOWN { None } else { names.get(&reason).cloned() }
+}
+
+fn addr(bytes: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(bytes).to_canonical()
+}
