@@ -54,7 +54,7 @@ pub struct Hook {
     pub attachment: Attachment,
     /// Without it there is nothing to tell at all.
     pub essential: bool,
-    /// What its absence blurs, for `doctor`, the ready line and the README.
+    /// What its absence blurs, for `doctor`, the ready line and docs/architecture.md.
     pub blurs: &'static str,
 }
 
