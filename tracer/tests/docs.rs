@@ -270,6 +270,14 @@ fn links_between_the_documents_lead_somewhere() {
     }
 }
 
+#[test]
+fn packages_bring_the_documents_that_the_readme_is_cut_into() {
+    let manifest = include_str!("../Cargo.toml");
+    for file in ["README.md", "CHANGELOG.md", "SECURITY.md", "docs/*.md"] {
+        assert_eq!(manifest.matches(&format!("\"../{file}\"")).count(), 2, "{file}: in the .deb and in the .rpm");
+    }
+}
+
 /// All Rust code of the repository's crates, one file after the other.
 fn code() -> String {
     let mut folders = vec![root()];
