@@ -59,7 +59,7 @@ pub struct Hook {
     pub attachment: Attachment,
     /// Without it no verdict is possible: the agent refuses to start.
     pub essential: bool,
-    /// What its absence blurs, for `doctor`, the ready line and the README.
+    /// What its absence blurs, for `doctor`, the ready line and docs/architecture.md.
     pub blurs: &'static str,
 }
 

@@ -10,7 +10,8 @@ use super::{Release, architecture::Architecture};
 use crate::sh;
 
 /// What an archive holds beside what is staged.
-const EXTRAS: [&str; 4] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "tracer/dist"];
+const EXTRAS: [&str; 7] =
+    ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE-MIT", "LICENSE-APACHE", "docs", "tracer/dist"];
 
 /// The .deb, the .rpm and the archive of an architecture.
 pub(super) fn all(architecture: Architecture, stage: &Path, release: &Release) -> Result<Vec<PathBuf>> {
@@ -48,7 +49,11 @@ fn archive(architecture: Architecture, stage: &Path, release: &Release) -> Resul
     let mut command = sh::command("tar", &["--create", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
     command.args(["--use-compress-program=gzip -9n", "--mode=go+rX,go-w"]);
     command.arg(format!("--mtime=@{}", release.epoch)).arg("--file").arg(&file);
-    command.args([format!("--transform=s,^tracer/dist,{name}/dist,"), format!("--transform=s,^[.]/,{name}/,")]);
+    command.args([
+        format!("--transform=s,^tracer/dist,{name}/dist,"),
+        format!("--transform=s,^docs,{name}/docs,"),
+        format!("--transform=s,^[.]/,{name}/,"),
+    ]);
     command.arg(format!("--transform=s,^\\([A-Z]\\),{name}/\\1,"));
     command.args(EXTRAS).arg("-C").arg(stage).args(["./tracer", "./man", "./completions"]);
     sh::run(&mut command).context("making the archive")?;

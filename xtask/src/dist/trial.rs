@@ -18,12 +18,13 @@ use crate::{scrape, sh, unit};
 const CHANGE: &str = "read-timeout = \"99s\"";
 const CONFIG: &str = "/etc/tracer/tracer.toml";
 /// What must be there once a package is installed.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "/usr/bin/tracer",
     "/usr/lib/systemd/system/tracer.service",
     CONFIG,
     "/usr/share/bash-completion/completions/tracer",
     "/usr/share/fish/vendor_completions.d/tracer.fish",
+    "/usr/share/doc/origin-tracer/docs/events.md",
     "/usr/share/doc/origin-tracer/runbook/oom_kill.md",
     "/usr/share/origin-tracer/grafana/tracer.json",
     "/usr/share/origin-tracer/prometheus/tracer.alerts.yml",

@@ -42,7 +42,7 @@ pub(super) struct Blur {
     pub(super) kernel: &'static str,
     pub(super) cause: &'static str,
     pub(super) sight: Sight,
-    /// Why, for the README's reader.
+    /// Why, for the table's reader.
     pub(super) reason: &'static str,
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// Show what `tracer doctor` and the verifier say on each kernel instead
     #[arg(long, conflicts_with = "only")]
     doctor: bool,
-    /// Write into README.md what each kernel shows of each cause, rather than check it
+    /// Write into docs/kernels.md what each kernel shows of each cause, rather than check it
     #[arg(long, conflicts_with_all = ["only", "doctor"])]
     readme: bool,
     /// List the pinned kernels and what apt has in their place, and end

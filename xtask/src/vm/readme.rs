@@ -1,4 +1,4 @@
-//! The README's table of kernels and causes: checked against what a run showed, and written by it if asked.
+//! The documentation's table of kernels and causes: checked against what a run showed, and written by it if asked.
 
 use std::fs;
 
@@ -8,6 +8,8 @@ use super::declared::{Blur, UNMADE};
 use super::sight::{Sight, Sights};
 use crate::sh;
 
+/// The page that holds the table, from the repository's root.
+const PAGE: &str = "docs/kernels.md";
 const BEGIN: &str = "<!-- Written by `./dev vm --readme`, checked by each whole run. -->\n";
 const END: &str = "<!-- The end of what is written. -->\n";
 /// Marks of notes, in order.
@@ -21,17 +23,18 @@ struct Table {
     rows: Vec<(String, Vec<Sight>)>,
 }
 
-/// Makes sure that the README says what was seen; `write`: makes it say so.
+/// Makes sure that [`PAGE`] says what was seen; `write`: makes it say so.
 pub(super) fn keep(sights: &Sights<'_>, write: bool) -> Result<()> {
-    let path = sh::repo().join("README.md");
-    let text = fs::read_to_string(&path).context("reading README.md")?;
-    let (before, rest) = text.split_once(BEGIN).context("README.md has no place for the table of kernels")?;
-    let (old, after) = rest.split_once(END).context("README.md's table of kernels has no end")?;
+    let path = sh::repo().join(PAGE);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {PAGE}"))?;
+    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{PAGE} has no place for the table"))?;
+    let (old, after) = rest.split_once(END).with_context(|| format!("the table in {PAGE} has no end"))?;
     let new = render(&merged(&parse(old), &seen(sights), write), sights.blurs);
     if write {
-        return fs::write(&path, format!("{before}{BEGIN}{new}{END}{after}")).context("writing README.md");
+        return fs::write(&path, format!("{before}{BEGIN}{new}{END}{after}"))
+            .with_context(|| format!("writing {PAGE}"));
     }
-    ensure!(old == new, "README.md's table of kernels is not what was seen: `./dev vm --readme` writes it anew");
+    ensure!(old == new, "the table in {PAGE} is not what was seen: `./dev vm --readme` writes it anew");
     Ok(())
 }
 
@@ -140,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_the_place_and_a_table_of_every_pinned_kernel() {
-        let text = fs::read_to_string(sh::repo().join("README.md")).unwrap();
+    fn the_page_has_the_place_and_a_table_of_every_pinned_kernel() {
+        let text = fs::read_to_string(sh::repo().join(PAGE)).unwrap();
         let old = text.split_once(BEGIN).unwrap().1.split_once(END).unwrap().0;
         let table = parse(old);
         for kernel in super::super::kernels::KERNELS {

@@ -27,7 +27,7 @@ pub(super) struct Plan<'a> {
     pub(super) only: Option<&'a str>,
     /// How often in each machine: a test that fails once has failed.
     pub(super) repeat: u32,
-    /// Write into the README what each kernel shows.
+    /// Write into the documentation what each kernel shows.
     pub(super) readme: bool,
 }
 
@@ -67,7 +67,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Holds what each kernel shows of each cause against what is declared and what the README says.
+    /// Holds what each kernel shows of each cause against what is declared and what the documentation says.
     fn sights(&self, columns: &[Column]) -> Result<Vec<String>> {
         let kernels: Vec<_> = columns.iter().map(|column| (line(column.kernel), &column.outcome.told)).collect();
         let mut command = self.tests(None);
