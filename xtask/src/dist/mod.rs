@@ -52,6 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     fs::create_dir_all(&release.dir).with_context(|| format!("making {}", release.dir.display()))?;
     sh::heading("licences, sources, duplicates");
+    // cargo-deny reads the manifests of every platform's crates; a build fetches only its own platform's.
+    sh::run(&mut sh::command("cargo", &["fetch", "--quiet", "--locked"]))?;
     let rules = ["deny", "--offline", "--all-features", "check", "licenses", "bans", "sources"];
     sh::run(&mut sh::command("cargo", &rules))?;
     let mut files = Vec::new();

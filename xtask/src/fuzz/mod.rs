@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
-/// The targets in `tracer/fuzz/fuzz_targets`; each says there what must hold.
+/// The targets; each says in `tracer/fuzz/targets` what must hold.
 const TARGETS: [&str; 7] =
     ["http_exchange", "http_request", "ranges", "record", "recording", "server_config", "tls_handshake"];
 
@@ -107,6 +107,18 @@ mod tests {
     fn every_target_has_seeds() {
         for target in TARGETS {
             assert!(!seeds::of(target).unwrap().is_empty(), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_must_hold_holds_of_every_seed_and_of_every_prefix_of_its_start() {
+        const START: usize = 512;
+        assert_eq!(tracer_fuzz_targets::ALL.map(|(name, _)| name), TARGETS);
+        for (name, target) in tracer_fuzz_targets::ALL {
+            for seed in seeds::of(name).unwrap() {
+                target(&seed);
+                (0..seed.len().min(START)).for_each(|end| target(&seed[..end]));
+            }
         }
     }
 }

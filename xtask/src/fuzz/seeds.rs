@@ -50,7 +50,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     })
 }
 
-/// One input for two sides of a connection, as `tracer/fuzz/fuzz_targets/sides.rs` takes it apart.
+/// One input for two sides of a connection, as `sides` in `tracer/fuzz/targets` takes it apart.
 fn sides(one: &[u8], other: &[u8]) -> Vec<u8> {
     let len = u16::try_from(one.len()).unwrap_or(u16::MAX);
     [&len.to_le_bytes(), one, other].concat()

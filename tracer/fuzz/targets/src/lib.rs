@@ -1,0 +1,165 @@
+//! What must hold of foreign bytes, one function per fuzz target. Each panics where it does not hold.
+//!
+//! The fuzzer's own crate calls these; no fuzzer is needed to compile them or to run them on the seeds.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use tracer::decode::Event;
+use tracer::edge::EdgeRanges;
+use tracer::host::servers::{block, judge_text};
+use tracer::http::{Chunks, Exchange, Request, Seen};
+use tracer::recording::{self, Recorder};
+use tracer::state::{Clock, State};
+use tracer::tls::Handshake;
+
+/// A target's body.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const ALL: [(&str, Target); 7] = [
+    ("http_exchange", http_exchange),
+    ("http_request", http_request),
+    ("ranges", ranges),
+    ("record", record),
+    ("recording", recording),
+    ("server_config", server_config),
+    ("tls_handshake", tls_handshake),
+];
+
+/// Requests and responses of one connection, as many bytes of each as there are. Whatever they hold, and whether or not
+/// the kernel found the end of the header section: no panic; a response that has sent no byte has no status.
+pub fn http_exchange(bytes: &[u8]) {
+    let Some((requests, responses)) = sides(bytes) else { return };
+    let (requested, len) = (requests.len() as u64, responses.len() as u64);
+    let tail = &responses[responses.len().saturating_sub(8)..];
+    let found = responses.windows(4).position(|at| at == b"\r\n\r\n").map(|at| at as u64 + 4);
+    let next = [0, len / 2, len, u64::MAX].map(Chunks::Next);
+    for chunks in [Chunks::Unknown, Chunks::Last, Chunks::Broken].into_iter().chain(next) {
+        for section in [None, found, Some(len + 1)] {
+            // All was kept and sent; more was sent than kept; nothing was sent.
+            for (head, len, sent) in [(responses, len, len), (responses, len * 2, len * 2), (&[], len, 0)] {
+                let exchange = Exchange::read(requests, requested, &Seen { head, section, tail, len, sent, chunks });
+                assert!(!head.is_empty() || exchange.response.status.is_none(), "{exchange:?}");
+            }
+            let half = &requests[..requests.len() / 2];
+            let _ = Exchange::read(half, requested, &Seen { head: responses, section, tail, len, sent: len, chunks });
+        }
+    }
+}
+
+/// The first bytes of a request: no panic, and the head that is written of what was read reads back as the same request.
+pub fn http_request(bytes: &[u8]) {
+    let Some(request) = Request::read(bytes) else { return };
+    assert_eq!(Request::read(&request.head()).as_ref(), Some(&request), "{}", request.head().escape_ascii());
+}
+
+/// A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its ranges.
+pub fn ranges(bytes: &[u8]) {
+    let Ok(ranges) = EdgeRanges::parse(text(bytes), "list") else { return };
+    let lines: String = ranges.iter().map(|range| format!("{range}\n")).collect();
+    assert_eq!(EdgeRanges::parse(&lines, "list").as_ref(), Ok(&ranges));
+    for range in ranges.iter() {
+        for end in [range.network(), range.broadcast()] {
+            assert!(ranges.range_of(end).is_some(), "{end} of {range}");
+        }
+    }
+}
+
+/// One record of the kernel programs: whatever it holds, it is refused or becomes an event, and neither the state nor the
+/// verdict on it panics.
+pub fn record(bytes: &[u8]) {
+    let Ok(event) = Event::decode(bytes) else { return };
+    let clock = clock(1_000_000_000_000);
+    let mut state = state();
+    // Twice: the second finds what the first left.
+    for _ in 0..2 {
+        let _ = state.handle(&event, &clock);
+        let _ = state.expire(event.time_ns());
+    }
+    let _ = state.flush();
+    assert_eq!(state.next_deadline(), None);
+}
+
+/// A recording: whatever it holds, it is refused or its events replay without a panic, and recording them again loses none.
+///
+/// # Panics
+/// Where it does not hold.
+pub fn recording(bytes: &[u8]) {
+    let Ok(events) = recording::read(bytes) else { return };
+    let mut state = state();
+    let mut again = Vec::new();
+    let mut recorder = Recorder::new(&mut again).expect("memory takes every write");
+    for event in &events {
+        let clock = clock(event.time_ns());
+        let _ = state.expire(clock.monotonic_ns);
+        let _ = state.handle(event, &clock);
+        recorder.write(event).expect("memory takes every write");
+    }
+    let _ = state.flush();
+    let read = recording::read(&again[..]).expect("what was recorded can be read");
+    assert_eq!(read.len(), events.len());
+}
+
+/// A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the file.
+pub fn server_config(bytes: &[u8]) {
+    let text = text(bytes);
+    for style in [block::Style::Semicolons, block::Style::Lines] {
+        if let Some(directives) = block::parse(text, "file", style) {
+            check_lines(&directives, text.matches('\n').count() + 1);
+        }
+    }
+    let _findings = judge_text(text);
+}
+
+fn check_lines(directives: &[block::Directive], most: usize) {
+    for directive in directives {
+        assert!((1..=most).contains(&directive.line), "{directive:?}");
+        check_lines(directive.block.as_deref().unwrap_or_default(), most);
+    }
+}
+
+/// The first bytes of both sides of a TLS connection: no panic, and what fewer kept bytes tell of the name that the edge asked
+/// for, the version agreed and the origin's alert, more bytes never tell otherwise.
+pub fn tls_handshake(bytes: &[u8]) {
+    let Some((edge, origin)) = sides(bytes) else { return };
+    let (edge_len, origin_len) = (edge.len() as u64, origin.len() as u64);
+    let mut tail = [0; 8];
+    let last = &origin[origin.len().saturating_sub(8)..];
+    tail[8 - last.len()..].copy_from_slice(last);
+    // An alert that only the last bytes show is a guess at where its record begins: without them for the comparison.
+    let read = |edge, origin| Handshake::read(edge, origin, edge_len, origin_len, [0; 8]);
+    let whole = read(edge, origin);
+    for eighth in 0..8 {
+        let (edge, origin) = (&edge[..edge.len() * eighth / 8], &origin[..origin.len() * eighth / 8]);
+        let _ = Handshake::read(edge, origin, edge_len, origin_len, tail);
+        let prefix = read(edge, origin);
+        agree(prefix.sni.as_ref(), whole.sni.as_ref());
+        agree(prefix.agreed.as_ref(), whole.agreed.as_ref());
+        agree(prefix.origin_alert.as_ref(), whole.origin_alert.as_ref());
+    }
+}
+
+fn agree<T: Debug + PartialEq>(prefix: Option<&T>, whole: Option<&T>) {
+    assert!(prefix.is_none() || prefix == whole, "{prefix:?} of a prefix, {whole:?} of the whole");
+}
+
+/// One input for two sides of a connection: what the first sent, as long as the first two bytes (little endian) say, and what
+/// the other one sent.
+fn sides(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_le_bytes(*len)).min(rest.len()))
+}
+
+/// The text at the start of the bytes.
+fn text(bytes: &[u8]) -> &str {
+    bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
+}
+
+fn state() -> State {
+    State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new())
+}
+
+fn clock(monotonic_ns: u64) -> Clock {
+    Clock { monotonic_ns, wall: jiff::Timestamp::UNIX_EPOCH, tick_ns: 4_000_000 }
+}
