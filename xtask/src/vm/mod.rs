@@ -9,6 +9,7 @@ mod declared;
 mod disk;
 mod doctor;
 mod fleet;
+mod gate;
 pub mod guest;
 mod image;
 mod initramfs;
@@ -46,6 +47,9 @@ pub(crate) struct Args {
     /// Run only the kernel tests whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Run what the gate runs: the cases that tell most, on the oldest kernel and the newest
+    #[arg(long, conflicts_with_all = ["only", "zoo", "doctor", "readme", "kernels"])]
+    gate: bool,
     /// Run the kernel tests so often in each machine: one that fails once has failed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "doctor")]
     repeat: u32,
@@ -84,6 +88,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!(std::env::consts::ARCH == "x86_64", "the pinned kernels are for x86_64");
     let (host, named): (Vec<_>, Vec<_>) = args.kernels.iter().cloned().partition(|name| name == HOST);
+    let named = if args.gate { gate::KERNELS.map(str::to_owned).to_vec() } else { named };
     let kernels = if named.is_empty() && !host.is_empty() { Vec::new() } else { kernels::choose(&named)? };
     setup::ensure(For::Vm)?;
     let cache = build::target_dir()?.join("vm");
@@ -109,7 +114,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.doctor {
         return doctor::run(&fleet, &kernels, &root);
     }
-    let plan = tests::Plan { fleet: &fleet, only: args.only.as_deref(), repeat: args.repeat, readme: args.readme };
+    let only = if args.gate { gate::CASES.to_vec() } else { args.only.as_deref().into_iter().collect() };
+    let plan = tests::Plan { fleet: &fleet, only: &only, repeat: args.repeat, readme: args.readme };
     let mut done = plan.run(&kernels, &root, !host.is_empty());
     if args.zoo {
         done = both(done, run_zoo(&fleet, &kernels, args));

@@ -23,8 +23,8 @@ const MEMORY_MIB: u64 = 1536;
 /// Which tests to run, and by what.
 pub(super) struct Plan<'a> {
     pub(super) fleet: &'a Fleet<'a>,
-    /// Only those whose name contains this.
-    pub(super) only: Option<&'a str>,
+    /// Only those whose names contain one of these; all if it is empty.
+    pub(super) only: &'a [&'a str],
     /// How often in each machine: a test that fails once has failed.
     pub(super) repeat: u32,
     /// Write into the documentation what each kernel shows.
@@ -36,9 +36,11 @@ impl Plan<'_> {
     /// machines keep it busy.
     pub(super) fn run(&self, kernels: &[Ready], root: &Path, host: bool) -> Result<()> {
         let names: Vec<_> = kernels::KERNELS.iter().map(|kernel| kernel.name).collect();
-        let strangers = declared::strangers(DECLARED, &names, &self.list(None)?);
+        let strangers = declared::strangers(DECLARED, &names, &self.list(&[])?);
         ensure!(strangers.is_empty(), "declared, but not there: {}", strangers.join(", "));
         let tests = self.list(self.only)?;
+        let nameless = self.only.iter().find(|part| tests.iter().all(|test| !test.contains(**part)));
+        ensure!(nameless.is_none(), "no kernel test is named {}", nameless.unwrap_or(&""));
         let mut columns = Vec::new();
         if host {
             sh::heading("kernel tests on this host");
@@ -53,7 +55,7 @@ impl Plan<'_> {
         let mut problems = matrix.problems();
         if !problems.is_empty() {
             println!("\nwhat the kernels show of each cause was not compared: a test that failed would tell less");
-        } else if self.only.is_none() && names.iter().all(|name| columns.iter().any(|column| column.kernel == *name)) {
+        } else if self.only.is_empty() && names.iter().all(|name| columns.iter().any(|column| column.kernel == *name)) {
             problems = self.sights(&columns)?;
         }
         ensure!(
@@ -70,7 +72,7 @@ impl Plan<'_> {
     /// Holds what each kernel shows of each cause against what is declared and what the documentation says.
     fn sights(&self, columns: &[Column]) -> Result<Vec<String>> {
         let kernels: Vec<_> = columns.iter().map(|column| (line(column.kernel), &column.outcome.told)).collect();
-        let mut command = self.tests(None);
+        let mut command = self.tests(&[]);
         let causes = sh::try_output(command.arg("--causes")).context("the tests do not list the causes")?;
         let causes: Vec<_> =
             causes.lines().filter_map(|line| line.strip_suffix(": cause")).map(str::to_owned).collect();
@@ -121,15 +123,14 @@ impl Plan<'_> {
     }
 
     /// The names of the tests, in the order of running.
-    fn list(&self, only: Option<&str>) -> Result<Vec<String>> {
+    fn list(&self, only: &[&str]) -> Result<Vec<String>> {
         let mut command = self.tests(only);
         let list = sh::try_output(command.arg("--list")).with_context(|| format!("`{}` failed", sh::show(&command)))?;
         let names: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
-        ensure!(!names.is_empty(), "no kernel test has such a name");
         Ok(names)
     }
 
-    fn tests(&self, only: Option<&str>) -> Command {
+    fn tests(&self, only: &[&str]) -> Command {
         let mut command = Command::new(&self.fleet.guest.kernel_tests);
         command.args(only).stdin(Stdio::null());
         command
@@ -146,11 +147,11 @@ fn line(column: &str) -> String {
 }
 
 /// Runs the tests in a guest.
-fn script(only: Option<&str>, repeat: u32) -> String {
+fn script(only: &[&str], repeat: u32) -> String {
     format!(
         "cd /tmp\nexport TRACER_UNDER_TEST={GUEST}/tracer TRACER_KERNEL_TESTS=required\nstatus=0\n\
-         for _ in $(seq {repeat}); do {GUEST}/kernel '{}' || status=$?; done\nexit $status\n",
-        only.unwrap_or_default()
+         for _ in $(seq {repeat}); do {GUEST}/kernel {} || status=$?; done\nexit $status\n",
+        only.iter().map(|part| format!("'{part}'")).collect::<Vec<_>>().join(" ")
     )
 }
 
