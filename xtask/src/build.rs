@@ -6,12 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::dist::Architecture;
+use crate::architecture::{Architecture, MUSL};
 use crate::setup::Pinned;
 use crate::sh;
-
-/// The target of binaries that need no library.
-pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// `cargo build` of `tracer` for 64-bit ARM.
 pub(crate) fn arm() -> Command {

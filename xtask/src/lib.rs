@@ -1,20 +1,19 @@
-//! tracer's tasks (set-up, build, tests, demo) and the [`lab`] that its kernel tests share with them.
+//! tracer's tasks: set-up, build, tests, demo, benchmark, packages.
 
 #![deny(unsafe_code)]
 
+mod architecture;
 mod bench;
 mod build;
 mod clickhouse;
 mod demo;
 mod dist;
 mod fuzz;
-pub mod lab;
 mod scrape;
 mod setup;
 mod sh;
 mod soak;
 mod test;
-pub mod unit;
 pub mod vm;
 mod zoo;
 

@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::setup::{self, For};
-use crate::{build, sh, unit};
+use lab::unit;
+
+use crate::{build, sh};
 
 /// Where the zoo is if not told otherwise, from the repository's root.
 pub(crate) const ZOO: &str = "../shared/zoo";
@@ -104,8 +106,8 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Runs the cases, repeats those whose own witnesses disagreed, and fails unless all are fully right. Returns those that
-    /// were judged: with one tracer for all, the zoo leaves out the cases that have limits of their own.
+    /// Runs the cases, repeats those whose own witnesses disagreed, and fails unless all are fully right. Returns those
+    /// that were judged: with one tracer for all, the zoo leaves out the cases that have limits of their own.
     fn judge(&self, per: &str, cases: &[String]) -> Result<BTreeSet<String>> {
         let mut verdicts = self.play(per, cases)?;
         for _ in 0..REPEATS {

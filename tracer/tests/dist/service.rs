@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser as _;
+use lab::unit;
 use serde_json::Value;
 use tracer::cli;
-use xtask::unit;
 
 /// Highest exposure that the unit may have, in tenths.
 const EXPOSURE: &str = "--threshold=25";

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use lab::unit;
+use lab::{procs, wait};
 use rustix::process::Signal;
 use serde_json::Value;
-use xtask::lab::{procs, wait};
-use xtask::unit;
 
 use crate::http;
 use crate::metrics::Metrics;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use base64::Engine as _;
+use lab::wait;
 use serde_json::{Value, json};
-use xtask::lab::wait;
 
 use crate::agent::free_address;
 use crate::runner::Skip;

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use lab::wait;
 use serde_json::Value;
-use xtask::lab::wait;
 
 use crate::runner::Skip;
 

@@ -1,6 +1,6 @@
 //! Kernel tests: the real binary, a real kernel, real traffic between two network namespaces. Root only.
 //!
-//! A case stages failures in a [`xtask::lab::Lab`], says which records must come of them, and nothing else may come.
+//! A case stages failures in a [`lab::Lab`], says which records must come of them, and nothing else may come.
 
 mod agent;
 mod browser;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The lab's origin is this executable, started again; so is process 1 of a virtual machine.
-    match xtask::lab::origin::main_if_asked().or_else(xtask::vm::guest::main_if_asked) {
+    match lab::origin::main_if_asked().or_else(xtask::vm::guest::main_if_asked) {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
             eprintln!("{error:#}");

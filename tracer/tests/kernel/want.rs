@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
+use lab::{EDGE_C, Exchange, Lab, Seen, wait};
 use serde_json::{Map, Value};
-use xtask::lab::{EDGE_C, Exchange, Lab, Seen, wait};
 
 use crate::agent::Agent;
 

@@ -11,8 +11,8 @@ use rustix::process::Signal;
 
 use super::Level;
 use super::load::{Bed, PORT, cpu_seconds};
-use crate::lab::{procs, wait};
 use crate::scrape::{Metrics, free_address, get, memory};
+use lab::{procs, wait};
 
 /// Loading and attaching may take so long.
 const READY: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Workload;
-use crate::lab::{Lab, Nginx, NginxOptions};
+use lab::{Lab, Nginx, NginxOptions};
 
 /// The port that nginx listens on. An unusual one, so that other traffic on this host does not count.
 pub(super) const PORT: u16 = 28_080;
@@ -102,7 +102,8 @@ impl<'a> Bed<'a> {
     }
 }
 
-/// Requests and seconds from the line that [`SUMMARY`] prints. An error where wrk had errors: what fails is not healthy.
+/// Requests and seconds from the line that [`SUMMARY`] prints. An error where wrk had errors: what fails is not
+/// healthy.
 fn summary(output: &str) -> Result<(u64, f64)> {
     let line = output.lines().find_map(|line| line.strip_prefix("bench\t")).context("no summary")?;
     let fields: Vec<u64> = line.split('\t').map(str::parse).collect::<Result<_, _>>().context("not a number")?;

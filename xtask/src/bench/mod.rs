@@ -1,8 +1,8 @@
 //! `xtask bench`: what watching costs. nginx and wrk on loopback, the tracer off and on in turn.
 //!
-//! Three kinds of run, none of which disturbs another: pairs of off and on for throughput and nginx' CPU time; runs under
-//! the kernel's BPF statistics (which cost time themselves) for the programs' own time, each beside one of programs that
-//! return at once; and recorded runs, which count the records that healthy load makes.
+//! Three kinds of run, none of which disturbs another: pairs of off and on for throughput and nginx' CPU time; runs
+//! under the kernel's BPF statistics (which cost time themselves) for the programs' own time, each beside one of
+//! programs that return at once; and recorded runs, which count the records that healthy load makes.
 
 mod agent;
 mod load;
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::lab::Lab;
 use crate::setup::{self, For};
 use crate::{build, sh};
 use agent::{Agent, Usage};
+use lab::Lab;
 use load::{Bed, Segment};
 use statistics::{Enabled, ProgramTimes};
 use yardstick::Yardstick;

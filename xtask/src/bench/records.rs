@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::agent::command;
 use super::load::Bed;
 use super::{Level, Workload};
-use crate::lab::{procs, wait};
+use lab::{procs, wait};
 
 /// Loading and attaching may take so long.
 const READY: Duration = Duration::from_secs(15);

@@ -170,8 +170,9 @@ pub(super) fn text(args: &Args, outcomes: &[Outcome]) -> String {
     out
 }
 
-/// Median BPF time of the origin's end alone, in nanoseconds per request: the client's end is not there on a real origin. To
-/// the programs it is a stranger's, and of a stranger's connection both ends cost alike: half of that is taken off.
+/// Median BPF time of the origin's end alone, in nanoseconds per request: the client's end is not there on a real
+/// origin. To the programs it is a stranger's, and of a stranger's connection both ends cost alike: half of that is
+/// taken off.
 fn origins_end(outcome: &Outcome, outcomes: &[Outcome]) -> Option<f64> {
     let stranger = match outcome.level {
         Level::Connections => Level::StrangerConnections,

@@ -72,8 +72,8 @@ impl ProgramTimes {
     }
 }
 
-/// Runs the load under statistics. `_enabled` is the proof that they are on; `empty` is what programs that return at once
-/// have just shown.
+/// Runs the load under statistics. `_enabled` is the proof that they are on; `empty` is what programs that return at
+/// once have just shown.
 pub(super) fn run(
     _enabled: &Enabled,
     bed: &Bed<'_>,

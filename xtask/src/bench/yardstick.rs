@@ -1,7 +1,7 @@
 //! What the kernel's statistics show of programs that return at once, at the tracer's hooks and under the same load.
 //!
-//! The kernel reads its clock twice for every run, and one reading is inside the interval that it measures; under load the
-//! program's own code has to come into the caches, too. None of it is what a program does.
+//! The kernel reads its clock twice for every run, and one reading is inside the interval that it measures; under load
+//! the program's own code has to come into the caches, too. None of it is what a program does.
 
 use std::fs::{self, File};
 
@@ -46,9 +46,9 @@ impl Yardstick {
         Ok(Self { object, btf: Btf::from_sys_fs().context("reading the kernel's types")? })
     }
 
-    /// Attaches the programs where a tracer of that level has its own, runs the load, and says what each of [`PROGRAMS`]
-    /// would show if it did nothing: nanoseconds per run, 0 for one that did not run. `_enabled` is the proof that the kernel
-    /// counts.
+    /// Attaches the programs where a tracer of that level has its own, runs the load, and says what each of
+    /// [`PROGRAMS`] would show if it did nothing: nanoseconds per run, 0 for one that did not run. `_enabled` is the
+    /// proof that the kernel counts.
     pub(super) fn measure(
         &self,
         _enabled: &Enabled,

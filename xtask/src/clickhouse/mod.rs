@@ -1,4 +1,5 @@
-//! `xtask clickhouse`: the shipped table and questions on the real engine, with recorded events and a fleet's worth of them.
+//! `xtask clickhouse`: the shipped table and questions on the real engine, with recorded events and a fleet's worth of
+//! them.
 //!
 //! The engine is PyPI's `chdb`, ClickHouse as a Python module, in a virtual environment under cargo's target folder.
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::lab::{EDGE_A, EDGE_B, End, Lab, Seen};
 use crate::setup::{self, For};
 use crate::{build, sh};
+use lab::{EDGE_A, EDGE_B, End, Lab, Seen};
 use origin::{IDLE, Origin, PORT};
 use watch::Watch;
 

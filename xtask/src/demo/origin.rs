@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
-use crate::lab::{Lab, MemoryGroup, Nginx, NginxOptions, wait};
+use lab::{Lab, MemoryGroup, Nginx, NginxOptions, wait};
 
 /// The port that nginx listens on.
 pub(super) const PORT: u16 = 80;
@@ -27,7 +27,7 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn start(lab: &Lab) -> Result<Self> {
-        let module = crate::lab::nginx_module(PERL).with_context(|| format!("nginx has no {PERL}"))?;
+        let module = lab::nginx_module(PERL).with_context(|| format!("nginx has no {PERL}"))?;
         let memory = lab.memory_group(MEMORY)?;
         // `unpack "p"` reads the string at an address, here 8; the list grows by a megabyte a turn.
         let http = format!(

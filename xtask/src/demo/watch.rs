@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::SCENES;
-use crate::lab::{procs, wait};
+use lab::{procs, wait};
 
 /// Loading and attaching may take so long.
 const READY: Duration = Duration::from_secs(15);

@@ -1,5 +1,5 @@
-//! The .deb's service under a real systemd: a virtual machine boots a Debian 12 in which the package is installed, and a script
-//! in it asks the service and systemd.
+//! The .deb's service under a real systemd: a virtual machine boots a Debian 12 in which the package is installed, and
+//! a script in it asks the service and systemd.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::root::Root;
 use super::{Release, find};
-use crate::{lab::procs, sh};
+use lab::procs;
+
+use crate::sh;
 
 /// Everything is emulated.
 const LIMIT: Duration = Duration::from_secs(900);

@@ -1,6 +1,6 @@
-//! `xtask dist`: everything that a release consists of, below `dist/` in cargo's target folder, and the proof that it works.
+//! `xtask dist`: everything that a release consists of, below `dist/` in cargo's target folder, and the proof that it
+//! works.
 
-mod architecture;
 mod boot;
 mod kubernetes;
 mod package;
@@ -14,16 +14,17 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::architecture::Architecture;
 use crate::setup::{self, For};
 use crate::{build, sh};
-pub(crate) use architecture::Architecture;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only for these architectures: x86_64, aarch64; both if none is given
     #[arg(long = "arch", value_name = "ARCH")]
     architectures: Vec<Architecture>,
-    /// Also validate the Kubernetes manifest, and install, start, upgrade and purge the packages in a Debian root of their own
+    /// Also validate the Kubernetes manifest, and install, start, upgrade and purge the packages in a Debian root of
+    /// their own
     #[arg(long)]
     trial: bool,
     /// Also start the .deb's service under a real systemd, in a virtual machine

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Release, architecture::Architecture};
+use super::Release;
+use crate::architecture::Architecture;
 use crate::sh;
 
 /// What an archive holds beside what is staged.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::Release;
-use super::architecture::Architecture;
+use crate::architecture::Architecture;
 use crate::{build, sh};
 
 /// Makes all of it, below `release/dist` of the target's folder: where the packages' lists of files look for it.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::architecture::Architecture;
 use super::root::Root;
 use super::{Release, package};
-use crate::lab::{procs, wait};
-use crate::{scrape, sh, unit};
+use crate::architecture::Architecture;
+use crate::{scrape, sh};
+use lab::{procs, unit, wait};
 
 /// The line by which an administrator's configuration is known.
 const CHANGE: &str = "read-timeout = \"99s\"";

@@ -1,4 +1,5 @@
-//! `xtask fuzz`: hostile bytes for every parser, from what the repository's tests hold, until one panics or the time is up.
+//! `xtask fuzz`: hostile bytes for every parser, from what the repository's tests hold, until one panics or the time is
+//! up.
 
 mod seeds;
 

@@ -1,4 +1,5 @@
-//! The kernel's file systems that the agent reads: tracefs for tracepoint formats, bpffs for the tools that look at programs.
+//! The kernel's file systems that the agent reads: tracefs for tracepoint formats, bpffs for the tools that look at
+//! programs.
 
 use std::path::Path;
 

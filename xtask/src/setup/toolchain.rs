@@ -1,4 +1,5 @@
-//! The kernel crate's toolchain: the pinned nightly, and bpf-linker with the LLVM that it links. For fuzzing, cargo-fuzz too.
+//! The kernel crate's toolchain: the pinned nightly, and bpf-linker with the LLVM that it links. For fuzzing,
+//! cargo-fuzz too.
 
 use std::fs;
 use std::process::Command;
@@ -6,8 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::{For, Need, apt};
-use crate::build::MUSL;
-use crate::dist::Architecture;
+use crate::architecture::{Architecture, MUSL};
 use crate::sh;
 
 /// The linker for BPF objects; its LLVM must not be older than the nightly's.

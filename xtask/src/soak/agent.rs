@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::edge::TIMEOUT;
 use super::memory::Tenths;
 use super::server;
-use crate::lab::{procs, wait};
 use crate::scrape::{Metrics, free_address, get, memory};
+use lab::{procs, wait};
 
 /// Loading and attaching may take so long.
 const READY: Duration = Duration::from_secs(15);
@@ -104,7 +104,8 @@ impl Agent {
         fs::read_to_string(self.dir.join("tracer.log")).unwrap_or_default()
     }
 
-    /// The failures that it told so far: those of this network namespace, and of those that name none, those on its ports.
+    /// The failures that it told so far: those of this network namespace, and of those that name none, those on its
+    /// ports.
     pub(super) fn events(&self) -> Result<Vec<Value>> {
         let text = fs::read_to_string(self.dir.join("events.ndjson")).context("reading tracer's events")?;
         // The last line may still be on its way.

@@ -1,6 +1,7 @@
-//! What the bytes of an answer come to so far, with the edge's limits: no HTTP, too long a header section, whole or not.
+//! What the bytes of an answer come to so far, with the edge's limits: no HTTP, too long a header section, whole or
+//! not.
 
-use crate::lab::{Progress, progress};
+use lab::{Progress, progress};
 
 /// The edge's limit for a response's header section, in bytes.
 const HEADER_LIMIT: usize = 128 * 1024;

@@ -12,7 +12,7 @@ use super::rng::Rng;
 use super::scenario::{How, Scenario};
 use super::server::Server;
 use super::start::Servers;
-use crate::lab::{STRANGER, procs};
+use lab::{STRANGER, procs};
 
 /// An answer that takes longer may be a timeout to tracer: the machine was too busy to tell.
 const SLOW: Duration = Duration::from_millis(1500);

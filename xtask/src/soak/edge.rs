@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 
 use super::answer::{self, Answer};
 use super::rng::Rng;
-use crate::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, ORIGIN_V4, ORIGIN_V6};
+use lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, ORIGIN_V4, ORIGIN_V6};
 
 /// The edge's timeouts as tracer is told them.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);

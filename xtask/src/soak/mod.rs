@@ -26,12 +26,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::lab::{Lab, wait};
 use crate::setup::{self, For};
 use crate::{build, sh};
 use agent::Agent;
 use book::{Book, Entry, Expect};
 use edge::SECRET;
+use lab::{Lab, wait};
 use report::Outcome;
 use scenario::{SCENARIOS, Scenario};
 use start::Servers;

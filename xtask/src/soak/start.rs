@@ -11,7 +11,7 @@ use super::server::{
     APACHE, APACHE_IDLE, CADDY, GUNICORN, HAPROXY, HAPROXY_REJECT, LISTENING, NGINX, NGINX_IDLE, NOBODY, NODE,
     NODE_CLOSER, NODE_CLUSTER, PHP, RAW_UPSTREAM, UPSTREAM,
 };
-use crate::lab::{Lab, Nginx, NginxOptions, Process, procs, wait};
+use lab::{Lab, Nginx, NginxOptions, Process, procs, wait};
 
 /// How long the servers may take to listen, all together.
 const START: Duration = Duration::from_secs(30);

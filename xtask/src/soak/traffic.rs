@@ -12,7 +12,7 @@ use super::rng::Rng;
 use super::scenario::{FENCE, Scenario};
 use super::server::{Server, VISITED};
 use super::start::Servers;
-use crate::lab::Lab;
+use lab::Lab;
 
 /// Sound exchanges a second, all visitors together.
 const SOUND_RATE: f64 = 150.0;

@@ -1,7 +1,7 @@
 //! What is known to differ between kernels: what is declared here must be so there, and only there.
 
 use super::outcome::Verdict;
-use super::sight::Sight;
+use super::sight::{Blur, Sight};
 
 /// A test that can't pass on a kernel.
 #[derive(Debug)]
@@ -36,16 +36,6 @@ pub(super) const DECLARED: &[Difference] = &[
     about_the_page("7.2"),
 ];
 
-/// A cause that a kernel shows less well than the others.
-#[derive(Debug)]
-pub(super) struct Blur {
-    pub(super) kernel: &'static str,
-    pub(super) cause: &'static str,
-    pub(super) sight: Sight,
-    /// Why, for the table's reader.
-    pub(super) reason: &'static str,
-}
-
 /// Every declared blur.
 pub(super) const BLURS: &[Blur] = &[
     Blur { kernel: "5.10", cause: "port_closed", sight: Sight::Coarser, reason: WITHOUT_RST },
@@ -54,10 +44,6 @@ pub(super) const BLURS: &[Blur] = &[
 
 const WITHOUT_RST: &str = "`likely`: before 6.12 `tcp_send_reset` is silent where there is no socket, so that a refusal is known \
                            by TCP throwing the SYN away";
-
-/// Causes that no test can make, and why.
-pub(super) const UNMADE: &[(&str, &str)] =
-    &[("unexplained", "no rule tells it: what lacks evidence is told as the next sure cause")];
 
 const RULES: &str = "promtool_takes_the_rules_and_their_tests";
 const DASHBOARD: &str = "prometheus_answers_every_query_of_the_dashboard";

@@ -1,5 +1,5 @@
-//! What each kernel makes of the programs: which hooks `tracer doctor` finds attached, and where the verifier refused one,
-//! the end of its account.
+//! What each kernel makes of the programs: which hooks `tracer doctor` finds attached, and where the verifier refused
+//! one, the end of its account.
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -16,7 +16,7 @@ use rustix::system::{RebootCommand, finit_module, reboot};
 
 use super::disk::{self, Disk};
 use super::job::{GUEST, JOB, MODULES, Step};
-use crate::lab::wait;
+use lab::wait;
 
 /// The first argument that makes an executable process 1.
 pub(super) const COMMAND: &str = "vm-guest";

@@ -1,8 +1,8 @@
 //! The kernels of the matrix, pinned.
 //!
 //! To renew a pin: run `cargo xtask vm --pins`, which lists what apt has for each, take the newest release of the same
-//! line, write its release and version here, and run the whole matrix. A pin that apt no longer has fails with that list:
-//! sid drops a release after some weeks, the others are the last of suites that get no more point releases.
+//! line, write its release and version here, and run the whole matrix. A pin that apt no longer has fails with that
+//! list: sid drops a release after some weeks, the others are the last of suites that get no more point releases.
 
 use anyhow::{Result, bail};
 
@@ -79,7 +79,8 @@ mod tests {
         }
     }
 
-    /// The tests of tracer hold against these what each kernel's type information says; the host's own is recorded, too.
+    /// The tests of tracer hold against these what each kernel's type information says; the host's own is recorded,
+    /// too.
     #[test]
     fn every_pin_has_its_layout_and_every_layout_of_debian_its_pin() {
         let folder = crate::sh::repo().join("tracer/tests/layouts");

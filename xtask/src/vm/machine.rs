@@ -12,8 +12,9 @@ use anyhow::{Context as _, Result};
 use super::guest;
 use crate::sh;
 
-/// How the kernel is told to come up: fast, on the first serial port, and to end rather than wait when something is wrong.
-/// Its allocator does without `cmpxchg16b` (141): with it 6.12 was once seen to lose its stack in QEMU 7.2. haproxy needs it.
+/// How the kernel is told to come up: fast, on the first serial port, and to end rather than wait when something is
+/// wrong. Its allocator does without `cmpxchg16b` (141): with it 6.12 was once seen to lose its stack in QEMU 7.2.
+/// haproxy needs it.
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=4 panic=-1 nokaslr mitigations=off audit=0 tsc=reliable no_timer_check \
     random.trust_cpu=on init_on_alloc=0 rcupdate.rcu_expedited=1 clearcpuid=141 rdinit=/init";
 
@@ -49,7 +50,7 @@ impl Machine<'_> {
             let (done, wait) = mpsc::channel::<()>();
             let watch = scope.spawn(move || match wait.recv_timeout(limit) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    crate::lab::procs::signal(pid, rustix::process::Signal::KILL);
+                    lab::procs::signal(pid, rustix::process::Signal::KILL);
                     End::OutOfTime
                 }
                 _ => End::Itself,
@@ -68,7 +69,8 @@ impl Machine<'_> {
         // It dies with the thread that waits for it, whatever becomes of that.
         let mut command = sh::command("setpriv", &["--pdeathsig", "KILL", "qemu-system-x86_64"]);
         command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
-        // Time passes with the instructions, and at once where all sleep: what a guest sees does not depend on this host.
+        // Time passes with the instructions, and at once where all sleep: what a guest sees does not depend on this
+        // host.
         command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]);
         // Copies by the byte are one emulated instruction for each.
         command.args(["-machine", "pc,nvdimm=on", "-cpu", "max,la57=off,erms=off,fsrm=off"]);

@@ -1,7 +1,7 @@
 //! `xtask vm`: the kernel tests on Debian's kernels, each in a virtual machine, and a table of what passes where.
 //!
-//! The machines are emulated, and their time passes with the instructions that they run: a busy host makes them slow, but
-//! none of their deadlines shorter.
+//! The machines are emulated, and their time passes with the instructions that they run: a busy host makes them slow,
+//! but none of their deadlines shorter.
 
 mod apt;
 mod cpio;

@@ -4,8 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::declared::{Blur, UNMADE};
-use super::sight::{Sight, Sights};
+use super::sight::{Blur, Sight, Sights, UNMADE};
 use crate::sh;
 
 /// The page that holds the table, from the repository's root.
@@ -46,8 +45,8 @@ fn seen(sights: &Sights<'_>) -> Table {
     }
 }
 
-/// What was seen now, and of the kernels that were not looked at what was seen before. A kernel that the table does not have
-/// is added only if asked.
+/// What was seen now, and of the kernels that were not looked at what was seen before. A kernel that the table does not
+/// have is added only if asked.
 fn merged(old: &Table, new: &Table, add: bool) -> Table {
     let mut kernels = old.kernels.clone();
     kernels.extend(new.kernels.iter().filter(|kernel| add && !old.kernels.contains(kernel)).cloned());

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::declared::{Blur, UNMADE};
-
 /// The certainties with which each cause was told on a kernel, in words.
 pub(super) type Told = BTreeMap<String, BTreeSet<String>>;
 
@@ -36,6 +34,20 @@ impl Sight {
         }
     }
 }
+
+/// A cause that a kernel shows less well than the others.
+#[derive(Debug)]
+pub(super) struct Blur {
+    pub(super) kernel: &'static str,
+    pub(super) cause: &'static str,
+    pub(super) sight: Sight,
+    /// Why, for the table's reader.
+    pub(super) reason: &'static str,
+}
+
+/// Causes that no test can make, and why.
+pub(super) const UNMADE: &[(&str, &str)] =
+    &[("unexplained", "no rule tells it: what lacks evidence is told as the next sure cause")];
 
 /// The kernels that were looked at, and the causes in their order.
 pub(super) struct Sights<'a> {

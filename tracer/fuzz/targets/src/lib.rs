@@ -48,13 +48,15 @@ pub fn http_exchange(bytes: &[u8]) {
     }
 }
 
-/// The first bytes of a request: no panic, and the head that is written of what was read reads back as the same request.
+/// The first bytes of a request: no panic, and the head that is written of what was read reads back as the same
+/// request.
 pub fn http_request(bytes: &[u8]) {
     let Some(request) = Request::read(bytes) else { return };
     assert_eq!(Request::read(&request.head()).as_ref(), Some(&request), "{}", request.head().escape_ascii());
 }
 
-/// A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its ranges.
+/// A list of the edge's ranges: no panic, and a list that is taken reads back as itself and holds the ends of its
+/// ranges.
 pub fn ranges(bytes: &[u8]) {
     let Ok(ranges) = EdgeRanges::parse(text(bytes), "list") else { return };
     let lines: String = ranges.iter().map(|range| format!("{range}\n")).collect();
@@ -66,8 +68,8 @@ pub fn ranges(bytes: &[u8]) {
     }
 }
 
-/// One record of the kernel programs: whatever it holds, it is refused or becomes an event, and neither the state nor the
-/// verdict on it panics.
+/// One record of the kernel programs: whatever it holds, it is refused or becomes an event, and neither the state nor
+/// the verdict on it panics.
 pub fn record(bytes: &[u8]) {
     let Ok(event) = Event::decode(bytes) else { return };
     let clock = clock(1_000_000_000_000);
@@ -81,7 +83,8 @@ pub fn record(bytes: &[u8]) {
     assert_eq!(state.next_deadline(), None);
 }
 
-/// A recording: whatever it holds, it is refused or its events replay without a panic, and recording them again loses none.
+/// A recording: whatever it holds, it is refused or its events replay without a panic, and recording them again loses
+/// none.
 ///
 /// # Panics
 /// Where it does not hold.
@@ -101,7 +104,8 @@ pub fn recording(bytes: &[u8]) {
     assert_eq!(read.len(), events.len());
 }
 
-/// A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the file.
+/// A web server's configuration file: no panic, whatever server it is taken for, and every directive has a line of the
+/// file.
 pub fn server_config(bytes: &[u8]) {
     let text = text(bytes);
     for style in [block::Style::Semicolons, block::Style::Lines] {
@@ -119,8 +123,8 @@ fn check_lines(directives: &[block::Directive], most: usize) {
     }
 }
 
-/// The first bytes of both sides of a TLS connection: no panic, and what fewer kept bytes tell of the name that the edge asked
-/// for, the version agreed and the origin's alert, more bytes never tell otherwise.
+/// The first bytes of both sides of a TLS connection: no panic, and what fewer kept bytes tell of the name that the
+/// edge asked for, the version agreed and the origin's alert, more bytes never tell otherwise.
 pub fn tls_handshake(bytes: &[u8]) {
     let Some((edge, origin)) = sides(bytes) else { return };
     let (edge_len, origin_len) = (edge.len() as u64, origin.len() as u64);
@@ -144,8 +148,8 @@ fn agree<T: Debug + PartialEq>(prefix: Option<&T>, whole: Option<&T>) {
     assert!(prefix.is_none() || prefix == whole, "{prefix:?} of a prefix, {whole:?} of the whole");
 }
 
-/// One input for two sides of a connection: what the first sent, as long as the first two bytes (little endian) say, and what
-/// the other one sent.
+/// One input for two sides of a connection: what the first sent, as long as the first two bytes (little endian) say,
+/// and what the other one sent.
 fn sides(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(usize::from(u16::from_le_bytes(*len)).min(rest.len()))

@@ -3,8 +3,8 @@
 use std::process::Output;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::{Lab, Nginx, NginxOptions};
 use serde_json::Value;
-use xtask::lab::{Lab, Nginx, NginxOptions};
 
 use crate::agent::command;
 use crate::runner::{Case, cases};

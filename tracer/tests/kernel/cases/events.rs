@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::origin::Spec;
+use lab::{EDGE_A, Exchange, Lab, Seen, wait};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
-use xtask::lab::origin::Spec;
-use xtask::lab::{EDGE_A, Exchange, Lab, Seen, wait};
 
 use super::{LIMIT, saw};
 use crate::agent::{Agent, free_address, run_by};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lab::origin::{Mode, Spec};
+use lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, Nginx, NginxOptions, STRANGER, Seen};
 use rustix::process::Signal;
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, Nginx, NginxOptions, STRANGER, Seen};
 
 use super::{LIMIT, answered, saw, successor, worker};
 use crate::agent::Agent;

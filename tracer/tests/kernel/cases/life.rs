@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::origin::Spec;
+use lab::{EDGE_A, EDGE_B, Lab, Seen, procs, wait};
 use rustix::process::Signal;
-use xtask::lab::origin::Spec;
-use xtask::lab::{EDGE_A, EDGE_B, Lab, Seen, procs, wait};
 
 use super::{LIMIT, ORIGIN, answered, programs, saw, worker};
 use crate::agent::{Agent, run_command};

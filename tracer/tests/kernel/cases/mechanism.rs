@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lab::origin::{Mode, Spec};
+use lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen};
 use rustix::net::listen;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen};
 
 use super::{ORIGIN, answered, saw, worker};
 use crate::agent::Agent;

@@ -4,7 +4,6 @@ mod doctor;
 mod events;
 mod healthy;
 mod host;
-mod lab;
 mod layout;
 mod life;
 mod mechanism;
@@ -15,6 +14,7 @@ mod programs;
 mod prometheus;
 mod race;
 mod silence;
+mod stage;
 mod tls;
 mod unit;
 mod wire;
@@ -24,8 +24,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use xtask::lab::origin::Spec;
-use xtask::lab::{Conn, Exchange, Lab, Process, Seen, wait};
+use lab::origin::Spec;
+use lab::{Conn, Exchange, Lab, Process, Seen, wait};
 
 use crate::runner::Case;
 use crate::want::Want;
@@ -33,7 +33,7 @@ use crate::want::Want;
 /// Every case, in the order of running.
 pub(crate) fn all() -> Vec<Case> {
     [
-        lab::cases(),
+        stage::cases(),
         layout::cases(),
         programs::cases(),
         host::cases(),

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use lab::{CONTAINER, EDGE_A, EDGE_B, EDGE_V6, Exchange, Lab, Seen, wait};
 use serde_json::Value;
-use xtask::lab::{CONTAINER, EDGE_A, EDGE_B, EDGE_V6, Exchange, Lab, Seen, wait};
 
 use super::{LIMIT, ORIGIN, READ, answered, saw, staged, want};
 use crate::agent::Agent;

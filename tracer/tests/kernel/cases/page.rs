@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::origin::{Mode, Spec};
+use lab::{EDGE_A, EDGE_B, Lab, Seen, wait};
 use serde_json::json;
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{EDGE_A, EDGE_B, Lab, Seen, wait};
 
 use super::{LIMIT, saw};
 use crate::agent::Agent;

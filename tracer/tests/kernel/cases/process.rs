@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use lab::origin::Spec;
+use lab::{EDGE_A, EDGE_B, EDGE_C, Exchange, Lab, Process, Seen, procs};
 use serde_json::Value;
-use xtask::lab::origin::Spec;
-use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, Exchange, Lab, Process, Seen, procs};
 
 use super::{LIMIT, ORIGIN, answered, saw, successor, worker};
 use crate::agent::Agent;
@@ -67,7 +67,7 @@ fn an_oom_kill_elsewhere_explains_nothing_here() -> Result<()> {
     let origin = lab.start_origin(&Spec::new(80), None)?;
     let agent = Agent::start(&[])?;
     let pid = worker(&other)?;
-    let mut hog = lab.connect(xtask::lab::STRANGER, 81)?;
+    let mut hog = lab.connect(lab::STRANGER, 81)?;
     hog.send("/oom?after=30")?;
     let mut wants = Vec::new();
     while procs::alive(pid) {

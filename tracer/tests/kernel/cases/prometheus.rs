@@ -9,8 +9,8 @@ use std::process::Child;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::sys::{Stats, enable_stats};
+use lab::wait;
 use serde_json::{Value, json};
-use xtask::lab::wait;
 
 use crate::agent::{Agent, free_address, retire, run_command};
 use crate::prometheus::{Answer, Incident, OPTIONS, Prometheus, SOON, View, installed, promtool};

@@ -5,11 +5,11 @@ use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lab::origin::{Mode, Spec};
+use lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen, wait};
 use serde_json::Value;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConnection, Stream};
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Exchange, Lab, Nginx, NginxOptions, ORIGIN_V4, Seen, wait};
 
 use super::tls::{Certificate, client};
 use super::{LIMIT, ORIGIN, answered, saw, worker};

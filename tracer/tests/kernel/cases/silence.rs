@@ -1,8 +1,8 @@
 //! What leaves the edge waiting: a full queue, a request that nobody takes, a connection that vanished.
 
 use anyhow::{Result, ensure};
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Seen};
+use lab::origin::{Mode, Spec};
+use lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Seen};
 
 use super::{LIMIT, ORIGIN, haproxy, saw, worker};
 use crate::agent::Agent;
@@ -36,7 +36,7 @@ fn a_full_accept_queue() -> Result<()> {
 }
 
 /// Asks from each address at the same time: who gets no answer waits for long.
-fn at_once(lab: &Lab, from: [std::net::IpAddr; 2]) -> Result<Vec<xtask::lab::Exchange>> {
+fn at_once(lab: &Lab, from: [std::net::IpAddr; 2]) -> Result<Vec<lab::Exchange>> {
     std::thread::scope(|scope| {
         let asking = from.map(|from| scope.spawn(move || lab.get(from, 80, "/ok")));
         asking.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("an edge panicked"))?).collect()

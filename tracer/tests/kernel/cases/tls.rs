@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::{Conn, EDGE_A, EDGE_B, Exchange, Lab, Nginx, NginxOptions, Seen};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -13,7 +14,6 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, Stream, SupportedProtocolVersion as Version,
 };
-use xtask::lab::{Conn, EDGE_A, EDGE_B, Exchange, Lab, Nginx, NginxOptions, Seen};
 
 use super::haproxy;
 use crate::agent::Agent;

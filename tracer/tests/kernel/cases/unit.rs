@@ -10,10 +10,10 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::origin::Spec;
+use lab::unit;
+use lab::{EDGE_A, EDGE_C, Lab, Seen, procs, wait};
 use rustix::process::Signal;
-use xtask::lab::origin::Spec;
-use xtask::lab::{EDGE_A, EDGE_C, Lab, Seen, procs, wait};
-use xtask::unit;
 
 use super::{LIMIT, ORIGIN, saw, successor, worker};
 use crate::agent::{Agent, free_address, run_command};

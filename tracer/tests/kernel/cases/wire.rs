@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Seen, wait};
+use lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, Seen, wait};
 
 use super::{LIMIT, ORIGIN, READ, TIMEOUT, answered, saw, staged, want, worker};
 use crate::agent::Agent;

@@ -4,10 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{
-    Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, MemoryGroup, Nginx, NginxOptions, Process, Seen, wait,
-};
+use lab::origin::{Mode, Spec};
+use lab::{Conn, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, MemoryGroup, Nginx, NginxOptions, Process, Seen, wait};
 
 /// The agent must lose its patience soon, and mind small header sections.
 pub(crate) const OPTIONS: [&str; 3] = ["--read-timeout=600ms", "--connect-timeout=1500ms", "--header-limit=20000"];

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
+use lab::wait;
 use serde_json::Value;
-use xtask::lab::wait;
 
 use super::{Answer, Prometheus, SOON, STAGED, substitute};
 use crate::dashboard::{self, Query};

@@ -1,8 +1,8 @@
 //! The lab itself, without an agent: a failure that it stages is the one that it says.
 
 use anyhow::{Result, ensure};
-use xtask::lab::origin::{Mode, Spec};
-use xtask::lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, STRANGER, Seen, procs, wait};
+use lab::origin::{Mode, Spec};
+use lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, End, Lab, STRANGER, Seen, procs, wait};
 
 use super::{LIMIT, ORIGIN, answered, saw, successor, worker};
 use crate::runner::{Case, cases};

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{procs, wait};
+use super::{leftovers, procs, wait};
 
 /// Where iproute2 keeps the names.
 const NAMES: &str = "/run/netns";
@@ -49,8 +49,8 @@ impl Namespace {
         self.inode
     }
 
-    /// Runs `job` on a thread inside the namespace. The namespace belongs to the thread, so the caller's stays as it is,
-    /// and a process or socket that `job` makes stays inside for good.
+    /// Runs `job` on a thread inside the namespace. The namespace belongs to the thread, so the caller's stays as it
+    /// is, and a process or socket that `job` makes stays inside for good.
     pub fn inside<T: Send>(&self, job: impl FnOnce() -> T + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
@@ -160,7 +160,7 @@ impl Drop for Namespace {
 pub(crate) fn remove_leftovers(prefix: &str) {
     let Ok(names) = fs::read_dir(NAMES) else { return };
     for name in names.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-        if !super::is_leftover(&name, prefix) {
+        if !leftovers::is_leftover(&name, prefix) {
             continue;
         }
         if let Ok(inode) = fs::metadata(format!("{NAMES}/{name}")).map(|meta| meta.ino()) {

@@ -1,4 +1,5 @@
-//! What the origin does with a request, by its path. `?sent=1` sends half a response first; `?after=MS` waits before it.
+//! What the origin does with a request, by its path. `?sent=1` sends half a response first; `?after=MS` waits before
+//! it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::fault;
 use super::request::Request;
 use super::supervisor::STUCK;
-use crate::lab::wait;
+use crate::wait;
 
 /// The body of a good answer, and twice the length that a cut one sends.
 const BODY: [u8; 2000] = [b'x'; 2000];
@@ -123,8 +124,8 @@ fn half(stream: &mut TcpStream) -> Result<()> {
     Ok(stream.write_all(&BODY[..BODY.len() / 2])?)
 }
 
-/// Several interim responses and what comes of the final one (`?then=`: nothing, half of its section or of its body, or all),
-/// in one packet.
+/// Several interim responses and what comes of the final one (`?then=`: nothing, half of its section or of its body, or
+/// all), in one packet.
 fn hints(stream: &mut TcpStream, request: &Request) -> Result<After> {
     let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
     let (rest, after) = match request.number("then") {
@@ -138,8 +139,8 @@ fn hints(stream: &mut TcpStream, request: &Request) -> Result<After> {
     Ok(after)
 }
 
-/// A chunked response, each of whose `?rows=` chunks of a hundred bytes ends with what ends the last one, in packets of `?each=`
-/// chunks. Behind them (`?then=`) nothing, another status line, or the last chunk with a trailer (then the
+/// A chunked response, each of whose `?rows=` chunks of a hundred bytes ends with what ends the last one, in packets of
+/// `?each=` chunks. Behind them (`?then=`) nothing, another status line, or the last chunk with a trailer (then the
 /// connection is closed, too); else the last chunk alone.
 fn rows(stream: &mut TcpStream, request: &Request) -> Result<After> {
     let chunk = format!("64\r\n{}\r\n0\r\n\r\n", "x".repeat(100 - 5));
@@ -160,8 +161,8 @@ fn rows(stream: &mut TcpStream, request: &Request) -> Result<After> {
     Ok(if keeps { After::KeepAlive } else { after })
 }
 
-/// A response whose second part the kernel holds back until the close: whole (`?then=0`, `1`), or cut (`2` to `4`), or with a line
-/// that is no field (`5`); or the connection is reset, and the second part goes with it (`6`).
+/// A response whose second part the kernel holds back until the close: whole (`?then=0`, `1`), or cut (`2` to `4`), or
+/// with a line that is no field (`5`); or the connection is reset, and the second part goes with it (`6`).
 fn held(stream: &mut TcpStream, request: &Request) -> Result<After> {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
     const STATUS: &str = "HTTP/1.1 200 OK\r\n";

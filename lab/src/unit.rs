@@ -1,5 +1,5 @@
-//! The systemd unit as tests and packages need it: the capabilities that it grants, and a command that grants them without
-//! systemd.
+//! The systemd unit as tests and packages need it: the capabilities that it grants, and a command that grants them
+//! without systemd.
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -32,8 +32,8 @@ pub fn exec_start() -> Option<&'static str> {
     values(TEXT, "ExecStart").next()
 }
 
-/// Lets this process, and those that it starts, lock as much memory as the unit's may: before Linux 5.11 the tables count as
-/// such.
+/// Lets this process, and those that it starts, lock as much memory as the unit's may: before Linux 5.11 the tables
+/// count as such.
 ///
 /// # Errors
 /// Where the unit sets a limit.
@@ -44,8 +44,8 @@ pub fn lift_memory_limit() -> Result<()> {
     Ok(())
 }
 
-/// What to put before a command line, as root, to run it as the unit's process runs: as a user that owns nothing, who can
-/// gain no privilege, with these capabilities.
+/// What to put before a command line, as root, to run it as the unit's process runs: as a user that owns nothing, who
+/// can gain no privilege, with these capabilities.
 ///
 /// # Errors
 /// Where the unit contradicts itself.

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::build::MUSL;
+/// The target of binaries that need no library.
+pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// What a binary is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,8 +51,8 @@ impl Architecture {
         }
     }
 
-    /// Tells cargo, and the C in its crates, which compiler to use. x86_64 has musl's own; for aarch64 Debian has one for
-    /// glibc, which does: Rust brings musl along, and the C (ring's) calls no library.
+    /// Tells cargo, and the C in its crates, which compiler to use. x86_64 has musl's own; for aarch64 Debian has one
+    /// for glibc, which does: Rust brings musl along, and the C (ring's) calls no library.
     pub(crate) fn compilers(self, command: &mut Command) {
         if self == Self::Aarch64 {
             command.env("CC_aarch64_unknown_linux_musl", "aarch64-linux-gnu-gcc");

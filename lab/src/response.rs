@@ -2,7 +2,7 @@
 
 /// How far a response has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub enum Progress {
     /// More bytes are needed.
     Incomplete,
     /// Complete, with this status and this many bytes.
@@ -12,7 +12,7 @@ pub(crate) enum Progress {
 }
 
 /// Reads the response at the start of `bytes`; interim (1xx) responses are passed over.
-pub(crate) fn progress(bytes: &[u8]) -> Progress {
+pub fn progress(bytes: &[u8]) -> Progress {
     parse(bytes, 0).unwrap_or(Progress::Incomplete)
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
-use super::netns::kill_all;
-use super::{MemoryGroup, Namespace, procs, wait};
+use super::cgroup::MemoryGroup;
+use super::netns::{Namespace, kill_all};
+use super::{procs, wait};
 
 /// A running process of the origin.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ impl Process {
     ) -> Result<Self> {
         let mut command = match group {
             None => Command::new(program),
-            // The shell joins the group and then becomes the program: same pid, and the group holds from its first page.
+            // The shell joins the group and then becomes the program: same pid, and the group holds from its first
+            // page.
             Some(group) => {
                 let mut shell = Command::new("/bin/sh");
                 shell.args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#]).arg(group.dir()).arg(program);

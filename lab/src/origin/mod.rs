@@ -1,7 +1,7 @@
 //! An HTTP origin that fails on request: `/empty`, `/linger`, `/segv`, `/oom` and so on.
 //!
-//! It is this same executable, started again with [`COMMAND`] as its first argument. With workers, a supervisor holds the
-//! listening socket, starts the workers on it and replaces those that end; without, one process does everything.
+//! It is this same executable, started again with [`COMMAND`] as its first argument. With workers, a supervisor holds
+//! the listening socket, starts the workers on it and replaces those that end; without, one process does everything.
 
 mod behaviour;
 mod fault;

@@ -79,7 +79,7 @@ fn binary() -> Result<&'static Path> {
 
 /// The module's path, if this nginx has it as a loadable file.
 #[must_use]
-pub(crate) fn module(name: &str) -> Option<PathBuf> {
+pub fn module(name: &str) -> Option<PathBuf> {
     let version = Command::new(binary().ok()?).arg("-V").output().ok()?;
     let text = String::from_utf8_lossy(&version.stderr).into_owned();
     let dir = text.split_ascii_whitespace().find_map(|word| word.strip_prefix("--modules-path="))?;

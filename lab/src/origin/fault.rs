@@ -18,8 +18,9 @@ pub(super) fn abort<T>() -> Result<T> {
 /// Writes to page zero.
 pub(super) fn segv<T>() -> Result<T> {
     let page_zero = std::ptr::without_provenance_mut::<u8>(8);
-    // SAFETY: not sound by design: page zero is never mapped (vm.mmap_min_addr), so that the write ends the process with
-    // SIGSEGV before anything else can happen, and the volatile write is not removed. This is the fault to be traced.
+    // SAFETY: not sound by design: page zero is never mapped (vm.mmap_min_addr), so that the write ends the process
+    // with SIGSEGV before anything else can happen, and the volatile write is not removed. This is the fault to be
+    // traced.
     unsafe { page_zero.write_volatile(1) };
     bail!("page zero is mapped on this host")
 }

@@ -1,54 +1,43 @@
-//! The laboratory: an edge and an origin in two network namespaces joined by a veth, with no route out; where a case asks for
-//! it, a container behind the origin in a third.
+//! The laboratory: an edge and an origin in two network namespaces joined by a veth, with no route out; where a case
+//! asks for it, a container behind the origin in a third.
 //!
-//! The edge holds addresses from Cloudflare's ranges and one that is not; the origin runs real servers, or the lab's own
-//! origin that fails on request. Everything carries the lab's unique name and goes when the [`Lab`] does, on a panic too;
-//! what an outright killed lab left behind is removed by the next one.
+//! The edge holds addresses from Cloudflare's ranges and one that is not; the origin runs real servers, or the lab's
+//! own origin that fails on request. Everything carries the lab's unique name and goes when the [`Lab`] does, on a
+//! panic too; what an outright killed lab left behind is removed by the next one.
 
+mod addresses;
 mod cgroup;
 mod edge;
+mod leftovers;
 mod netns;
 mod nginx;
 pub mod origin;
 mod process;
 pub mod procs;
 mod response;
+pub mod unit;
 pub mod wait;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use addresses::EDGE_SIDE;
+use leftovers::is_leftover;
+
+pub use addresses::{CONTAINER, EDGE_A, EDGE_B, EDGE_C, EDGE_V6, ORIGIN_V4, ORIGIN_V6, STRANGER};
 pub use cgroup::MemoryGroup;
 pub use edge::{Conn, End, Exchange, Seen};
 pub use netns::Namespace;
-pub(crate) use nginx::module as nginx_module;
+pub use nginx::module as nginx_module;
 pub use nginx::{Nginx, NginxOptions};
 pub use process::Process;
-pub(crate) use response::{Progress, progress};
+pub use response::{Progress, progress};
 
-/// Edge addresses inside Cloudflare's ranges.
-pub const EDGE_A: IpAddr = IpAddr::V4(Ipv4Addr::new(173, 245, 48, 10));
-/// See [`EDGE_A`].
-pub const EDGE_B: IpAddr = IpAddr::V4(Ipv4Addr::new(104, 16, 1, 10));
-/// See [`EDGE_A`].
-pub const EDGE_C: IpAddr = IpAddr::V4(Ipv4Addr::new(162, 158, 90, 4));
-/// See [`EDGE_A`].
-pub const EDGE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0, 0, 0, 0x10));
-/// An address of the edge's side that is outside every range (TEST-NET-2).
-pub const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
-/// The origin's addresses.
-pub const ORIGIN_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
-/// See [`ORIGIN_V4`].
-pub const ORIGIN_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
-/// The address of a container on the origin's host; see [`Lab::publish`].
-pub const CONTAINER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 2));
-
-const EDGE_SIDE: [IpAddr; 5] = [EDGE_A, EDGE_B, EDGE_C, EDGE_V6, STRANGER];
 /// How long a server may take to listen.
 const SERVER_START: Duration = Duration::from_secs(8);
 /// Every namespace, cgroup and folder of a lab: this, the maker's pid, a counter.
@@ -136,8 +125,8 @@ impl Lab {
         }
     }
 
-    /// Adds a namespace behind the origin, as a container is whose port is published: what comes for this port of the origin's
-    /// IPv4 address goes to [`CONTAINER`].
+    /// Adds a namespace behind the origin, as a container is whose port is published: what comes for this port of the
+    /// origin's IPv4 address goes to [`CONTAINER`].
     pub fn publish(&mut self, port: u16) -> Result<&Namespace> {
         const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 98, 0, 1);
         let container = Namespace::create(format!("{}-container", self.tag))?;
@@ -217,12 +206,6 @@ fn join(origin: &Namespace, edge: &Namespace) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether a name belongs to a lab whose maker is gone.
-fn is_leftover(name: &str, prefix: &str) -> bool {
-    let maker = name.strip_prefix(prefix).and_then(|rest| rest.split('-').next());
-    maker.and_then(|pid| pid.parse().ok()).is_some_and(|pid| !procs::alive(pid))
 }
 
 fn remove_leftovers() {

@@ -11,8 +11,9 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
+use super::addresses::{ORIGIN_V4, ORIGIN_V6};
+use super::netns::Namespace;
 use super::response::{Progress, progress};
-use super::{Namespace, ORIGIN_V4, ORIGIN_V6};
 
 /// How long the edge waits for a connection or an answer.
 const PATIENCE: Duration = Duration::from_secs(5);

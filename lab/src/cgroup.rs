@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{netns, wait};
+use super::{leftovers, netns, wait};
 
 const V1: &str = "/sys/fs/cgroup/memory";
 /// Where version 2 is mounted: beside version 1, or alone.
@@ -64,7 +64,8 @@ impl Drop for MemoryGroup {
 pub(crate) fn remove_leftovers(prefix: &str) {
     let Ok((base, ..)) = controller() else { return };
     let Ok(entries) = fs::read_dir(base) else { return };
-    for entry in entries.flatten().filter(|entry| super::is_leftover(&entry.file_name().to_string_lossy(), prefix)) {
+    for entry in entries.flatten().filter(|entry| leftovers::is_leftover(&entry.file_name().to_string_lossy(), prefix))
+    {
         remove(&entry.path());
     }
 }
