@@ -44,10 +44,6 @@ const HOUSES: &[House] = &[
     House { src: "lab/src", layers: &[], parents_call_down: true },
 ];
 
-/// Crates that are not drawn so yet, by a path that shows it.
-const NOT_YET: &[(&str, &str)] =
-    &[("tracer-ebpf/src", "tracer-ebpf/src/hooks/head.rs"), ("xtask/src", "xtask/src/lab")];
-
 /// Rooms that take values and the time and give values.
 const PURE: [&str; 5] = ["state", "diagnose", "http", "tls", "decode"];
 
@@ -59,19 +55,10 @@ pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The crates that are here and drawn.
+/// The crates, each with its sources.
 fn houses() -> Vec<(&'static House, Crate)> {
-    let mut houses = Vec::new();
-    for house in HOUSES {
-        if let Some((_, still)) = NOT_YET.iter().find(|(src, still)| *src == house.src && root().join(still).exists()) {
-            println!("skipped: {} is not drawn in layers yet ({still} is there)", house.src);
-        } else if root().join(house.src).is_dir() {
-            houses.push((house, Crate::read(root(), house.src).expect("sources that can be read")));
-        } else {
-            println!("skipped: there is no {}", house.src);
-        }
-    }
-    houses
+    let read = |house: &'static House| (house, Crate::read(root(), house.src).expect("sources that can be read"));
+    HOUSES.iter().map(read).collect()
 }
 
 /// The room that a file is in.
