@@ -6,6 +6,7 @@
 #![no_std]
 
 mod addr;
+pub mod cloudflare;
 pub mod errno;
 mod event;
 pub mod limits;

@@ -1,5 +1,7 @@
 //! Lengths and map capacities that both sides share. All tables are bounded.
 
+use crate::cloudflare;
+
 /// Length of a task's name, the terminating NUL included (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
 
@@ -102,9 +104,10 @@ pub const FIRST_BYTE_BOUNDS_NS: [u64; 17] = [
     10_000_000_000,
     30_000_000_000,
     60_000_000_000,
-    125_000_000_000,
+    cloudflare::READ_TIMEOUT.as_nanos() as u64,
 ];
 
 /// Upper bounds, inclusive, of the buckets for the size of a response's header section, bytes; one more bucket takes the
 /// rest. The last is the edge's limit.
-pub const HEADER_BOUNDS: [u32; 10] = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072];
+pub const HEADER_BOUNDS: [u32; 10] =
+    [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, cloudflare::HEADER_LIMIT];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::edge::limits;
+use tracer_common::cloudflare;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -229,20 +229,20 @@ pub struct SharedArgs {
     #[arg(long, value_name = "PORT")]
     pub port: Vec<String>,
     /// How long the edge keeps trying to connect.
-    #[arg(long, value_name = "TIME", help = time("How long the edge keeps trying to connect", limits::CONNECT_TIMEOUT))]
+    #[arg(long, value_name = "TIME", help = time("How long the edge keeps trying to connect", cloudflare::CONNECT_TIMEOUT))]
     pub connect_timeout: Option<String>,
     /// How long the edge waits for its request to be acknowledged.
-    #[arg(long, value_name = "TIME", help = time("How long the edge waits for an ACK", limits::ACK_TIMEOUT))]
+    #[arg(long, value_name = "TIME", help = time("How long the edge waits for an ACK", cloudflare::ACK_TIMEOUT))]
     pub ack_timeout: Option<String>,
     /// How long the edge waits for a response, or for the next bytes of one.
-    #[arg(long, value_name = "TIME", help = time("How long the edge waits for a response", limits::READ_TIMEOUT))]
+    #[arg(long, value_name = "TIME", help = time("How long the edge waits for a response", cloudflare::READ_TIMEOUT))]
     pub read_timeout: Option<String>,
     /// How long the edge waits for room to write its request.
-    #[arg(long, value_name = "TIME", help = time("How long the edge tries to send a request", limits::WRITE_TIMEOUT))]
+    #[arg(long, value_name = "TIME", help = time("How long the edge tries to send a request", cloudflare::WRITE_TIMEOUT))]
     pub write_timeout: Option<String>,
     /// Largest header section of a response that the edge takes.
     #[arg(long, value_name = "BYTES")]
-    #[arg(help = with_default("Largest response header the edge takes", limits::HEADER_LIMIT))]
+    #[arg(help = with_default("Largest response header the edge takes", cloudflare::HEADER_LIMIT))]
     pub header_limit: Option<String>,
     /// error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "LEVEL")]

@@ -7,7 +7,9 @@ use super::{
     signal::{self, SIGTERM},
     units::span,
 };
-use crate::{edge::limits::IDLE_TIMEOUT, http::Fault};
+use tracer_common::cloudflare::IDLE_TIMEOUT;
+
+use crate::http::Fault;
 
 /// A close sooner than this after a response is no idle timeout.
 const RIGHT_AFTER: Duration = Duration::from_millis(100);

@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use tracer_common::cloudflare;
+
 use super::spelled::spelled;
 use crate::{
-    edge::limits,
     http::{Request, Response},
     tls::Handshake,
 };
@@ -113,11 +114,11 @@ impl Default for Limits {
     /// Cloudflare's own.
     fn default() -> Self {
         Self {
-            connect: limits::CONNECT_TIMEOUT,
-            ack: limits::ACK_TIMEOUT,
-            read: limits::READ_TIMEOUT,
-            write: limits::WRITE_TIMEOUT,
-            header: limits::HEADER_LIMIT.into(),
+            connect: cloudflare::CONNECT_TIMEOUT,
+            ack: cloudflare::ACK_TIMEOUT,
+            read: cloudflare::READ_TIMEOUT,
+            write: cloudflare::WRITE_TIMEOUT,
+            header: cloudflare::HEADER_LIMIT.into(),
         }
     }
 }

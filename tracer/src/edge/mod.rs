@@ -1,6 +1,5 @@
 //! Which addresses count as Cloudflare's edge: the published list, or one that the user gives.
 
-pub mod limits;
 pub mod published;
 
 use std::fmt;

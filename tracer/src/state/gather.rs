@@ -7,8 +7,8 @@ use std::{
 };
 
 use tracer_common::{
-    AttemptConnRecord, AttemptRecord, Conn, ConnRecord, RefusedRecord, Tuple, attempt, conn_flags as flag, hook,
-    limits, origin_flags, rst, taken, triggers,
+    AttemptConnRecord, AttemptRecord, Conn, ConnRecord, RefusedRecord, Tuple, attempt, conn_flags as flag,
+    errno::ECONNABORTED, hook, limits, origin_flags, rst, taken, triggers,
 };
 
 use super::{
@@ -20,9 +20,6 @@ use crate::{
     http::{Chunks, Exchange, Request, Response, Seen, without_proxy_header},
     tls::Handshake,
 };
-
-/// `sk_err` of a connection that a tool destroyed.
-const ECONNABORTED: u32 = 103;
 
 impl State {
     /// What the record of a connection says.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::finding::Finding;
 use super::unit::span;
-use crate::edge::limits::IDLE_TIMEOUT;
+use tracer_common::cloudflare::IDLE_TIMEOUT;
 
 /// Places that are named before it says how many more there are.
 const NAMED: usize = 3;

@@ -2,7 +2,7 @@
 //! [connection limits](https://developers.cloudflare.com/fundamentals/reference/connection-limits/) state them: the
 //! defaults of the options, and what the doctor holds servers against.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// How long the edge keeps trying to connect (522).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(19);
