@@ -19,6 +19,8 @@ mod counts;
 pub mod errno;
 mod flags;
 pub mod limits;
+#[cfg(test)]
+mod memory;
 mod missing;
 mod process;
 mod records;
