@@ -1,25 +1,24 @@
-//! One form for IPv4 and IPv6: a 16-byte, IPv4-mapped address.
+//! Addresses in one form for both IP versions: 16 bytes, in which an IPv4 address is IPv4-mapped (`::ffff:a.b.c.d`).
 
-/// The two ends of a connection and the network namespace that it lives in.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Tuple {
-    pub peer_addr: [u8; 16],
-    pub local_addr: [u8; 16],
-    pub peer_port: u16,
-    pub local_port: u16,
-    /// Inode number of the network namespace.
-    pub netns: u32,
+/// Key of the longest-prefix-match trie of edge ranges: a 128-bit IPv6 or IPv4-mapped address.
+pub type RangeKey = [u8; 16];
+
+shared! {
+    /// Addresses and ports of a connection, and its network namespace.
+    #[derive(Default, Hash)]
+    pub struct Tuple {
+        pub peer_addr: [u8; 16],
+        pub local_addr: [u8; 16],
+        pub peer_port: u16,
+        pub local_port: u16,
+        /// Inode number of the network namespace.
+        pub netns: u32,
+    }
+    size: 40
 }
 
-const _: () = assert!(size_of::<Tuple>() == 40);
-
 impl Tuple {
-    /// The same connection with its ends exchanged.
+    /// The same connection as seen from its other end: peer and local exchanged.
     #[must_use]
     #[inline(always)]
     pub const fn turned(&self) -> Self {
@@ -32,7 +31,7 @@ impl Tuple {
         }
     }
 
-    /// Whether both have the same addresses and ports; the namespace is not always known.
+    /// Whether both have the same addresses and ports. Ignores the namespace, which is not always known.
     #[must_use]
     #[inline(always)]
     pub fn has_same_ends(&self, other: &Self) -> bool {
@@ -43,14 +42,14 @@ impl Tuple {
     }
 }
 
-/// `::ffff:a.b.c.d` for an IPv4 address whose bytes are in network order in memory.
+/// The IPv4-mapped form of an IPv4 address in network byte order.
 #[must_use]
 #[inline(always)]
 pub const fn v4_mapped(addr: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, addr[0], addr[1], addr[2], addr[3]]
 }
 
-/// Whether a 16-byte address stands for an IPv4 address.
+/// Whether a 16-byte address is IPv4-mapped.
 #[must_use]
 #[inline(always)]
 pub fn is_v4_mapped(addr: &[u8; 16]) -> bool {

@@ -1,4 +1,4 @@
 //! Error numbers that the kernel leaves in a socket's `sk_err`.
 
-/// A tool destroyed the connection (`ss -K`).
+/// Another process destroyed the socket through `SOCK_DESTROY` (`ss -K`).
 pub const ECONNABORTED: u32 = 103;

@@ -1,92 +1,106 @@
-//! Lengths and map capacities that both sides share. All tables are bounded.
+//! Lengths, capacities and thresholds that both sides share. Every table is bounded.
+//!
+//! Memory that the maps take from the start, whatever the traffic: 23 MB, of which the table of connections is 10.7 MB,
+//! the pool of heads 4 MiB and the ring buffer 4 MiB. Each CPU adds 100 kB of counters and buffers. The tests in
+//! `memory.rs` hold these figures.
 
 use crate::cloudflare;
 
-/// Length of a task's name, the terminating NUL included (`TASK_COMM_LEN`).
+/// Size of a task's name in bytes, the terminating NUL included (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
 
-/// Bytes kept of the head of the current request and of the current response, per connection.
+/// Bytes that are kept of the current request, per connection.
 pub const REQUEST_LEN: usize = 1976;
+
+/// Bytes that are kept of the current response, per connection.
 pub const RESPONSE_LEN: usize = 2048;
 
-/// The same in the small form of a record.
+/// Bytes of the request in a [`SmallConnRecord`](crate::SmallConnRecord).
 pub const SMALL_REQUEST_LEN: usize = 960;
+
+/// Bytes of the response in a [`SmallConnRecord`](crate::SmallConnRecord).
 pub const SMALL_RESPONSE_LEN: usize = 512;
 
-/// Last bytes kept of a response, enough to see the last chunk of a chunked body.
+/// Bytes that are kept of a long response's end: enough to recognise the last chunk of a chunked body.
 pub const TAIL_LEN: usize = 8;
 
-/// Places for edge connections: 10 MB of kernel memory, which are there from the start. Each connection takes 4 KiB more while
-/// it is open, speaks HTTP in the clear (or shakes hands over TLS) and its bytes are looked at. A power of two.
+/// Slots for edge connections, preallocated: 10.7 MB with their tags. While a connection is open and its bytes are
+/// examined (plaintext HTTP, TLS handshake), its heads take 4 KiB more. A power of two.
 pub const CONNECTION_PLACES: u32 = 32_768;
 
-/// Edge connections watched at once without one that finds no place: five in eight of the places.
+/// Connections that fit without loss. Above 5/8 load, an insert may find all places in its four buckets taken.
 pub const CONNECTIONS: u32 = CONNECTION_PLACES / 8 * 5;
 
-/// Set in what the program that goes through their table answers, with the place to go on from, where it has found none yet.
+/// Flag in the result of the program `find_connection`: nothing found within its step limit. Run it again from the
+/// place in the low bits.
 pub const GO_ON: u32 = 1 << 31;
 
-/// The first so many of these take their 4 KiB from an array, which is there from the start.
+/// Heads in the preallocated pool, 4 KiB each. Connections beyond that allocate theirs.
 pub const POOLED_HEADS: u32 = 1_024;
 
-/// Connections that the origin closed while idle, remembered in case a request was on its way.
+/// Connections that the origin closed while idle. They are remembered for a while, because a request may have been on
+/// its way.
 pub const CLOSED_CONNECTIONS: u32 = 4_096;
 
-/// Edge ranges.
+/// Address ranges of the edge.
 pub const RANGES: u32 = 4_096;
 
-/// Local ports that are counted one by one; a power of two.
+/// Local ports with counters of their own. A power of two.
 pub const PORTS: u32 = 256;
 
-/// Local ports that can be named to be watched, and that were listened on at the start.
+/// Local ports that the user can name; also ports that had a listener when the tracer started.
 pub const WATCHED_PORTS: u32 = 1_024;
 
-/// Attempts to connect, and requests, that vanished in this host, waiting for the edge's timeout.
+/// Attempts of the edge whose packets this host dropped or refused, kept until the edge's timeout has passed.
 pub const ATTEMPTS: u32 = 4_096;
 
-/// Listening ports whose process is known.
+/// Listening ports whose process is remembered.
 pub const LISTENERS: u32 = 4_096;
 
-/// Threads on a CPU whose run of a program is told to its twin, those with equal numbers modulo this as one.
+/// Slots per CPU and hook in which a program notes its run for its twin. Threads whose ids are equal modulo this share
+/// one.
 pub const WENT_FIRST: u32 = 256;
 
-/// Slots that count the turns a process began, shared by processes whose pids are equal modulo this.
+/// Slots that count the turns of processes. Processes whose pids are equal modulo this share one.
 pub const TURNS: u32 = 4_096;
 
-/// Processes that hold edge connections.
+/// Processes that have read from edge connections.
 pub const OWNERS: u32 = 4_096;
 
-/// Recent terminating signals, by target and signal number.
+/// Recent terminating signals, one per target process and signal number.
 pub const SIGNALS: u32 = 1_024;
 
-/// Recent OOM victims.
+/// Recent victims of the OOM killer.
 pub const OOM_VICTIMS: u32 = 256;
 
-/// Reset reasons that are counted one by one; the last slot counts those without a reason.
+/// Slots that count RSTs by reason. The last one counts those without a reason.
 pub const RESET_REASONS: u32 = 64;
 
 /// Size of the ring buffer, in bytes.
 pub const RING_BYTES: u32 = 4 << 20;
 
-/// Fewest inbound bytes that can be a request where the bytes can't be read (TLS, no payload sight): an edge's request
-/// is never shorter, while close alerts, WebSocket close frames and HTTP/2 housekeeping are.
+/// Fewest inbound bytes that count as a request on a connection whose bytes can't be read (TLS, or payload not
+/// examined). A request of the edge is never shorter. TLS close alerts, WebSocket close frames and HTTP/2 control
+/// frames are.
 pub const MIN_OPAQUE_REQUEST: u32 = 100;
 
-/// Most bytes that a TLS alert takes on the wire, encrypted (TLS 1.2: 31, TLS 1.3: 24): not an answer.
+/// Most bytes that an encrypted TLS alert takes on the wire (31 with TLS 1.2, 24 with TLS 1.3). So few bytes from the
+/// origin are no response.
 pub const MAX_TLS_ALERT: u32 = 31;
 
-/// A fresh connection that is reset sooner than this had a request coming, in nanoseconds: the edge connects to send.
+/// A connection that is reset within this time of its opening counts as a failure even if no request arrived,
+/// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;
 
-/// How long a fault that a handler took explains the exit that follows, in nanoseconds: the handler writes its backtrace
-/// and exits. Longer ago it was survived (a JVM's null checks).
+/// How long a caught fault (SIGSEGV and the like) explains the exit that follows, nanoseconds: the handler writes its
+/// backtrace and exits. A process that runs on for longer has survived the fault, as a JVM does its null checks.
 pub const FAULT_NS: u64 = 1_000_000_000;
 
-/// How long an earlier order to stop explains a process's end, in nanoseconds.
+/// How long a signal to stop explains the end of the process that received it, nanoseconds.
 pub const ORDER_NS: u64 = 30_000_000_000;
 
-/// Upper bounds, inclusive, of the buckets for the time from a request's last byte to its response's first, nanoseconds;
-/// one more bucket takes the rest. The last is the edge's read timeout.
+/// Inclusive upper bounds of the buckets for the time from a request's last byte to its response's first, nanoseconds.
+/// One more bucket takes longer times. The last bound is the edge's read timeout.
 pub const FIRST_BYTE_BOUNDS_NS: [u64; 17] = [
     500_000,
     1_000_000,
@@ -107,7 +121,7 @@ pub const FIRST_BYTE_BOUNDS_NS: [u64; 17] = [
     cloudflare::READ_TIMEOUT.as_nanos() as u64,
 ];
 
-/// Upper bounds, inclusive, of the buckets for the size of a response's header section, bytes; one more bucket takes the
-/// rest. The last is the edge's limit.
+/// Inclusive upper bounds of the buckets for the size of a response's header section, bytes. One more bucket takes
+/// larger sections. The last bound is the edge's limit.
 pub const HEADER_BOUNDS: [u32; 10] =
     [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, cloudflare::HEADER_LIMIT];

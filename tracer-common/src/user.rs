@@ -1,8 +1,10 @@
-//! Userspace's traits for the shared types.
+//! aya's trait for the types that userspace reads from maps or writes to them.
 
-use crate::{Config, Conn, Distributions, Listener, ListenerKey, Owner, PortCounts, Tuple, event::*};
+use crate::{
+    Attempt, Config, Conn, Distributions, Heads, LastSignal, Listener, ListenerKey, Owner, Place, PortCounts, Tuple,
+};
 
-/// Marks types as readable from bytes and usable as map keys or values.
+/// Marks types as usable for map keys and values.
 macro_rules! plain {
     ($($name:ident),+ $(,)?) => { $(
         // SAFETY: repr(C), integers and byte arrays only, padding spelt out: any bit pattern is a value.

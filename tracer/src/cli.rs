@@ -229,7 +229,8 @@ pub struct SharedArgs {
     #[arg(long, value_name = "PORT")]
     pub port: Vec<String>,
     /// How long the edge keeps trying to connect.
-    #[arg(long, value_name = "TIME", help = time("How long the edge keeps trying to connect", cloudflare::CONNECT_TIMEOUT))]
+    #[arg(long, value_name = "TIME")]
+    #[arg(help = time("How long the edge keeps trying to connect", cloudflare::CONNECT_TIMEOUT))]
     pub connect_timeout: Option<String>,
     /// How long the edge waits for its request to be acknowledged.
     #[arg(long, value_name = "TIME", help = time("How long the edge waits for an ACK", cloudflare::ACK_TIMEOUT))]
@@ -238,7 +239,8 @@ pub struct SharedArgs {
     #[arg(long, value_name = "TIME", help = time("How long the edge waits for a response", cloudflare::READ_TIMEOUT))]
     pub read_timeout: Option<String>,
     /// How long the edge waits for room to write its request.
-    #[arg(long, value_name = "TIME", help = time("How long the edge tries to send a request", cloudflare::WRITE_TIMEOUT))]
+    #[arg(long, value_name = "TIME")]
+    #[arg(help = time("How long the edge tries to send a request", cloudflare::WRITE_TIMEOUT))]
     pub write_timeout: Option<String>,
     /// Largest header section of a response that the edge takes.
     #[arg(long, value_name = "BYTES")]

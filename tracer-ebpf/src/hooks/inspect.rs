@@ -5,7 +5,7 @@
 
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_common::{
-    Conn, Tuple, attempt, conn_flags as flag,
+    Conn, Tuple, answers, attempt, attempt_state, conn_flags as flag,
     tcp_state::{CLOSE, ESTABLISHED},
     triggers,
 };
@@ -24,14 +24,10 @@ use crate::{
     },
 };
 
-/// Nothing to tell, and nothing changes until the connection moves on.
-const SETTLED: i32 = 0;
-
-/// Nothing to tell yet.
-const LATER: i32 = 1;
-
-/// A record was made.
-const TOLD: i32 = 2;
+// A program returns a signed number.
+const SETTLED: i32 = answers::SETTLED as i32;
+const LATER: i32 = answers::LATER as i32;
+const TOLD: i32 = answers::TOLD as i32;
 
 /// Argument 0: the first place to look at; 1: a time. Answers as [`connections::find`] does.
 #[inline(always)]
@@ -100,19 +96,19 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     let known = unsafe { &mut *known };
     let (key, first_ns): (u64, u64) = (ctx.arg(5), ctx.arg(6));
     // Another attempt may have begun meanwhile.
-    if known.done != attempts::WAITING || known.first_ns != first_ns {
+    if known.done != attempt_state::WAITING || known.first_ns != first_ns {
         return SETTLED;
     }
     if known.what == attempt::DATA && key == 0 {
         // The origin has no such connection any more: it would not have answered either.
-        known.done = attempts::PASSED;
+        known.done = attempt_state::PASSED;
         return SETTLED;
     }
     if known.what == attempt::DATA {
         known.conn = key;
         // It came through after all.
         if !attempts::is_missing(known, &RawSock(key)) {
-            known.done = attempts::PASSED;
+            known.done = attempt_state::PASSED;
             return SETTLED;
         }
     }

@@ -2,7 +2,11 @@
 //! edge gives up (see `inspect`), unless a later packet gets through.
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns, programs::SkBuffContext};
-use tracer_common::{Attempt, Tuple, attempt as what, is_v4_mapped, taken};
+use tracer_common::{
+    Attempt, Tuple, attempt as what,
+    attempt_state::{PASSED, TOLD, WAITING},
+    is_v4_mapped, taken,
+};
 
 use crate::{
     emit,
@@ -26,11 +30,6 @@ const FORGOTTEN_NS: u64 = 200_000_000_000;
 /// More than an edge sends on a connection that has not answered it, bytes. The numbers of a later one are further away, unless
 /// it follows within milliseconds (RFC 6528: a clock of at least one per 4 µs; Linux: one per 64 ns).
 const NEAR: u32 = 1 << 18;
-
-/// What [`Attempt::done`] says.
-pub const WAITING: u32 = 0;
-pub const PASSED: u32 = 1;
-pub const TOLD: u32 = 2;
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;

@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap, MapData},
 };
 use log::debug;
-use tracer_common::{Attempt, Config, Conn, Tuple, attempt, hook};
+use tracer_common::{Attempt, Config, Conn, Tuple, answers, attempt, attempt_state, hook};
 
 use super::{
     connections::Connections,
@@ -27,9 +27,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 const SHARE: u32 = 100;
 /// After so long even those are looked at of which nothing is to be expected: the end of one may have gone unseen.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Answers of the kernel's program: nothing is to be expected of this connection; a record was made.
-const SETTLED: u32 = 0;
-const TOLD: u32 = 2;
 
 /// The tables that are looked through, and the limits that are looked for.
 pub struct Sweep {
@@ -105,7 +102,7 @@ impl Sweep {
         let since = now_ns.saturating_sub(u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX));
         for conn in self.connections.quiet_since(ebpf, since)? {
             let known = self.settled.get(&conn.key) == Some(&conn.exchanges);
-            if known || run(ebpf, "inspect_connection", &[conn.key])? == SETTLED {
+            if known || run(ebpf, "inspect_connection", &[conn.key])? == answers::SETTLED {
                 settled.insert(conn.key, conn.exchanges);
             }
         }
@@ -119,7 +116,8 @@ impl Sweep {
             .iter()
             .filter_map(Result::ok)
             .filter(|(_, seen)| {
-                seen.done == 0 && age(now_ns, seen.first_ns) >= Limits::nearly(timeout(seen, &self.limits))
+                seen.done == attempt_state::WAITING
+                    && age(now_ns, seen.first_ns) >= Limits::nearly(timeout(seen, &self.limits))
             })
             .collect();
         let connected = due.iter().any(|(_, seen)| seen.what == attempt::DATA);
@@ -130,7 +128,7 @@ impl Sweep {
             let key = open.iter().find(same).map_or(0, |conn| conn.key);
             let mut arguments = words(&tuple).to_vec();
             arguments.extend([key, seen.first_ns]);
-            let told = run(ebpf, "inspect_attempt", &arguments)? == TOLD;
+            let told = run(ebpf, "inspect_attempt", &arguments)? == answers::TOLD;
             debug!("an attempt from port {} is over, told: {told}", tuple.peer_port);
         }
         Ok(())

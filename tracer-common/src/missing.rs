@@ -1,0 +1,42 @@
+//! Packets that this host's kernel dropped or refused before a process could see them.
+
+shared! {
+    /// The lost packets of one attempt of the edge: to connect, or to send on an established connection.
+    ///
+    /// Lives in a kernel map, keyed by the connection's [`Tuple`](crate::Tuple).
+    #[derive(Default)]
+    pub struct Attempt {
+        /// When the first packet was lost.
+        pub first_ns: u64,
+        /// When the last one was lost.
+        pub last_ns: u64,
+        /// Key of the connection that the packets belong to. 0: unknown.
+        pub conn: u64,
+        /// Number of lost packets, retransmissions included.
+        pub packets: u32,
+        /// One of [`attempt`](crate::attempt).
+        pub what: u32,
+        /// One of [`taken`](crate::taken).
+        pub why: u32,
+        /// One of [`hook`](crate::hook).
+        pub hook: u32,
+        /// With [`taken::ICMP`](crate::taken::ICMP): type in bits 0 to 7, code in bits 8 to 15. Bit 16 is set for
+        /// ICMPv6.
+        pub icmp: u32,
+        /// One of [`attempt_state`](crate::attempt_state).
+        pub done: u32,
+        /// With [`taken::QUEUE`](crate::taken::QUEUE): connections in the accept queue.
+        pub queue: u32,
+        /// Limit of that queue.
+        pub queue_limit: u32,
+        /// Payload of the first lost packet, in bytes.
+        pub payload: u32,
+        /// Data: the sequence number after that payload. SYN: the edge's initial sequence number. SYN-ACK: the edge's
+        /// sequence number that it acknowledges.
+        pub seq: u32,
+        /// 1: the packets were on their way to the edge. 0: they came from it.
+        pub outward: u32,
+        pub pad: u32,
+    }
+    size: 72
+}
