@@ -54,7 +54,8 @@ const fn preallocated_bytes() -> usize {
     connections() + pool + attempts + connecting + closed + signals + victims + ports + processes + more_heads + ring
 }
 
-/// Per-CPU maps whose types only the kernel programs know: buffers of a search through a header section, and small ones.
+/// Per-CPU maps whose types only the kernel programs know: buffers of a search through a header section, and small
+/// ones.
 const KERNEL_ONLY: usize = 4_500;
 
 /// The per-CPU maps.
