@@ -18,13 +18,13 @@ pub const AF_INET6: u16 = 10;
 pub trait Identity {
     /// Key of the connection in the maps: the address of the socket.
     fn key(&self) -> u64;
-    /// The peer's address and port in one number, as kept in [`tracer_common::Conn::peer`]. It differs between two sockets
-    /// that had the same memory one after the other.
+    /// The peer's address and port in one number, as kept in [`tracer_common::Conn::peer`]. It differs between
+    /// two sockets that had the same memory one after the other.
     fn peer(&self) -> u64;
 }
 
-/// Puts the two fields into one number, as [`Identity::peer`] returns it: the address (the IPv4 one, or what an IPv6 socket
-/// has in its place) above the port.
+/// Puts the two fields into one number, as [`Identity::peer`] returns it: above the port the IPv4 address, or what
+/// an IPv6 socket has in that field.
 #[inline(always)]
 pub fn peer(port: u16, address: u32) -> u64 {
     u64::from(address) << 16 | u64::from(port)
