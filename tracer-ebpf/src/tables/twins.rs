@@ -7,9 +7,9 @@
 //! skipped for that task, too.
 //!
 //! So such a program is attached twice. The kernel skips one copy only while that copy itself is running, so the
-//! other one runs. The copy of the socket-state program (`inet_sock_set_state`) is attached on every kernel that
-//! skips; the other copies only where tracepoints can be preempted. In the usual case both run, one right after the
-//! other, and the twin must do nothing: the first leaves a note, which the twin reads ([`Place::note_run`]).
+//! other one runs. The twin of `inet_sock_set_state` is always attached, the others only where tracepoints can be
+//! preempted. In the usual case both run, one right after the other, and the twin must do nothing: the first leaves
+//! a note, which the twin reads ([`Place::note_run`]).
 //!
 //! Disabling preemption or interrupts within the program would not help: they come as soon as they are enabled
 //! again, which is before the kernel marks the program as no longer running.
