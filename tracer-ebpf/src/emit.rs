@@ -1,4 +1,9 @@
-//! Reserve, fill, submit; or count the loss.
+//! Hands records over to userspace through the ring buffer: one function per kind of record. Each reserves a slot,
+//! fills it in and submits it, or counts the loss if the buffer is full.
+//!
+//! Large structures are copied with `bpf_probe_read_kernel`: LLVM would unroll such a copy into thousands of
+//! instructions. Functions are not inlined where they would exceed the 512 bytes of stack that they share with their
+//! callers.
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
@@ -18,22 +23,22 @@ use crate::tables::{
 const SMALL_REQUEST: u32 = limits::SMALL_REQUEST_LEN as u32;
 const SMALL_RESPONSE: u32 = limits::SMALL_RESPONSE_LEN as u32;
 
+/// The header of a record of type `T`, with the time.
 #[inline(always)]
 fn header<T>(kind: u32) -> Header {
     // SAFETY: the helper has no preconditions.
     Header { kind, size: size_of::<T>() as u32, time_ns: unsafe { bpf_ktime_get_ns() } }
 }
 
-/// Hands over a connection that may have failed, with its heads; in the small form where they are short.
-///
-/// In the kernel this and its parts are functions of their own, since they share 512 bytes of stack with the callers.
+/// Hands over a connection that may have failed, with its heads: as a small record if they are short enough, else as
+/// a large one.
 #[inline(never)]
 pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
-    // SAFETY: callers pass a live map value.
+    // SAFETY: every caller passes a live map value and uses no other reference to it meanwhile.
     let state = unsafe { &mut *conn };
     state.flags |= conn_flags::REPORTED;
     explain(&state.closer, state.owner);
-    // What follows the header section of a response says little.
+    // What follows the header section of a response explains little, so it need not fit into the small record.
     let response = state.response_have;
     let needed =
         if state.origin_flags & origin_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
@@ -44,9 +49,11 @@ pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     }
 }
 
-/// Finds the signal that explains what a task does to its connections, and leaves it in [`EXPLAINS`]: before 6.8 the verifier
-/// would follow each signal on its own if it lay on the stack. A record that is made in an interrupt meanwhile may take its
-/// place there: userspace tells it by the process that it was sent to.
+/// Finds the signal that explains what `task` does to its connections, and leaves it in the map [`EXPLAINS`] for
+/// [`copy_signal`]. Not on the stack: there, before 6.8, the verifier would follow each signal on its own.
+///
+/// An interrupt may make a record of its own in between and replace the signal. Userspace notices: the signal names
+/// the process that it was sent to.
 #[inline(never)]
 fn explain(task: &Task, owner: u32) {
     if let Some(signal) = EXPLAINS.get_ptr_mut(0) {
@@ -57,14 +64,15 @@ fn explain(task: &Task, owner: u32) {
     }
 }
 
+/// Hands over the small form of a connection's record: as many bytes of the heads as it has room for.
 #[inline(never)]
 fn small(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<SmallConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted; the helper
-    // copies from the map value (LLVM would unroll a copy of this size into thousands of instructions).
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
+    // helper copies within the lengths of both sides, from live map values.
     unsafe {
         (*record).header = header::<SmallConnRecord>(kinds::SMALL_CONN);
         (*record).trigger = trigger;
@@ -82,13 +90,15 @@ fn small(state: &Conn, trigger: u32, rst_reason: u32) {
     entry.submit(0);
 }
 
+/// Hands over the large form of a connection's record, with all of the heads.
 #[inline(never)]
 fn large(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: as in `small`.
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
+    // helper copies within the lengths of both sides, from live map values.
     unsafe {
         (*record).header = header::<ConnRecord>(kinds::CONN);
         (*record).trigger = trigger;
@@ -102,14 +112,16 @@ fn large(state: &Conn, trigger: u32, rst_reason: u32) {
     entry.submit(0);
 }
 
-/// The connection as a record has it: with the signal that explains its close, and with the process that listens where
-/// nobody has read from it and nobody of its own has closed it. Gives the heads, if there are any.
+/// Copies the connection into a record, with the signal that explains its close. If no process has read from it or
+/// closed it, the process that listens on its port is put in as its owner. Returns the heads, if the connection has
+/// any.
 ///
 /// # Safety
 /// `into` and `signal` lie in a reserved slot of the ring buffer.
 #[inline(always)]
 unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<*const Heads> {
-    // SAFETY: the caller's promise; a listener's entry that is replaced meanwhile is another one of the same port.
+    // SAFETY: the pointers to write to lie in a reserved slot, as required above; those to read from are live map
+    // values. If a listener's entry is replaced meanwhile, the new one is a listener on the same port.
     unsafe {
         copy_signal(signal);
         bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
@@ -126,7 +138,7 @@ unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<
             && conn.response_have == conn.response_len
             && (8..=limits::RESPONSE_LEN as u32).contains(&conn.response_have)
         {
-            // Kept whole: its last bytes are there.
+            // The response was kept whole, so its last bytes are in the heads.
             let last = (&raw const (*heads).response).cast::<u8>().add(conn.response_have as usize - limits::TAIL_LEN);
             let tail = &raw mut (*into).response_tail;
             bpf_probe_read_kernel(tail.cast(), limits::TAIL_LEN as u32, last.cast());
@@ -139,25 +151,25 @@ unsafe fn copy(conn: &Conn, into: *mut Conn, signal: *mut LastSignal) -> Option<
     }
 }
 
-/// What [`explain`] has found.
+/// Copies the signal that [`explain`] has found.
 ///
 /// # Safety
 /// `into` lies in a reserved slot of the ring buffer.
 #[inline(always)]
 unsafe fn copy_signal(into: *mut LastSignal) {
     if let Some(explains) = EXPLAINS.get_ptr(0) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the record's part lies in a reserved slot, as required above; what is read is a live map value.
         unsafe { bpf_probe_read_kernel(into.cast(), size_of::<LastSignal>() as u32, explains.cast()) };
     }
 }
 
-/// Heads that went to another connection while they were copied are not this one's.
+/// Marks the copied heads as absent if they were given to another connection during the copy.
 ///
 /// # Safety
 /// `heads` is a live map value, `conn` lies in a reserved slot of the ring buffer.
 #[inline(always)]
 unsafe fn disown(heads: *const Heads, conn: *mut Conn) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the record's part lies in a reserved slot, as required above; what is read is a live map value.
     unsafe {
         if core::ptr::read_volatile(&raw const (*heads).owner) != (*conn).key {
             (*conn).request_have = 0;
@@ -166,7 +178,7 @@ unsafe fn disown(heads: *const Heads, conn: *mut Conn) {
     }
 }
 
-/// Hands over an attempt that went missing, with the connection where that is known.
+/// Hands over dropped packets of the edge, with their connection if that is known.
 #[inline(never)]
 pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
     if attempt.conn != 0
@@ -177,6 +189,7 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
         if conn.tuple.has_same_ends(tuple) {
             let current = attempt.outward != 0 || conn.is_awaited() || conn.flags & conn_flags::HTTP == 0;
             if current && conn.flags & conn_flags::REPORTED != 0 {
+                // Already handed over with this exchange.
                 return;
             }
             conn.flags |= if current { conn_flags::REPORTED } else { 0 };
@@ -195,13 +208,14 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
     entry.submit(0);
 }
 
-/// Fills in all but the header.
+/// Fills in the record, but for its header.
 ///
 /// # Safety
 /// `record` lies in a reserved slot of the ring buffer.
 #[inline(always)]
 unsafe fn fill_attempt(record: *mut AttemptRecord, tuple: &Tuple, attempt: &Attempt) {
-    // SAFETY: the caller's promise; a listener's entry that is replaced meanwhile is another one of the same port.
+    // SAFETY: the pointers to write to lie in a reserved slot, as required above; those to read from are live map
+    // values. If a listener's entry is replaced meanwhile, the new one is a listener on the same port.
     unsafe {
         (*record).tuple = *tuple;
         (*record).attempt = *attempt;
@@ -215,15 +229,16 @@ unsafe fn fill_attempt(record: *mut AttemptRecord, tuple: &Tuple, attempt: &Atte
     }
 }
 
-/// The same with its connection, which has the addresses, too: the verifier (7.2) loses sight of what a pointer to the stack
-/// two functions above points to.
+/// Hands over dropped packets with their connection. Takes the addresses from the connection: the verifier (7.2)
+/// loses track of what a pointer to the stack two functions up points to.
 #[inline(never)]
 fn attempt_of(attempt: &Attempt, conn: &Conn) {
     let Some(mut entry) = RECORDS.reserve::<AttemptConnRecord>(0) else {
         return count(&LOST, lost::RING);
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: as in `small`.
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
+    // helper copies within the lengths of both sides, from live map values.
     unsafe {
         (*record).attempt.header = header::<AttemptConnRecord>(kinds::ATTEMPT_CONN);
         fill_attempt(&raw mut (*record).attempt, &conn.tuple, attempt);
@@ -240,7 +255,7 @@ fn attempt_of(attempt: &Attempt, conn: &Conn) {
     entry.submit(0);
 }
 
-/// Hands over a refused SYN.
+/// Hands over a SYN that was refused with a RST.
 #[inline(always)]
 pub fn refused(tuple: &Tuple, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<RefusedRecord>(0) else {
@@ -269,7 +284,7 @@ pub fn process(task: &Task, turns: u32) {
     entry.submit(0);
 }
 
-/// Hands over an OOM kill.
+/// Hands over the OOM killer's choice of a process.
 #[inline(always)]
 pub fn oom(tgid: u32, comm: [u8; 16]) {
     let Some(mut entry) = RECORDS.reserve::<OomRecord>(0) else {

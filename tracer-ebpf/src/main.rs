@@ -1,4 +1,7 @@
-//! tracer's kernel programs: entry points only. What they do is in `hooks`.
+//! tracer's kernel programs: the entry points alone. Each calls a function in `hooks`, which does the work.
+//!
+//! A *twin* is a second copy of a program on the same tracepoint; `tables::twins` explains what it is for. Userspace
+//! finds programs, maps and constants by their names.
 
 #![no_std]
 #![no_main]
@@ -31,7 +34,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The twin of the one above. In line, as that is: its calls have no stack to spare for one more function.
+/// The twin of `inet_sock_set_state`. Inlined, as that is: the functions it calls leave no stack for one more frame.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 #[inline(always)]
 pub fn inet_sock_set_state_twin(ctx: BtfTracePointContext) -> i32 {
@@ -45,7 +48,7 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The twin of the one above.
+/// The twin of `tcp_rcv_space_adjust`.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust_twin(ctx: BtfTracePointContext) -> i32 {
     hooks::reads::rcv_space_adjust(&ctx, Place::Second);
@@ -58,7 +61,7 @@ pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The twin of the one above.
+/// The twin of `tcp_send_reset`.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn tcp_send_reset_twin(ctx: BtfTracePointContext) -> i32 {
     hooks::resets::send_reset(&ctx, Place::Second);
@@ -77,7 +80,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The twin of the one above.
+/// The twin of `sched_process_exit`.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit_twin(ctx: BtfTracePointContext) -> i32 {
     hooks::processes::process_exit(&ctx, Place::Second);
@@ -108,29 +111,29 @@ pub fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Attached nowhere: the agent runs it on a connection that may be overdue. Without aya's macro, which returns 0 whatever
-/// its function says; so are the next two.
+/// Not attached: the agent runs it on a connection that may be overdue. Not `#[raw_tracepoint]`: that macro discards
+/// the return value, which the agent needs. The same holds for the next two.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp")]
 pub extern "C" fn inspect_connection(ctx: *mut c_void) -> i32 {
     hooks::inspect::connection(&RawTracePointContext::new(ctx))
 }
 
-/// Attached nowhere: the agent runs it to go through the table of connections.
+/// Not attached: the agent runs it to go through the table of connections.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp")]
 pub extern "C" fn find_connection(ctx: *mut c_void) -> i32 {
     hooks::inspect::find(&RawTracePointContext::new(ctx))
 }
 
-/// Attached nowhere: the agent runs it on an attempt whose time is up.
+/// Not attached: the agent runs it on a dropped packet for which the edge has waited long enough.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tp")]
 pub extern "C" fn inspect_attempt(ctx: *mut c_void) -> i32 {
     hooks::inspect::attempt(&RawTracePointContext::new(ctx))
 }
 
-/// Runs once at start, in each network namespace: finds connections that were open before the tracer.
+/// Run once at the start in each network namespace: finds connections that were open before the agent.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 pub extern "C" fn seed_tcp(ctx: *const u64) -> i32 {
@@ -138,14 +141,14 @@ pub extern "C" fn seed_tcp(ctx: *const u64) -> i32 {
     0
 }
 
-/// Never drops a packet: 1 is "pass".
+/// Returns 1 always, which lets the packet pass.
 #[cgroup_skb(ingress)]
 pub fn payload_in(ctx: SkBuffContext) -> i32 {
     hooks::packets::ingress(&ctx);
     1
 }
 
-/// Never drops a packet: 1 is "pass".
+/// Returns 1 always, which lets the packet pass.
 #[cgroup_skb(egress)]
 pub fn payload_out(ctx: SkBuffContext) -> i32 {
     hooks::packets::egress(&ctx);

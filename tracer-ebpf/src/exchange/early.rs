@@ -53,7 +53,7 @@ pub fn early(tcp: &TcpSock) {
     begin(state, early.seq, tcp);
     state.request_len = early.len;
     early.len = 0;
-    let Some(heads) = heads::of(state) else { return };
+    let Some(heads) = heads::of_or_take(state) else { return };
     state.request_have = early.have;
     // SAFETY: a live map value; both sides have REQUEST bytes.
     unsafe { bpf_probe_read_kernel((&raw mut (*heads).request).cast(), REQUEST, early.head.as_ptr().cast()) };

@@ -60,7 +60,7 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, wor
     let at = payload.seq.wrapping_sub(conn.request_seq);
     let mut kept = None;
     if at == conn.request_have && at < REQUEST {
-        kept = heads::of(conn);
+        kept = heads::of_or_take(conn);
         if let Some(heads) = kept {
             // SAFETY: a live map value.
             let request = unsafe { (*heads).request.as_mut_ptr() };
@@ -140,7 +140,7 @@ pub fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) 
     conn.late_len = payload.len;
     conn.request_have = 0;
     if looks_like_request(word)
-        && let Some(heads) = heads::of(conn)
+        && let Some(heads) = heads::of_or_take(conn)
     {
         // SAFETY: a live map value.
         let request = unsafe { (*heads).request.as_mut_ptr() };

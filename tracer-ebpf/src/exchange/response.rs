@@ -47,7 +47,7 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
     }
     if at == conn.response_have
         && at < RESPONSE
-        && let Some(heads) = heads::of(conn)
+        && let Some(heads) = heads::of_or_take(conn)
     {
         // SAFETY: a live map value.
         let heads = unsafe { &mut *heads };

@@ -1,12 +1,13 @@
-//! What this kernel's hooks give.
+//! Features that differ between kernels, found at load and stored in constants that the programs read.
 
 use aya_ebpf::Global;
 
-/// 1: this kernel's tracepoint has the `reason` argument.
+/// 1 where the tracepoint `tcp_send_reset` has the argument `reason` on this kernel. Set by the loader.
 #[unsafe(no_mangle)]
 static HAS_RST_REASON: Global<u8> = Global::new(0);
 
-/// Whether this kernel's tracepoint also fires where there is no full socket: since it has a reason to give.
+/// Whether `tcp_send_reset` also fires for a RST that no full socket sends, as for a refused SYN. Kernels do that
+/// exactly since the tracepoint has the argument `reason`.
 #[inline(always)]
 pub fn tells_all() -> bool {
     HAS_RST_REASON.load() != 0

@@ -1,4 +1,8 @@
-//! What a look at a connection reads, by a typed pointer or by address.
+//! The TCP state of a connection (sequence numbers, window, byte counts, times), read from its socket.
+//!
+//! A program reaches a socket in one of two ways. As an argument of a tracepoint it comes with a type that the
+//! verifier knows ([`TypedSock`]: plain loads). As an address that a map holds it has none ([`RawSock`]: reads with
+//! `bpf_probe_read_kernel`). [`Look`] is what both can read, so that the code above is written once.
 
 use aya_ebpf::Global;
 
@@ -7,32 +11,33 @@ use super::{
     *,
 };
 
-/// What a look at a connection reads, however its socket is reached.
+/// The fields of a TCP socket that the programs evaluate. Named as in `struct tcp_sock` where that has the field.
 pub trait Look {
     fn write_seq(&self) -> u32;
     fn snd_una(&self) -> u32;
     fn rcv_nxt(&self) -> u32;
     fn copied_seq(&self) -> u32;
-    /// The receive window as the edge knows it, in bytes.
+    /// The receive window last advertised to the edge, in bytes.
     fn window(&self) -> u32;
     fn bytes_received(&self) -> u64;
     fn bytes_sent(&self) -> u64;
     fn lrcvtime(&self) -> u32;
     fn lsndtime(&self) -> u32;
     fn err(&self) -> u32;
-    /// Whether a process holds the socket.
+    /// Whether a process holds the socket: `accept()` has returned it and it is not closed.
     fn accepted(&self) -> bool;
+    /// Whether the peer's FIN has arrived.
     fn peer_is_done(&self) -> bool;
 }
 
-/// `tcp_receive_window()` of the kernel.
+/// The kernel's `tcp_receive_window()`: what is left of the advertised window `wnd`, counted from `wup`.
 #[inline(always)]
 fn window(wup: u32, wnd: u32, rcv_nxt: u32) -> u32 {
     let left = wup.wrapping_add(wnd).wrapping_sub(rcv_nxt);
     if left > 1 << 30 { 0 } else { left }
 }
 
-/// A socket whose type the verifier knows, with its TCP part.
+/// A socket whose type the verifier knows, as `sock` and as `tcp_sock`.
 pub struct TypedSock {
     pub sk: Sock,
     pub tcp: TcpSock,
@@ -100,7 +105,7 @@ impl Look for TypedSock {
     }
 }
 
-/// A socket known by its address alone: read with checked copies, zero where it is gone.
+/// A socket of which only the address is known. Reads can't fault; a field reads as zero where the memory is gone.
 #[derive(Clone, Copy)]
 pub struct RawSock(pub u64);
 

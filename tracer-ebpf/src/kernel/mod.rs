@@ -1,4 +1,10 @@
-//! The only folder that reads kernel memory. Every offset comes from the running kernel's BTF, at load.
+//! Reads the kernel's own structures: sockets, packets, tasks. No other folder does.
+//!
+//! The layout of these structures differs between kernels. The loader looks each offset up in the running kernel's
+//! BTF and stores it in a constant named `OFF_<structure>_<field>` before the programs are verified.
+//!
+//! There are two kinds of reads. [`field`] loads from a pointer whose type the verifier knows. [`probe`],
+//! [`probe_field`] and [`read_field`] copy from a plain address with `bpf_probe_read_kernel`.
 
 use core::ffi::c_void;
 
@@ -10,7 +16,7 @@ pub mod skb;
 pub mod sock;
 pub mod task;
 
-/// Declares offsets that the loader fills in. Their defaults are never used: the loader insists on each.
+/// Declares offsets that the loader sets. The default 0 is never used: loading fails if one is not set.
 macro_rules! offsets {
     ($($name:ident),+ $(,)?) => { $(
         #[unsafe(no_mangle)]
@@ -32,24 +38,25 @@ offsets! {
     OFF_DST_DEV, OFF_DEV_INDEX, OFF_SOCKET_INODE, OFF_INODE_INO,
 }
 
-/// The bit of `tcp_sock.repair` in its byte.
+/// Mask of the bit-field `tcp_sock.repair` within the byte at `OFF_TCP_REPAIR`. Set by the loader.
 #[unsafe(no_mangle)]
 static REPAIR_BIT: Global<u8> = Global::new(0);
 
-/// Bit of `sk_flags` (`enum sock_flags`; second since long before 5.10).
+/// Number of the bit `SOCK_DONE` in `sk_flags`: the peer's FIN has arrived. (`enum sock_flags`; it has been the
+/// second value since long before 5.10.)
 const SOCK_DONE: u64 = 1;
 
-/// A field of an object whose type the verifier knows (a BTF pointer): a plain load.
+/// Loads a field through a pointer whose type the verifier knows (a BTF pointer).
 ///
 /// # Safety
-/// `base` is a BTF pointer of the type that `offset` belongs to.
+/// `base` is a BTF pointer to the structure that `offset` belongs to.
 #[inline(always)]
 unsafe fn field<T: Copy>(base: *const c_void, offset: &Global<u64>) -> T {
-    // SAFETY: the verifier checks type and bounds; a fault on a stale pointer reads as zero.
+    // SAFETY: the verifier checks type and bounds of the load; a load through a stale pointer reads as zero.
     unsafe { core::ptr::read_volatile(base.byte_add(offset.load() as usize).cast::<T>()) }
 }
 
-/// Reads kernel memory at an address that the verifier knows nothing of. `None` on a fault.
+/// Copies a value from an address of which the verifier knows nothing. `None` if the address can't be read.
 #[inline(always)]
 pub fn probe<T: Copy + Default>(address: u64) -> Option<T> {
     let mut value = T::default();
@@ -59,27 +66,31 @@ pub fn probe<T: Copy + Default>(address: u64) -> Option<T> {
     (failed == 0).then_some(value)
 }
 
+/// Copies a field of the structure at `base`. `None` if `base` is null or can't be read.
 #[inline(always)]
 fn probe_field<T: Copy + Default>(base: u64, offset: &Global<u64>) -> Option<T> {
     if base == 0 { None } else { probe(base.wrapping_add(offset.load())) }
 }
 
-/// The same, zero on a fault: the helper leaves zeros, and the verifier one path.
+/// Copies a field of the structure at `base`; zero if it can't be read. Cheaper than [`probe_field`]: the helper
+/// fills in zeros itself, so that the verifier has one path to follow and not two.
 #[inline(always)]
 fn read_field<T: Copy + Default>(base: u64, offset: &Global<u64>) -> T {
     let mut value = T::default();
     let from = base.wrapping_add(offset.load()) as *const c_void;
-    // SAFETY: as in `probe`.
+    // SAFETY: the helper checks the address itself and writes at most size_of::<T>() bytes into `value`.
     let _zero_on_fault = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) };
     value
 }
 
-/// An address as a number to calculate with. The verifier forbids that with what it knows for a pointer, except that it takes
-/// the negation of one for a number, of which it knows nothing.
+/// Turns a pointer into a number, for comparing and hashing.
+///
+/// The verifier forbids arithmetic on what it knows to be a pointer, with one exception: it takes the negation of a
+/// pointer for a number of unknown value. So this negates twice.
 #[inline(always)]
 pub fn number<T>(pointer: *const T) -> u64 {
     let mut number = pointer as u64;
-    // SAFETY: changes one register.
+    // SAFETY: the instruction changes the register `number` alone, and no memory.
     unsafe { core::arch::asm!("{0} = -{0}", inout(reg) number, options(pure, nomem, nostack)) }
     number.wrapping_neg()
 }

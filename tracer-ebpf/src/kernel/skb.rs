@@ -1,4 +1,4 @@
-//! Packets, as the kernel holds them.
+//! Packets as the kernel holds them: `struct sk_buff`, with its route, its device and its TCP headers.
 
 use core::ffi::c_void;
 
@@ -7,19 +7,20 @@ use tracer_common::{Tuple, v4_mapped};
 use super::*;
 use crate::wire::headers::{IPPROTO_TCP, Ipv4, Ipv6, Tcp};
 
-/// Where a packet's route leads.
+/// Where the route of a packet leads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// To this host.
     Own,
-    /// To another, or to a container.
+    /// To another host, or to a container on this one.
     Onward,
 }
 
-/// Says of a route's address that the packet holds no reference to it.
+/// Flag in the low bit of `skb->_skb_refdst`, which otherwise holds the address of the route: the packet holds no
+/// reference to that route.
 const DST_NOREF: u64 = 1;
 
-/// Index of every namespace's loopback device.
+/// Index of the loopback device, the same in every network namespace.
 const LOOPBACK: u32 = 1;
 
 /// A `struct sk_buff *` argument of a BTF tracepoint, not null.
@@ -43,37 +44,38 @@ impl Skb {
         unsafe { field(self.0, &OFF_SKB_LEN) }
     }
 
-    /// The address of its socket; 0 where it has none.
+    /// Address of the packet's socket; 0 if it has none.
     #[inline(always)]
     pub fn socket(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct sk_buff.
         number(unsafe { field::<*const c_void>(self.0, &OFF_SKB_SK) })
     }
 
-    /// Where its route leads. `None`: none was chosen yet, as before prerouting.
+    /// Where the packet's route leads. `None` if no route was chosen yet, as before netfilter's prerouting hook.
     #[inline(always)]
     pub fn route(self) -> Option<Route> {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct sk_buff.
         let (route, device) =
             unsafe { (field::<u64>(self.0, &OFF_SKB_DST), field::<*const c_void>(self.0, &OFF_SKB_DEV)) };
         if route == 0 {
             return None;
         }
         let leads_to: u64 = read_field(route & !DST_NOREF, &OFF_DST_DEV);
-        // A route to this host itself leads to its loopback, or to the routing domain (VRF) that the packet is already in.
+        // A route to this host itself leads to the loopback device, or to the device of the routing domain (VRF)
+        // that the packet is already in.
         let is_own = leads_to == number(device) || read_field::<u32>(leads_to, &OFF_DEV_INDEX) == LOOPBACK;
         Some(if is_own { Route::Own } else { Route::Onward })
     }
 
-    /// Whether it came from a device: it is not of this host's making.
+    /// Whether the packet arrived through a device; one on its way out from this host's own sockets did not.
     #[inline(always)]
     pub fn came_in(self) -> bool {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct sk_buff.
         unsafe { field::<u32>(self.0, &OFF_SKB_IIF) != 0 }
     }
 }
 
-/// A TCP segment, read from its headers; "peer" is where it comes from.
+/// A TCP segment, read from the headers of a packet. In `tuple`, "peer" is the sender.
 #[derive(Default)]
 pub struct Segment {
     pub tuple: Tuple,
@@ -83,18 +85,20 @@ pub struct Segment {
     pub ack: bool,
     pub rst: bool,
     pub fin_or_rst: bool,
+    /// Length of the payload in bytes.
     pub payload: u32,
 }
 
 impl Segment {
-    /// Reads the headers of a `struct sk_buff`. `None` where they are not those of plain TCP.
+    /// Reads the headers of the packet at address `skb`. `None` if they are not IPv4 or IPv6 followed by TCP.
     #[inline(always)]
     pub fn of(skb: u64) -> Option<Self> {
         let mut segment = Self::default();
         segment.read(skb).map(|()| segment)
     }
 
-    /// In the kernel a function of its own: the headers lie on its stack and not on its callers', who share 512 bytes.
+    /// The body of [`Segment::of`]. Not inlined, so that the headers lie on its own stack: a program's functions
+    /// share 512 bytes along each chain of calls.
     #[inline(never)]
     fn read(&mut self, skb: u64) -> Option<()> {
         let head: u64 = probe_field(skb, &OFF_SKB_HEAD)?;
@@ -112,7 +116,7 @@ impl Segment {
             (header, u32::from(u16::from_be(ip.length)).wrapping_sub(header))
         } else {
             let ip: Ipv6 = probe(at)?;
-            // Extension headers: not ours.
+            // IPv6 with extension headers is not followed, nor is any other protocol.
             if first >> 4 != 6 || ip.next != IPPROTO_TCP {
                 return None;
             }
@@ -135,7 +139,8 @@ impl Segment {
     }
 }
 
-/// The network namespace of a packet: its device's, or its socket's before it has a device. 0: unknown.
+/// Inode number of the packet's network namespace: that of its device or, before it has a device, of its socket. 0
+/// if it has neither.
 #[inline(always)]
 fn netns(skb: u64) -> u32 {
     let device: u64 = read_field(skb, &OFF_SKB_DEV);

@@ -1,4 +1,8 @@
-//! Sockets, and whose they are.
+//! Sockets: which connection one belongs to, and its fields.
+//!
+//! One socket reaches the programs in three types, each of which allows other reads: [`Sock`] from tracepoints,
+//! [`PacketSock`] from the packet programs, and [`TcpSock`], to which both convert. [`Identity`] finds the
+//! connection of any of them in the tables.
 
 use core::ffi::c_void;
 
@@ -10,26 +14,29 @@ use crate::wire::headers::IPPROTO_TCP;
 
 pub const AF_INET6: u16 = 10;
 
-/// A socket, and whose it is.
+/// What identifies the connection that a socket belongs to.
 pub trait Identity {
-    /// Its key in the maps.
+    /// Key of the connection in the maps: the address of the socket.
     fn key(&self) -> u64;
-    /// What [`tracer_common::Conn::peer`] keeps.
+    /// The peer's address and port in one number, as kept in [`tracer_common::Conn::peer`]. It differs between
+    /// two sockets that had the same memory one after the other.
     fn peer(&self) -> u64;
 }
 
+/// Puts the two fields into one number, as [`Identity::peer`] returns it: above the port the IPv4 address, or what
+/// an IPv6 socket has in that field.
 #[inline(always)]
 pub fn peer(port: u16, address: u32) -> u64 {
     u64::from(address) << 16 | u64::from(port)
 }
 
-/// The peer of a socket whose type the verifier knows.
+/// [`Identity::peer`] of a socket whose type the verifier knows.
 ///
 /// # Safety
 /// `base` is a BTF pointer to a structure that begins with `sock_common`.
 #[inline(always)]
 unsafe fn typed_peer(base: *const c_void) -> u64 {
-    // SAFETY: the caller's promise.
+    // SAFETY: `base` begins with `sock_common`, as required above, and both fields are of that structure.
     unsafe { peer(field(base, &OFF_SKC_DPORT), field(base, &OFF_SKC_DADDR)) }
 }
 
@@ -44,7 +51,8 @@ impl Sock {
         if pointer.is_null() { None } else { Some(Self(pointer)) }
     }
 
-    /// Plain TCP: `sk_protocol` is 16 bits wide, so MPTCP (262) is not taken for TCP (6).
+    /// Whether the socket is plain TCP. `sk_protocol` is read as the 16 bits that it has: cut to 8, MPTCP (262)
+    /// would be taken for TCP (6).
     #[inline(always)]
     pub fn is_tcp(self) -> bool {
         // SAFETY: a BTF pointer to struct sock.
@@ -53,7 +61,8 @@ impl Sock {
 
     #[inline(always)]
     pub fn state(self) -> u8 {
-        // SAFETY: a BTF pointer to struct sock; valid for request and time-wait sockets too (sock_common).
+        // SAFETY: a BTF pointer to struct sock. Request and time-wait sockets have this field, too: it is part of
+        // sock_common.
         unsafe { field(self.0, &OFF_SKC_STATE) }
     }
 
@@ -63,14 +72,14 @@ impl Sock {
         unsafe { field(self.0, &OFF_SK_ERR) }
     }
 
-    /// Whether the peer's FIN has come: no data can follow.
+    /// Whether the peer's FIN has arrived, after which it sends no more data.
     #[inline(always)]
     pub fn peer_is_done(self) -> bool {
         // SAFETY: a BTF pointer to struct sock.
         unsafe { field::<u64>(self.0, &OFF_SKC_FLAGS) & 1 << SOCK_DONE != 0 }
     }
 
-    /// The address of its `struct socket`; 0 where no process holds it.
+    /// Address of the `struct socket`; 0 while no process holds the socket.
     #[inline(always)]
     pub fn socket(self) -> u64 {
         // SAFETY: a BTF pointer to struct sock.
@@ -79,7 +88,7 @@ impl Sock {
 
     #[inline(always)]
     pub fn local_port(self) -> u16 {
-        // SAFETY: a BTF pointer to struct sock. 0 once the port was released (at →CLOSE).
+        // SAFETY: a BTF pointer to struct sock. The field is 0 once the port is released, on the way to CLOSE.
         unsafe { field(self.0, &OFF_SKC_NUM) }
     }
 
@@ -95,18 +104,20 @@ impl Sock {
         unsafe { self.addr(&OFF_SKC_DADDR, &OFF_SKC_V6_DADDR) }
     }
 
+    /// One of the socket's addresses; IPv4 as a v6-mapped address.
+    ///
     /// # Safety
-    /// The offsets are those of an IPv4 and an IPv6 address in `sock_common`.
+    /// `v4` and `v6` are the offsets of an IPv4 and an IPv6 address in `sock_common`.
     #[inline(always)]
     unsafe fn addr(self, v4: &Global<u64>, v6: &Global<u64>) -> [u8; 16] {
         if self.family() == AF_INET6 {
             let at = v6.load();
             let mut words = [0_u32; 4];
             for (index, word) in words.iter_mut().enumerate() {
-                // SAFETY: in6_addr is four words; the verifier knows the union member.
+                // SAFETY: in6_addr has four words, so `index` stays within it; the verifier checks the load.
                 *word = unsafe { core::ptr::read_volatile(self.0.byte_add(at as usize + 4 * index).cast::<u32>()) };
             }
-            // SAFETY: same size, no padding; both are plain bytes.
+            // SAFETY: both types have 16 bytes, no padding, and take any bytes.
             unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }
         } else {
             // SAFETY: a BTF pointer to struct sock.
@@ -114,10 +125,10 @@ impl Sock {
         }
     }
 
-    /// Both ends and the namespace. Only before →CLOSE: later the ports are gone.
+    /// Both ends and the network namespace. To be read before the state is CLOSE: then the ports are released.
     #[inline(always)]
     pub fn tuple(self, peer_addr: [u8; 16]) -> Tuple {
-        // SAFETY: a BTF pointer to struct sock; skc_net.net is a BTF pointer itself, never null in a live socket.
+        // SAFETY: a BTF pointer to struct sock. skc_net.net is a BTF pointer, too, and never null in a live socket.
         unsafe {
             let net: *const c_void = field(self.0, &OFF_SKC_NET);
             Tuple {
@@ -130,10 +141,10 @@ impl Sock {
         }
     }
 
-    /// A listener's key: namespace and port.
+    /// Key of the listener of this socket's port: network namespace and port.
     #[inline(always)]
     pub fn listener(self) -> ListenerKey {
-        // SAFETY: a BTF pointer to struct sock; skc_net.net is a BTF pointer itself, never null in a live socket.
+        // SAFETY: a BTF pointer to struct sock. skc_net.net is a BTF pointer, too, and never null in a live socket.
         let netns = unsafe {
             let net: *const c_void = field(self.0, &OFF_SKC_NET);
             field(net, &OFF_NET_INUM)
@@ -141,7 +152,7 @@ impl Sock {
         ListenerKey { netns, port: self.local_port().into() }
     }
 
-    /// The TCP part; `None` for a time-wait or request socket.
+    /// The socket as `tcp_sock`. `None` for a time-wait or request socket, which have none.
     #[inline(always)]
     pub fn tcp(self) -> Option<TcpSock> {
         TcpSock::of(self.0 as *mut c_void)
@@ -161,7 +172,7 @@ impl Identity for Sock {
     }
 }
 
-/// The socket of a packet, as a `cgroup_skb` program is given it: not null.
+/// The socket of a packet in a `cgroup_skb` program, not null. Its fields are those of `struct bpf_sock`.
 #[derive(Clone, Copy)]
 pub struct PacketSock(*mut bpf_sock);
 
@@ -174,11 +185,11 @@ impl PacketSock {
 
     #[inline(always)]
     pub fn state(self) -> u32 {
-        // SAFETY: a field that the verifier lets every program of this type read.
+        // SAFETY: every `cgroup_skb` program may read this field of a `bpf_sock` that is not null.
         unsafe { (&raw const (*self.0).state).read_volatile() }
     }
 
-    /// The TCP part; `None` for a request socket.
+    /// The socket as `tcp_sock`. `None` for a request socket, which has none.
     #[inline(always)]
     pub fn tcp(self) -> Option<TcpSock> {
         TcpSock::of(self.0.cast())
@@ -193,7 +204,8 @@ impl Identity for PacketSock {
 
     #[inline(always)]
     fn peer(&self) -> u64 {
-        // SAFETY: as in `state`; both as they are in the socket.
+        // SAFETY: every `cgroup_skb` program may read these fields of a `bpf_sock` that is not null. Both have the
+        // byte order that they have in the socket, so that the number equals that of the other types.
         unsafe { peer((&raw const (*self.0).dst_port).read_volatile(), (&raw const (*self.0).dst_ip4).read_volatile()) }
     }
 }
@@ -203,10 +215,10 @@ impl Identity for PacketSock {
 pub struct TcpSock(*const c_void);
 
 impl TcpSock {
-    /// The TCP socket behind any socket pointer that the verifier accepts here.
+    /// Converts any socket pointer that the verifier accepts for `bpf_skc_to_tcp_sock`.
     #[inline(always)]
     pub fn of(sk: *mut c_void) -> Option<Self> {
-        // SAFETY: the verifier checks the argument's type.
+        // SAFETY: the verifier checks that the argument is a socket; the helper returns null if it is not TCP.
         let tcp = unsafe { bpf_skc_to_tcp_sock(sk.cast()) };
         if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
     }
@@ -237,32 +249,32 @@ impl TcpSock {
 
     #[inline(always)]
     pub fn copied_seq(self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_COPIED_SEQ) }
     }
 
     #[inline(always)]
     pub fn write_seq(self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_WRITE_SEQ) }
     }
 
     #[inline(always)]
     pub fn bytes_received(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_BYTES_RECEIVED) }
     }
 
     #[inline(always)]
     pub fn bytes_sent(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_BYTES_SENT) }
     }
 
-    /// Inode number of the socket, 0 where there is none.
+    /// Inode number of the socket's file, by which /proc lists it; 0 if it has none.
     #[inline(always)]
     pub fn inode(self) -> u64 {
-        // SAFETY: as above; tcp_sock begins with sock.
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct sock.
         let socket: u64 = unsafe { field(self.0, &OFF_SK_SOCKET) };
         if socket == 0 {
             return 0;
@@ -270,55 +282,57 @@ impl TcpSock {
         probe(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load())).unwrap_or(0)
     }
 
-    /// When the last packet came or the last data went, `CLOCK_MONOTONIC` nanoseconds: the kernel's own reading, for free.
+    /// Time of the last packet received or data sent, `CLOCK_MONOTONIC` nanoseconds. The kernel has stored it in the
+    /// socket, which spares a call of `bpf_ktime_get_ns`.
     #[inline(always)]
     pub fn clock(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_CLOCK) }
     }
 
-    /// Connections in a listener's accept queue.
+    /// Number of connections in a listener's accept queue.
     #[inline(always)]
     pub fn ack_backlog(self) -> u32 {
-        // SAFETY: as above; tcp_sock begins with sock.
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct sock.
         unsafe { field(self.0, &OFF_SK_ACK_BACKLOG) }
     }
 
-    /// The limit of that queue: above it, the kernel turns connections away.
+    /// Limit of the accept queue: beyond it, the kernel drops new connections.
     #[inline(always)]
     pub fn max_ack_backlog(self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_SK_MAX_ACK_BACKLOG) }
     }
 
-    /// In `TCP_REPAIR` mode a socket is closed without a packet.
+    /// Whether the socket is in `TCP_REPAIR` mode, in which it is closed without sending a packet.
     #[inline(always)]
     pub fn in_repair(self) -> bool {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field::<u8>(self.0, &OFF_TCP_REPAIR) & REPAIR_BIT.load() != 0 }
     }
 
-    /// Inode number of its network namespace.
+    /// Inode number of the socket's network namespace.
     #[inline(always)]
     pub fn netns(self) -> u32 {
-        // SAFETY: as above; skc_net.net is a BTF pointer, never null in a live socket.
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct sock. skc_net.net is a BTF pointer,
+        // too, and never null in a live socket.
         unsafe {
             let net: *const c_void = field(self.0, &OFF_SKC_NET);
             field(net, &OFF_NET_INUM)
         }
     }
 
-    /// Jiffies at which data last went out.
+    /// Time at which data was last sent, in jiffies.
     #[inline(always)]
     pub fn lsndtime(self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_LSNDTIME) }
     }
 
-    /// Jiffies at which data last came in.
+    /// Time at which data was last received, in jiffies.
     #[inline(always)]
     pub fn lrcvtime(self) -> u32 {
-        // SAFETY: as above; tcp_sock begins with inet_connection_sock.
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct inet_connection_sock.
         unsafe { field(self.0, &OFF_ICSK_LRCVTIME) }
     }
 }

@@ -1,14 +1,15 @@
-//! Tasks and signals.
+//! Tasks and signals: which process runs now, whose child it is, and how it ends.
 
 use aya_ebpf::helpers::bpf_get_current_task;
 use tracer_common::{Task, limits::COMM_LEN};
 
 use super::*;
 
-/// Index of the session in `signal_struct.pids`.
+/// Index of the session in `signal_struct.pids` (`enum pid_type`).
 const PIDTYPE_SID: u64 = 3;
 
-/// A `struct task_struct`, by address; read with checked copies, since the current task comes as a plain number.
+/// A `struct task_struct`, known by its address. Its fields are read with `bpf_probe_read_kernel`, because the
+/// helper for the current task returns a plain number.
 #[derive(Clone, Copy)]
 pub struct TaskRef(pub u64);
 
@@ -29,7 +30,7 @@ impl TaskRef {
         read_field(self.0, &OFF_TASK_FLAGS)
     }
 
-    /// The thread-group leader.
+    /// The leader of the thread group, that is the main thread of the process.
     #[inline(always)]
     pub fn leader(self) -> Self {
         Self(read_field(self.0, &OFF_TASK_LEADER))
@@ -45,27 +46,27 @@ impl TaskRef {
         read_field(self.0, &OFF_TASK_COMM)
     }
 
-    /// Start of the process, boot-time nanoseconds.
+    /// Start time of the task, in boot-time nanoseconds; of the leader, that of the process.
     #[inline(always)]
     pub fn start_ns(self) -> u64 {
         read_field(self.0, &OFF_TASK_START)
     }
 
-    /// Threads of the process that still live.
+    /// Number of threads of the process that have not exited.
     #[inline(always)]
     pub fn live_threads(self) -> u32 {
         let signal = read_field(self.0, &OFF_TASK_SIGNAL);
         read_field(signal, &OFF_SIGNAL_LIVE)
     }
 
-    /// The session, as an address to compare.
+    /// The session, as an address that only serves to compare.
     #[inline(always)]
     pub fn session(self) -> u64 {
         let signal: u64 = read_field(self.0, &OFF_TASK_SIGNAL);
         probe(signal.wrapping_add(OFF_SIGNAL_PIDS.load()).wrapping_add(PIDTYPE_SID * 8)).unwrap_or(0)
     }
 
-    /// The executable's inode, as an address to compare; 0 where there is none.
+    /// The inode of the executable, as an address that only serves to compare; 0 for a kernel thread.
     #[inline(always)]
     pub fn executable(self) -> u64 {
         let mm = read_field(self.0, &OFF_TASK_MM);
@@ -73,7 +74,7 @@ impl TaskRef {
         read_field(file, &OFF_FILE_INODE)
     }
 
-    /// What a record says of a task; the OOM mark is for the caller.
+    /// The task as records hold it. `oom` is left 0: `tables::processes::mark_oom` sets it.
     #[inline(always)]
     pub fn describe(self) -> Task {
         let leader = self.leader();
@@ -88,7 +89,8 @@ impl TaskRef {
     }
 }
 
-/// `si_code` of a `struct kernel_siginfo *`; `None` for the kernel's special values (0: a process, 1: the kernel).
+/// Reads `si_code` of a `struct kernel_siginfo *`. `None` for the two special values that are no pointers (0: sent
+/// by a process, 1: by the kernel).
 #[inline(always)]
 pub fn siginfo_code(info: u64) -> Option<i32> {
     if info <= 1 { None } else { probe_field(info, &OFF_SIGINFO_CODE) }

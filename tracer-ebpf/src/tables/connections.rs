@@ -1,10 +1,20 @@
-//! Where the connections that are watched are kept: an array, in which the address of a socket names four times eight places.
+//! The table of watched connections, by the address of their sockets.
 //!
-//! Every packet of every socket on the host asks here, and most belong to none: loads alone answer, where a look-up in the
-//! kernel's own hash table takes four calls of functions. Each place has a tag: the low 48 bits of the socket's address
-//! (memory has no two objects that differ above them), and below those how many hold the place or try to. The first tag of a
-//! bucket also counts the connections that found no place there and went to another bucket: where there are none, one
-//! cache line answers. Tags change by atomic additions only: 5.10 has no compare-and-exchange.
+//! Every packet of every socket on the host is looked up here, and most belong to no watched connection. So a failed
+//! lookup must be cheap: it takes a few loads from an array, where the kernel's own hash map takes four function
+//! calls.
+//!
+//! Terms:
+//! * A *place* holds one connection (map `PLACES`). Eight places form a *bucket*; a key has four buckets to choose
+//!   from.
+//! * A *tag* stands for each place (map `TAGS`; the eight of a bucket share a cache line). From its top: the *name*,
+//!   that is the low 48 bits of the key, in which all objects in kernel memory differ; eight bits that count
+//!   connections *away* (below); eight bits that count the *holders*, that is who holds the place or tries to.
+//! * A connection is *away* if its first bucket had no free place and it went to another one. The first tag of the
+//!   first bucket counts these. If it counts none, the lookup ends there, after one cache line.
+//!
+//! Tags change by atomic additions alone, since Linux 5.10 has no compare-and-exchange for BPF programs: to take a
+//! place, a CPU adds itself to the holders and looks whether it is the only one ([`claim_in`]).
 
 use tracer_common::{Conn, is_v4_mapped, limits, lost};
 
@@ -19,19 +29,22 @@ use crate::{
     wire::verifier::{opaque, unknown},
 };
 
-/// In place of a place's number: the first one past the last.
+/// Returned for a place's number where there is no place: one past the last.
 const NOWHERE: u32 = limits::CONNECTION_PLACES;
+/// Position of the name in a tag.
 const NAME_SHIFT: u32 = 16;
 
-/// Adds one that holds a place or tries to.
+/// One holder more: what to add to a tag.
 const HELD: u64 = 1;
+/// Mask of the number of holders.
 const HOLDERS: u64 = 0xff;
 
-/// Adds one that has a place elsewhere.
+/// One connection away more: what to add to the first tag of its first bucket.
 const AWAY: u64 = 0x100;
+/// Mask of the number of connections away.
 const ALL_AWAY: u64 = 0xff00;
 
-/// One of them, in the map; other CPUs change it meanwhile.
+/// A tag in the map. Other CPUs change it at the same time.
 #[derive(Clone, Copy)]
 struct Tag(*mut u64);
 
@@ -43,41 +56,43 @@ impl Tag {
         if way >= u64::from(WAYS) {
             return None;
         }
-        // SAFETY: a live map value, which has that many.
+        // SAFETY: a live map value of WAYS tags, and `way < WAYS`.
         Some(Self(unsafe { tags.cast::<u64>().add(way as usize) }))
     }
 
     #[inline(always)]
     fn get(self) -> u64 {
-        // SAFETY: made from a live map value.
+        // SAFETY: `self.0` points into a live map value.
         unsafe { self.0.read_volatile() }
     }
 
     #[inline(always)]
     fn add(self, number: u64) {
-        // SAFETY: as above. The target has the instruction since its beginnings; core offers it for none without
-        // compare-and-exchange.
+        // SAFETY: `self.0` points into a live map value, aligned to 8 bytes. In assembly because `core` offers
+        // atomic additions only for targets with compare-and-exchange; this instruction exists on every kernel.
         unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) self.0, in(reg) number, options(nostack)) }
     }
 }
 
-/// Buckets that have places for a key: with four, next to no connection goes without before two thirds of all are taken.
+/// Number of buckets that may hold a key. With four, hardly any connection finds all of them full before two thirds
+/// of all places are taken.
 const CHOICES: u32 = 4;
 
-/// One of the buckets that have places for this key.
+/// The bucket of this key that comes at position `choice`, from 0.
 #[inline(always)]
 fn bucket(key: u64, choice: u32) -> u32 {
-    // Fibonacci hashing; objects of the kernel's are far apart.
+    // Fibonacci hashing. The low six bits are left out: objects in kernel memory are further apart.
     let hash = (key >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (hash >> (52 - 12 * choice)) as u32 % BUCKETS
 }
 
-/// The place in this bucket whose tag has this name; else whether it may be in another bucket.
+/// The place in this bucket whose tag has this name. `Err`: there is none; `true` if connections of this bucket are
+/// away, so that it may be in another one (only the first bucket of a key counts these).
 #[inline(always)]
 fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
     let Some(tags) = TAGS.get_ptr(bucket) else { return Err(false) };
     let tag = |way: u32| {
-        // SAFETY: a live map value, which has that many.
+        // SAFETY: a live map value of WAYS tags, and `way < WAYS`.
         unsafe { (&raw const (*tags)[way as usize]).read_volatile() }
     };
     let mut away = 0;
@@ -93,7 +108,7 @@ fn place_in(bucket: u32, name: u64) -> Result<u32, bool> {
     Err(away != 0)
 }
 
-/// The place with this key's name, if there is such a place.
+/// The place of this key. [`NOWHERE`] or `None`: it has none.
 #[inline(always)]
 fn place(key: u64) -> Option<u32> {
     match place_in(bucket(key, 0), key << NAME_SHIFT) {
@@ -103,9 +118,10 @@ fn place(key: u64) -> Option<u32> {
     }
 }
 
-// As in `head`: the functions without a mangled name are the kernel's "global functions", which it checks once each.
+// The functions without a mangled name are "global functions" to the kernel: the verifier checks each of them once,
+// apart from its callers.
 
-/// Looks for its place in the other buckets; [`NOWHERE`]: it has none.
+/// The place of this key in its other buckets; [`NOWHERE`] if it has none.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn place_elsewhere(key: u64) -> u32 {
@@ -117,10 +133,10 @@ pub extern "C" fn place_elsewhere(key: u64) -> u32 {
     NOWHERE
 }
 
-/// The connection in this place; `None` past the last one.
+/// The connection in this place. `None`: the number is past the last place.
 #[inline(always)]
 fn at(place: u32) -> Option<*mut Conn> {
-    // SAFETY: no access: the address of a field.
+    // SAFETY: computes the address of a field of a live map value, without access.
     PLACES.get_ptr_mut(place).map(|place| unsafe { &raw mut (*place).0 })
 }
 
@@ -130,14 +146,15 @@ pub fn get(key: u64) -> Option<*mut Conn> {
     at(place(key)?)
 }
 
-/// The connection of this socket. `None`: it is not watched. What is left of one that had the same memory before, and whose
-/// end went unseen, is forgotten.
+/// The connection of this socket. `None`: it is not watched. Drops a stale entry: an earlier socket at the same
+/// address whose close was missed.
 #[inline(always)]
 pub fn of(sock: impl Identity) -> Option<*mut Conn> {
     own(get(sock.key())?, sock)
 }
 
-/// This connection, if it is that of this socket, whose key it has.
+/// Returns `conn`, which was found by this socket's key, if it has the socket's peer as well. Otherwise drops it: it
+/// belongs to an earlier socket at the same address whose close was missed.
 #[inline(always)]
 pub fn own(conn: *mut Conn, sock: impl Identity) -> Option<*mut Conn> {
     // SAFETY: a live map value.
@@ -148,7 +165,7 @@ pub fn own(conn: *mut Conn, sock: impl Identity) -> Option<*mut Conn> {
     None
 }
 
-/// Drops what is left of a connection whose end went unseen.
+/// Drops the stale entry with this key. Returns 1 if there was one.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn forget_left(key: u64) -> u32 {
@@ -157,7 +174,7 @@ pub extern "C" fn forget_left(key: u64) -> u32 {
     1
 }
 
-/// Puts a filled-in connection into the table and counts it. `false`: the table is full.
+/// Adds a connection to the table and counts it as opened. `false`: there is no place, which is counted as a loss.
 #[inline(always)]
 pub fn insert(key: u64, conn: &Conn) -> bool {
     if !put(key, conn) {
@@ -177,7 +194,7 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
     true
 }
 
-/// Drops the connection from the table.
+/// Removes the connection from the table, counts it as closed, and frees its heads.
 #[inline(always)]
 pub fn forget(key: u64, conn: *mut Conn) {
     // SAFETY: a live map value.
@@ -185,12 +202,12 @@ pub fn forget(key: u64, conn: *mut Conn) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe { (*counts).closed += 1 }
     }
-    // SAFETY: as above.
+    // SAFETY: a live map value; no other reference to it is used at the same time.
     heads::release(unsafe { &mut *conn });
     remove(key);
 }
 
-/// Puts a connection into a place of its own, or into that which its key has. `false`: all of its places are taken.
+/// Writes the connection into the place of its key, or else into a new one. `false`: its four buckets are full.
 #[inline(always)]
 fn put(key: u64, conn: &Conn) -> bool {
     if let Some(known) = get(key) {
@@ -202,13 +219,13 @@ fn put(key: u64, conn: &Conn) -> bool {
     let (Some(free), Some(tag)) = (at(place), Tag::of(place / WAYS, place % WAYS)) else {
         return false;
     };
-    // SAFETY: a live map value, which is nobody else's.
+    // SAFETY: a live map value in a place that was just claimed; no lookup finds it before its name is in the tag.
     unsafe { *free = *conn };
     tag.add(key << NAME_SHIFT);
     true
 }
 
-/// Takes a place for this key; [`NOWHERE`]: all of its places are taken.
+/// Takes a place for this key in one of its buckets; [`NOWHERE`] if all are full.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn claim(key: u64) -> u32 {
@@ -218,10 +235,11 @@ pub extern "C" fn claim(key: u64) -> u32 {
         return place;
     }
     let Some(away) = Tag::of(first, 0) else { return NOWHERE };
+    // The count of those away can't go higher.
     if away.get() & ALL_AWAY == ALL_AWAY {
         return NOWHERE;
     }
-    // Before anybody can look for it there.
+    // Counted before the connection can be looked up in another bucket.
     away.add(AWAY);
     for choice in 1..CHOICES {
         let place = claim_in(bucket(key, choice));
@@ -233,7 +251,7 @@ pub extern "C" fn claim(key: u64) -> u32 {
     NOWHERE
 }
 
-/// Takes a place in this bucket.
+/// Takes a place in this bucket; [`NOWHERE`] if there is none.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn claim_in(bucket: u32) -> u32 {
@@ -243,7 +261,7 @@ pub extern "C" fn claim_in(bucket: u32) -> u32 {
             continue;
         }
         tag.add(HELD);
-        // Another CPU that tries the same place sees two; then neither takes it.
+        // If another CPU tries the same place, both count two holders, and neither takes it.
         if tag.get() & HOLDERS == HELD {
             return bucket * WAYS + way;
         }
@@ -252,7 +270,7 @@ pub extern "C" fn claim_in(bucket: u32) -> u32 {
     NOWHERE
 }
 
-/// Frees the connection's place, if it has one.
+/// Frees the place of this key, if it has one.
 #[inline(always)]
 pub fn remove(key: u64) {
     let Some(place) = place(key) else { return };
@@ -264,11 +282,12 @@ pub fn remove(key: u64) {
     }
 }
 
-/// Steps that [`find`] takes at once.
+/// Number of steps after which [`find`] returns.
 const STEPS: u32 = 256;
 
-/// The first taken place from `from` on whose connection was opened, and last read from, by `until_ns`;
-/// [`limits::GO_ON`] where that would take more steps, [`NOWHERE`] where there is none.
+/// The first place from `from` on that holds a connection opened, and last read from, no later than `until_ns`.
+/// [`NOWHERE`] if there is none. Number of the next place with [`limits::GO_ON`] set if the step limit was reached
+/// first; the caller goes on from there.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
@@ -278,6 +297,7 @@ pub extern "C" fn find(from: u32, until_ns: u64) -> u32 {
         let (Some(tags), Some(conn)) = (TAGS.get_ptr(place / WAYS), at(place)) else {
             return NOWHERE;
         };
+        // An empty bucket is passed in one step.
         // SAFETY: a live map value.
         if place.is_multiple_of(WAYS) && unsafe { *tags }.iter().fold(0, |all, tag| all | tag) == 0 {
             place += WAYS;

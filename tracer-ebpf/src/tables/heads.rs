@@ -1,7 +1,9 @@
-//! Where the first bytes of a connection's current request and response are kept, while it needs them.
+//! The heads: the first bytes of a connection's current request and response, kept only while it needs them.
 //!
-//! Most connections take one of a fixed number of places, in an array: found without a search, used again without being
-//! made and wiped. A crowd beyond that goes to a table.
+//! There is a pool of them in an array (`POOLED_HEADS`): found without a search, and used again without being
+//! allocated and cleared. When all are in use, further connections get theirs from a hash map (`HEADS`). A
+//! connection holds the number of its heads: 0 for none, up to `POOLED` for one of the pool, and above that a random
+//! key of the hash map.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_prandom_u32};
 use tracer_common::{Conn, Heads, limits, lost};
@@ -11,9 +13,10 @@ use super::{
     maps::{BLANK_HEADS, HEADS, LOST, POOLED_HEADS, SPARE_HEADS},
 };
 
+/// The highest number of heads in the pool.
 const POOLED: u64 = limits::POOLED_HEADS as u64;
 
-/// The place with this number. `None`: there is none.
+/// The heads with this number. `None`: there are none.
 #[inline(always)]
 pub fn at(number: u64) -> Option<*mut Heads> {
     if number == 0 {
@@ -25,9 +28,10 @@ pub fn at(number: u64) -> Option<*mut Heads> {
     }
 }
 
-/// The place of a connection, which takes one if it has none. `None`: there is none left, which is counted.
+/// The heads of a connection, which takes some first if it has none. `None`: neither pool nor map has any left,
+/// which is counted as a loss.
 #[inline(always)]
-pub fn of(conn: &mut Conn) -> Option<*mut Heads> {
+pub fn of_or_take(conn: &mut Conn) -> Option<*mut Heads> {
     if conn.heads != 0 {
         return at(conn.heads);
     }
@@ -42,7 +46,7 @@ pub fn of(conn: &mut Conn) -> Option<*mut Heads> {
     Some(heads)
 }
 
-/// Number of a place that no connection has.
+/// The number of heads that no connection has.
 #[inline(always)]
 fn take() -> Option<u64> {
     if let Ok(Some(number)) = SPARE_HEADS.pop() {
@@ -52,11 +56,11 @@ fn take() -> Option<u64> {
     // SAFETY: the helper has no preconditions.
     let (high, low) = unsafe { (bpf_get_prandom_u32(), bpf_get_prandom_u32()) };
     let number = u64::from(high) << 32 | u64::from(low) | 1 << 63;
-    // SAFETY: a live map value that nobody writes.
+    // SAFETY: a live map value; nobody writes to it.
     HEADS.insert(&number, unsafe { &*blank }, BPF_NOEXIST.into()).ok().map(|()| number)
 }
 
-/// The connection's first bytes are of no more use: its place serves the next one from now on.
+/// Gives the connection's heads back, for the next connection to use.
 #[inline(always)]
 pub fn release(conn: &mut Conn) {
     let number = conn.heads;
@@ -67,7 +71,7 @@ pub fn release(conn: &mut Conn) {
     conn.request_have = 0;
     conn.response_have = 0;
     if number <= POOLED {
-        // There is room for every place.
+        // Can't fail: the stack has room for the whole pool.
         let _room = SPARE_HEADS.push(&number, 0);
     } else {
         let _gone = HEADS.remove(&number);

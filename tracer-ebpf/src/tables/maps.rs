@@ -1,4 +1,6 @@
-//! Every map: who writes it, who reads it, what happens when it is full.
+//! Every map: what it holds, who writes it, who reads it, and what happens when it is full. "The kernel" stands for
+//! the programs of this crate, and "userspace" for the agent. A map "on this CPU" has a value for each CPU and
+//! serves as memory that does not fit on a program's stack.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -12,21 +14,22 @@ use tracer_common::{
 
 use super::values::{Answer, BUCKETS, PeerEnd, SCRATCH_LEN, Tags, WALKS, Walk};
 
-/// Memory is taken per open connection, not for the whole table.
+/// Flag: memory is allocated for each entry, not for the whole table at its creation.
 const NO_PREALLOC: u32 = 1;
 
-/// Entries begin on a page, where the kernel else puts them 56 bytes behind the start of a cache line (6.18).
+/// Flag: the array begins on a page of its own, so that its entries lie on whole cache lines. Without it the kernel
+/// (6.18) starts them 56 bytes into one.
 const ALIGNED: u32 = BPF_F_MMAPABLE;
 
-/// Edge ranges. Userspace writes; the kernel reads. Full: the load fails, with a message.
+/// Address ranges of the edge. Userspace writes; the kernel reads. Full: loading fails with a message.
 #[map]
 pub static RANGES: LpmTrie<RangeKey, u8> = LpmTrie::with_max_entries(limits::RANGES, NO_PREALLOC);
 
-/// Local ports to watch; 0 is every port. Userspace writes; the kernel reads.
+/// Local ports to watch; 0 stands for all. Userspace writes; the kernel reads.
 #[map]
 pub static WATCHED_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(limits::WATCHED_PORTS, NO_PREALLOC);
 
-/// Ports that were listened on at the start, for `iter/tcp`. Userspace writes, once.
+/// Ports with a listener when the agent started, for `iter/tcp`. Userspace writes, once; the kernel reads.
 #[map]
 pub static LISTENING: HashMap<u16, u8> = HashMap::with_max_entries(limits::WATCHED_PORTS, NO_PREALLOC);
 
@@ -34,116 +37,118 @@ pub static LISTENING: HashMap<u16, u8> = HashMap::with_max_entries(limits::WATCH
 #[map]
 pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 
-/// Processes that listen, by port. The kernel writes; userspace adds those that were there before. Full: the process of a
-/// connection that nobody accepted stays unknown.
+/// The process that listens on a port. The kernel writes and reads; userspace adds those that listened before it
+/// started. Full: for a connection that nobody accepted, the process is unknown.
 #[map]
 pub static LISTENERS: HashMap<ListenerKey, Listener> = HashMap::with_max_entries(limits::LISTENERS, NO_PREALLOC);
 
-/// Listeners that were there at the start: inode of the socket by port. The kernel writes; userspace reads, once.
+/// Inode of the socket that listened on a port when the agent started. The kernel writes; userspace reads, once.
 #[map]
 pub static FOUND: HashMap<ListenerKey, u64> = HashMap::with_max_entries(limits::LISTENERS, NO_PREALLOC);
 
-/// Packets of the edge that went missing, by connection. The kernel writes; userspace reads, to know which have waited for
-/// the edge's timeout. Full: the oldest goes, untold.
+/// Packets of the edge that were dropped, by connection. The kernel writes; userspace reads, to find those that have
+/// waited for as long as the edge's timeout. Full: the oldest entry is dropped without a report.
 #[map]
 pub static ATTEMPTS: LruHashMap<Tuple, Attempt> = LruHashMap::with_max_entries(limits::ATTEMPTS, 0);
 
-/// The last of these that was an attempt to connect, by the edge's end: the other end may have another address by the time
-/// the connection opens. Full: the oldest goes.
+/// The last dropped packet that was an attempt to connect, by the edge's address and port: the local address may
+/// have been translated by the time the connection opens. Full: the oldest entry is dropped.
 #[map]
 pub static CONNECTING: LruHashMap<PeerEnd, Tuple> = LruHashMap::with_max_entries(limits::ATTEMPTS, 0);
 
-/// A packet that has just gone missing, on this CPU: too much for the stack.
+/// The dropped packet that is being handled, on this CPU.
 #[map]
 pub static NOTED: PerCpuArray<(Tuple, Attempt)> = PerCpuArray::with_max_entries(1, 0);
 
-/// When the last such attempt began, nanoseconds; 0: never.
+/// Time at which the last such attempt began, in nanoseconds; 0: there was none.
 #[map]
 pub static ATTEMPT_TIME: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Part of a large header section that is being searched, on this CPU.
+/// The part of a large header section that is being searched, on this CPU.
 #[map]
 pub static SCRATCH: PerCpuArray<[u8; SCRATCH_LEN]> = PerCpuArray::with_max_entries(1, 0);
 
-/// Walks through header sections that are under way on this CPU, and how many.
+/// The walks through header sections that are in progress on this CPU.
 #[map]
 pub static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKS, 0);
 
+/// Number of walks in progress on this CPU.
 #[map]
 pub static DEPTH: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 
-/// How netfilter answered the last packet, on this CPU.
+/// The answer that netfilter sent to the last packet, on this CPU.
 #[map]
 pub static LAST_ANSWER: PerCpuArray<Answer> = PerCpuArray::with_max_entries(1, 0);
 
-/// The signal that explains a record that is being made, on this CPU.
+/// The signal that explains the record being made, on this CPU.
 #[map]
 pub static EXPLAINS: PerCpuArray<LastSignal> = PerCpuArray::with_max_entries(1, 0);
 
-/// Copy of a connection that is being looked at.
+/// Copy of the connection that is being examined, on this CPU.
 #[map]
 pub static INSPECTED: PerCpuArray<Conn> = PerCpuArray::with_max_entries(1, 0);
 
-/// Open edge connections. The kernel writes; userspace reads. Full: the connection stays unknown and is counted as lost.
+/// Open edge connections. The kernel writes; userspace reads. Full: the connection is not watched and counted as
+/// lost.
 #[map]
 pub static PLACES: Array<Place> = Array::with_max_entries(limits::CONNECTION_PLACES, ALIGNED);
 
-/// Which of these places is whose.
+/// The tags of these places, by bucket: which place holds which connection (see `connections`).
 #[map]
 pub static TAGS: Array<Tags> = Array::with_max_entries(BUCKETS, ALIGNED);
 
-/// Connections that the origin closed while idle, by address. Full: the oldest goes.
+/// Connections that the origin closed while they were idle, by address. Full: the oldest entry is dropped.
 #[map]
 pub static CLOSED: LruHashMap<Tuple, Conn> = LruHashMap::with_max_entries(limits::CLOSED_CONNECTIONS, 0);
 
-/// First bytes of the current exchange. The kernel writes and reads.
+/// The pool of heads: first bytes of the current request and response of a connection. The kernel writes and reads.
 #[map]
 pub static POOLED_HEADS: Array<Heads> = Array::with_max_entries(limits::POOLED_HEADS, ALIGNED);
 
-/// Numbers, from 1, of those that serve no connection now; the one used last, which is still in a CPU's cache, goes first.
-/// Userspace fills it; the kernel takes and gives back.
+/// Numbers, from 1, of the heads in the pool that no connection uses. A stack: what was used last is used next,
+/// while it is still in a CPU's cache. Userspace fills it at the start; the kernel takes from it and gives back.
 #[map]
 pub static SPARE_HEADS: Stack<u64> = Stack::with_max_entries(limits::POOLED_HEADS, 0);
 
-/// The same bytes where all of those are taken, by a random number. Full: its connection does without, which is counted as
-/// lost.
+/// Heads beyond the pool, by a random number. Full: the connection has no heads, which is counted as lost.
 #[map]
 pub static HEADS: HashMap<u64, Heads> = HashMap::with_max_entries(limits::CONNECTION_PLACES, NO_PREALLOC);
 
-/// Empty [`Heads`] to begin with.
+/// Empty [`Heads`], to copy from.
 #[map]
 pub static BLANK_HEADS: PerCpuArray<Heads> = PerCpuArray::with_max_entries(1, 0);
 
-/// Processes that have read from edge connections. The kernel writes; userspace reads to learn their executables.
-/// Full: such a process's end is not counted, which is counted as lost.
+/// Processes that have read from edge connections. The kernel writes; userspace reads, to find their executables.
+/// Full: the end of such a process is not reported, which is counted as lost.
 #[map]
 pub static OWNERS: HashMap<u32, Owner> = HashMap::with_max_entries(limits::OWNERS, NO_PREALLOC);
 
-/// The last terminating signal by target and number (`tgid << 32 | signal`). Full: the oldest goes.
+/// The last terminating signal, by the process that it was sent to and its number (`tgid << 32 | signal`). Full: the
+/// oldest entry is dropped.
 #[map]
 pub static SIGNALS: LruHashMap<u64, LastSignal> = LruHashMap::with_max_entries(limits::SIGNALS, 0);
 
-/// OOM victims: start of the process by tgid. Full: the oldest goes.
+/// Processes that the OOM killer chose: start time by tgid. Full: the oldest entry is dropped.
 #[map]
 pub static OOM_VICTIMS: LruHashMap<u32, u64> = LruHashMap::with_max_entries(limits::OOM_VICTIMS, 0);
 
-/// Healthy counts by slot of the local port; the last slot: all ports without one.
+/// Counts of connections and exchanges, by slot of the local port. The last slot is for all ports without one.
 #[map]
 pub static PORT_COUNTS: PerCpuArray<PortCounts> = PerCpuArray::with_max_entries(limits::PORTS + 1, 0);
 
-/// Which port a slot counts; 0: free. The kernel writes a slot once; userspace reads.
+/// The port that a slot counts; 0: the slot is free. The kernel writes each slot once; userspace reads.
 #[map]
 pub static PORT_OF: Array<u32> = Array::with_max_entries(limits::PORTS, 0);
 
-/// What healthy exchanges show, by the same slots.
+/// Distributions of times and sizes of healthy exchanges, by the same slots.
 #[map]
 pub static DISTRIBUTIONS: PerCpuArray<Distributions> = PerCpuArray::with_max_entries(limits::PORTS + 1, 0);
 
-/// Turns begun by a process, by `tgid % TURNS`. The kernel writes and reads.
+/// Number of turns that a process has begun, by `tgid % TURNS`. The kernel writes and reads.
 #[map]
 pub static TURNS: Array<u32> = Array::with_max_entries(limits::TURNS, 0);
 
-/// RSTs sent on edge connections by reason; the last slot: no reason given.
+/// RSTs sent on edge connections, by reason. The last slot is for those without a reason.
 #[map]
 pub static RESETS_SENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::RESET_REASONS, 0);
 
@@ -151,28 +156,28 @@ pub static RESETS_SENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits:
 #[map]
 pub static RESETS_RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Records that could not be handed over, by `lost` slot.
+/// Losses, by kind (`lost`): records that could not be handed to userspace, and entries that found a table full.
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
 
-/// The socket of a task's last run of a program that has a twin, until the twin has seen it: by thread and hook, on this CPU
-/// (where nothing else runs, the thread is 0 on each).
+/// The object (socket, packet or task) of the last run of a program that has a twin, by thread and hook, on this
+/// CPU, until the twin has read it. (Where no other task can run in between, the thread is 0 on each CPU.)
 #[map]
 pub static WENT_FIRST: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::WENT_FIRST * twins::HOOKS, 0);
 
-/// Runs in which a twin stood in, by hook; counted where tracepoints can be preempted.
+/// Runs in which a twin stood in for the first program, by hook. Counted only where tracepoints can be preempted.
 #[map]
 pub static STOOD_IN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twins::HOOKS, 0);
 
-/// An empty [`Conn`] to fill in. 0: for connections that open, 1: for those that are seeded.
+/// An empty [`Conn`], to fill in: entry 0 for connections that open, entry 1 for those that were open at the start.
 #[map]
 pub static BLANK: PerCpuArray<Conn> = PerCpuArray::with_max_entries(2, 0);
 
-/// What came with the packet that completes a handshake: on this CPU, from the listener's filter to the new socket's
-/// first state, which the same softirq reaches at once.
+/// Data that arrived with the packet that completes a handshake, on this CPU. Written while the packet passes the
+/// listener's filter; read when the new socket changes its state, which the same softirq does right after.
 #[map]
 pub static EARLY: PerCpuArray<EarlyData> = PerCpuArray::with_max_entries(1, 0);
 
-/// Records on their way to userspace. Full: the record is counted as lost.
+/// The ring buffer of records for userspace. Full: the record is counted as lost.
 #[map]
 pub static RECORDS: RingBuf = RingBuf::with_byte_size(limits::RING_BYTES, 0);

@@ -1,4 +1,4 @@
-//! The tables: every map, the types of their values, and how each is used.
+//! The tables: every map, the types of their values, and one module for each table that takes more than a lookup.
 
 pub mod connections;
 pub mod counters;

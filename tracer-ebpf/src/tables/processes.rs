@@ -1,4 +1,5 @@
-//! Why did a process end? What the kernel knows by the time its sockets close.
+//! Why did a process end, or close a connection? Keeps what explains it, because it is needed when the sockets
+//! close: who listens, who owns which connection, which signals were sent to whom, and whom the OOM killer chose.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use tracer_common::{Conn, LastSignal, Listener, ListenerKey, Owner, Task, limits, lost, pf, sig_flags};
@@ -16,16 +17,16 @@ pub const SIGKILL: u32 = 9;
 pub const SIGTERM: u32 = 15;
 pub const SIGHUP: u32 = 1;
 
-/// What a master is told to stop or reload its workers with.
+/// Signals with which a master process is asked to stop or reload its workers.
 pub const ORDERS: [u32; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
 
-/// Faults that a handler may turn into an exit: ILL, BUS, FPE, SEGV.
+/// Signals of faults that a handler may turn into an exit: ILL, BUS, FPE, SEGV.
 const FAULTS: [u32; 4] = [4, 7, 8, 11];
 
-/// The host's init: nobody's master.
+/// The host's init, which is no server's master process.
 pub const INIT: u32 = 1;
 
-/// Signals that a process is told to stop with, and that a handler may turn into an exit.
+/// Signals that ask a process to stop, which a handler may turn into an exit.
 const STOPPING: [u32; 4] = [SIGABRT, SIGTERM, SIGQUIT, SIGINT];
 
 #[inline(always)]
@@ -33,8 +34,10 @@ pub const fn signal_key(tgid: u32, signal: u32) -> u64 {
     (tgid as u64) << 32 | signal as u64
 }
 
-/// The task that closes a connection now, with the OOM killer's mark. One that is not ending, and owns the connection, is
-/// known already: the common case costs one look at its flags.
+/// The task that closes a connection now, with the mark of the OOM killer.
+///
+/// In the common case it owns the connection and is not ending: then the connection has all that is needed, and only
+/// the task's flags are read.
 #[inline(always)]
 pub fn closer(conn: &Conn) -> Task {
     let current = TaskRef::current();
@@ -48,17 +51,17 @@ pub fn closer(conn: &Conn) -> Task {
     task
 }
 
-/// The current process begins to listen.
+/// Records that the current process listens on a port.
 #[inline(always)]
 pub fn listens(key: ListenerKey) {
     let leader = TaskRef::current().leader();
     let process = Owner { comm: leader.comm(), start_ns: leader.start_ns() };
     let listener = Listener { process, pid: leader.tgid(), pad: 0 };
-    // Full: a connection that nobody accepts is told without its process.
+    // Full: a connection that nobody accepts is reported without its process.
     let _full = LISTENERS.insert(&key, &listener, 0);
 }
 
-/// A listener was there before the tracer: userspace finds its process by the inode of its socket.
+/// Records a listener from before the agent started; userspace finds its process by the inode of its socket.
 #[inline(always)]
 pub fn listener_found(key: ListenerKey, inode: u64) {
     let _full = FOUND.insert(&key, &inode, 0);
@@ -70,10 +73,10 @@ pub fn listener(netns: u32, port: u16) -> Option<*const Listener> {
     LISTENERS.get_ptr(&ListenerKey { netns, port: port.into() })
 }
 
-/// Sets `oom` where the OOM killer had chosen this very process.
+/// Sets `task.oom` if the OOM killer chose this very process.
 #[inline(always)]
 pub fn mark_oom(task: &mut Task) {
-    // SAFETY: values of an LRU map may be reused under us; a torn start time only fails to match.
+    // SAFETY: an entry of an LRU map may be reused while it is read; a start time torn that way matches no process.
     if let Some(start) = unsafe { OOM_VICTIMS.get(&task.tgid) }
         && *start == task.start_ns
     {
@@ -81,8 +84,8 @@ pub fn mark_oom(task: &mut Task) {
     }
 }
 
-/// The signal that explains the task's end (or, while it still runs, its closing of a connection): the one it died of,
-/// else the latest one that told it to stop. Leaves `out` empty where there is none.
+/// Finds the signal that explains the end of `task` or, while it still runs, that it closes a connection: the signal
+/// that it died of, else the latest one that asked it to stop. Leaves `out` empty if there is none.
 #[inline(always)]
 pub fn explaining_signal(task: &Task, owner: u32, out: &mut LastSignal) {
     let died_of = task.exit_code & 0x7f;
@@ -90,7 +93,7 @@ pub fn explaining_signal(task: &Task, owner: u32, out: &mut LastSignal) {
         take(task, died_of, 0, out);
         return;
     }
-    // Closed from a softirq or by another process: its signals say nothing about this connection.
+    // A softirq or another process closes the connection: signals to that task do not explain it.
     if task.tgid != owner && task.flags & pf::EXITING == 0 {
         return;
     }
@@ -107,20 +110,24 @@ pub fn explaining_signal(task: &Task, owner: u32, out: &mut LastSignal) {
     }
 }
 
-/// No signal reached the process itself. A forked worker whose master was told to stop may have been told by other means.
+/// For a forked worker that got no signal itself: finds a recent signal to its master process, which may have
+/// stopped the worker in another way, as through a pipe.
 #[inline(always)]
 fn passed_on(task: &Task, now: u64, out: &mut LastSignal) {
     let worker = TaskRef::current().leader();
+    // The task is not the current one, or has called exec: no worker of a server that forks.
     if worker.tgid() != task.tgid || task.flags & pf::FORKNOEXEC == 0 {
         return;
     }
     let master = worker.parent().leader();
     let (tgid, start) = (master.tgid(), master.start_ns());
+    // The master is gone, and init has taken its child.
     if tgid <= INIT {
         return;
     }
     for signal in ORDERS {
-        // SAFETY: a torn entry only fails to match.
+        // SAFETY: an entry of an LRU map may be reused while it is read; a start time torn that way matches no
+        // process.
         if let Some(order) = unsafe { SIGNALS.get(&signal_key(tgid, signal)) }
             && order.target_start_ns == start
             && now.wrapping_sub(order.time_ns) < limits::ORDER_NS
@@ -138,10 +145,11 @@ fn passed_on(task: &Task, now: u64, out: &mut LastSignal) {
     }
 }
 
-/// Replaces `out` by the recorded signal if that is of this very process, not older than `since`, and later.
+/// Copies the recorded signal to `out` if it was sent to this very process, no earlier than `since`, and after the
+/// one in `out`.
 #[inline(always)]
 fn take(task: &Task, signal: u32, since: u64, out: &mut LastSignal) {
-    // SAFETY: as in `mark_oom`: a torn entry fails the match on the start time.
+    // SAFETY: an entry of an LRU map may be reused while it is read; a start time torn that way matches no process.
     if let Some(seen) = unsafe { SIGNALS.get(&signal_key(task.tgid, signal)) }
         && seen.target_start_ns == task.start_ns
         && seen.time_ns >= since
@@ -151,11 +159,11 @@ fn take(task: &Task, signal: u32, since: u64, out: &mut LastSignal) {
     }
 }
 
-/// Another process reads from the connection than before: rare.
+/// Makes the process the connection's owner. Called when another process reads from it than before, which is rare.
 #[inline(always)]
 pub fn own(conn: &mut Conn, tgid: u32) {
     conn.owner = tgid;
-    // The entry goes when its process ends, so that it is of this very process.
+    // The entry is removed when its process ends, so it can't be that of an earlier process with this tgid.
     if let Some(owner) = OWNERS.get_ptr_mut(&tgid) {
         // SAFETY: a live map value.
         unsafe {

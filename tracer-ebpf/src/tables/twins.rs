@@ -1,10 +1,18 @@
-//! Programs that stand in for others.
+//! Twins: second copies of programs, attached to the same tracepoints, that stand in where the kernel skips the
+//! first.
 //!
-//! An interrupt can come in the middle of a program that runs in a task, and bring packets of other connections: since 6.1 the
-//! kernel skips that program for them. Where tracepoints can be preempted (7.0), the task can lose the CPU there, too, and
-//! whoever has it meanwhile is skipped. So the program of states is attached twice, and on such a kernel all that run in tasks
-//! with preemption on; what one has done the other leaves alone. Holding off preemption or interrupts in the program would not
-//! help: they come as soon as they may, which is before the kernel takes the program for ended.
+//! The kernel does not let a tracing program interrupt itself on one CPU. Say it runs in a task, and an interrupt
+//! arrives and brings packets of other connections: since 6.1 the kernel skips the program for them. Where
+//! tracepoints can be preempted (7.0), another task can get the CPU in the middle of the program, and the program is
+//! skipped for that task, too.
+//!
+//! So such a program is attached twice. The kernel skips one copy only while that copy itself is running, so the
+//! other one runs. The twin of `inet_sock_set_state` is always attached, the others only where tracepoints can be
+//! preempted. In the usual case both run, one right after the other, and the twin must do nothing: the first leaves
+//! a note, which the twin reads ([`Place::note_run`]).
+//!
+//! Disabling preemption or interrupts within the program would not help: they come as soon as they are enabled
+//! again, which is before the kernel marks the program as no longer running.
 
 use aya_ebpf::{Global, helpers::bpf_get_current_pid_tgid};
 use tracer_common::{limits, twins::HOOKS};
@@ -14,15 +22,16 @@ use super::{
     maps::{STOOD_IN, WENT_FIRST},
 };
 
-/// The hooks whose twins are attached: a bit for each.
+/// Bit mask of the hooks whose twins are attached. Set by the loader.
 #[unsafe(no_mangle)]
 static TWINNED: Global<u8> = Global::new(0);
 
-/// 1: tracepoints can be preempted.
+/// 1 where tracepoints can be preempted on this kernel. Set by the loader.
 #[unsafe(no_mangle)]
 static PREEMPTED: Global<u8> = Global::new(0);
 
-/// Whether what [`Place::note_run`] says is to be relied on: else a task may lose the CPU between the two.
+/// Whether no other task can get the CPU between the two programs. Only then can a caller rely on the result of
+/// [`Place::note_run`].
 #[inline(always)]
 pub fn run_together() -> bool {
     PREEMPTED.load() == 0
@@ -31,16 +40,19 @@ pub fn run_together() -> bool {
 /// Which of the two programs runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The one that comes first; the only one, for the most part.
+    /// The one that runs first; the only one where no twin is attached.
     First,
-    /// The twin.
+    /// The twin, which runs right after it.
     Second,
 }
 
 impl Place {
-    /// Says to the second that the first was not skipped on this object. Gives whether the other has been here. Where the two
-    /// run together one of them always has: a task is in the one or in the other when an interrupt comes. Else the second
-    /// counts where the first has not.
+    /// First program: notes that it runs for `object`; returns false. Twin: returns whether the first one ran for
+    /// `object`.
+    ///
+    /// If it did not, the kernel skipped it and the twin stands in for it. That is counted (`STOOD_IN`) only where
+    /// tracepoints can be preempted; elsewhere one of the two always runs, since an interrupt comes during the one
+    /// or the other.
     #[inline(always)]
     pub fn note_run(self, hook: u32, object: u64) -> bool {
         if self == Self::First && u32::from(TWINNED.load()) & 1 << hook == 0 {
@@ -48,8 +60,8 @@ impl Place {
         }
         let thread = bpf_get_current_pid_tgid() as u32;
         let Some(first) = WENT_FIRST.get_ptr_mut(thread % limits::WENT_FIRST * HOOKS + hook) else { return false };
-        // SAFETY: this CPU's slot of a live map value. Threads that share one at that very moment, or one that changes the CPU
-        // between the two, make the count of losses wrong by one.
+        // SAFETY: this CPU's slot of a live map value. Two threads that share a slot at that moment, or a thread
+        // that changes CPU between the two programs, only make the count of stand-ins wrong by one.
         let first = unsafe { &mut *first };
         match self {
             Self::First => {
@@ -59,10 +71,11 @@ impl Place {
             Self::Second => {
                 let went = *first == object;
                 if went || run_together() {
-                    // Also what an interrupt left whose second run was skipped: it would speak for a later run on its object.
+                    // Clears the note even if it is of another object. It may be of a run in an interrupt whose twin
+                    // was skipped, and would be taken for a later run on that object.
                     *first = 0;
                 } else {
-                    // What stands there is the run that this one has interrupted.
+                    // The note is left: it is of the run that this one has interrupted, whose twin will read it.
                     count(&STOOD_IN, hook);
                 }
                 went

@@ -1,15 +1,16 @@
-//! Types of the values of maps that only the kernel programs read.
+//! Types of the map values that only the kernel programs use; the others are in `tracer-common`.
 
 use tracer_common::{Tuple, limits};
 
-/// Places that share a cache line of tags.
+/// Number of places in a bucket, whose tags share a cache line.
 pub const WAYS: u32 = 8;
+/// Number of buckets.
 pub const BUCKETS: u32 = limits::CONNECTION_PLACES / WAYS;
 
-/// Tags of the places of one bucket.
+/// The tags of the places of one bucket (see `connections`).
 pub type Tags = [u64; WAYS as usize];
 
-/// The edge's end of a connection.
+/// The edge's end of a connection: address and port.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct PeerEnd {
@@ -17,21 +18,22 @@ pub struct PeerEnd {
     pub port: u32,
 }
 
-/// How a packet was answered, a moment ago on this CPU.
+/// How netfilter answered the last packet on this CPU: with a RST or an ICMP error.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Answer {
     pub tuple: Tuple,
-    /// 0: it served its packet.
+    /// When it was sent; 0 once it has been matched with its packet.
     pub time_ns: u64,
     pub why: u32,
     pub icmp: u32,
-    /// The numbers of a RST, or the first one of the packet that an ICMP error quotes.
+    /// The sequence and acknowledgment number of the RST; for an ICMP error, `seq` of the packet that it quotes.
     pub seq: u32,
     pub acknowledged: u32,
 }
 
-/// A number in memory that is written and read each time, and never kept in a register.
+/// A number in memory that every access reads from there or writes to there: the compiler does not keep it in a
+/// register.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct Cell(pub u64);
@@ -39,34 +41,37 @@ pub struct Cell(pub u64);
 impl Cell {
     #[inline(always)]
     pub fn get(&self) -> u64 {
-        // SAFETY: a reference to a live value.
+        // SAFETY: reads through a reference, so the value is live and aligned.
         unsafe { core::ptr::read_volatile(&raw const self.0) }
     }
 
     #[inline(always)]
     pub fn set(&mut self, value: u64) {
-        // SAFETY: as above.
+        // SAFETY: writes through a unique reference, so the value is live and aligned.
         unsafe { core::ptr::write_volatile(&raw mut self.0, value) }
     }
 }
 
-/// A walk through a header section: where it is, and what it has found. It lies in a map, and is read from there at each
-/// step, because the kernel's verifier forgets what is stored there: it would otherwise follow every combination of
-/// findings through every step.
+/// The state of a walk through a header section: how far it has come, and what it has found.
+///
+/// It lies in a map and each step reads it from there. The verifier does not track what map values hold; of values
+/// in registers or on the stack it would follow every combination of findings through every step.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Walk {
+    /// Where the walk is now.
     pub at: Cell,
-    /// How far it goes.
+    /// Where the walk ends.
     pub to: Cell,
-    /// Where the present line begins, and whether it has no colon yet (all ones); the status line needs none.
+    /// Where the current line begins; and all ones while the line has had no colon, 0 otherwise (the status line
+    /// needs none).
     pub line: Cell,
     pub nameless: Cell,
-    /// 1: a line is no field; 2: the empty line was reached.
+    /// 1: a line is not a field. 2: the empty line after the last field was reached.
     pub over: Cell,
     /// Where the first line ends.
     pub status_end: Cell,
-    /// How many Content-Length fields there are; where the value of the last one begins and ends.
+    /// Number of Content-Length fields; where the value of the last one begins and ends.
     pub lengths: Cell,
     pub length: Cell,
     pub length_end: Cell,
@@ -74,11 +79,13 @@ pub struct Walk {
     pub coding_end: Cell,
 }
 
-/// Walks that can be under way on a CPU: one in a process, one in a softirq that interrupts it, and so on.
+/// Number of walks that can be in progress on a CPU: one in a process, one in a softirq that interrupts it, and so
+/// on.
 pub const WALKS: u32 = 4;
 
-/// Bytes of a large header section that are searched in one go, with those before it.
+/// Number of bytes of a large header section that are searched at a time, including the last ones of the part
+/// before.
 pub const CHUNK: usize = 4096;
 
-/// No word is read that would reach past the end.
+/// Size of the buffer for these: a load of eight bytes that begins within them must not reach past its end.
 pub const SCRATCH_LEN: usize = CHUNK + 8;

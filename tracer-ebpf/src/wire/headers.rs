@@ -1,10 +1,12 @@
-//! Headers as they are on the wire, numbers in network order: read as a whole, since byte arrays would be taken apart on the
-//! stack, of which a program and all that it calls have 512 bytes.
+//! Packet headers as they are on the wire; numbers are in network byte order.
+//!
+//! The fields are integers and not byte arrays: the compiler would copy arrays byte by byte to the stack, of which a
+//! program and the functions that it calls have 512 bytes.
 
-/// TCP's number among the protocols of IP.
+/// Protocol number of TCP in an IP header.
 pub const IPPROTO_TCP: u8 = 6;
 
-/// IPv4, without options.
+/// The IPv4 header without options.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Ipv4 {
@@ -19,7 +21,7 @@ pub struct Ipv4 {
     pub destination: u32,
 }
 
-/// IPv6, up to its addresses.
+/// The IPv6 header up to its addresses.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Ipv6 {
@@ -29,7 +31,7 @@ pub struct Ipv6 {
     pub hops: u8,
 }
 
-/// TCP, without checksum, urgent pointer and options.
+/// The TCP header up to and with the window.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Tcp {
@@ -37,6 +39,7 @@ pub struct Tcp {
     pub destination: u16,
     pub seq: u32,
     pub acknowledged: u32,
+    /// The upper four bits: length of the header in words of 32 bits.
     pub words: u8,
     pub flags: u8,
     pub window: u16,

@@ -1,4 +1,4 @@
-//! What is on the wire: packets and their headers, and how to read them past the verifier.
+//! Reads packets: their headers and payload, and numbers in a form that the verifier accepts.
 
 pub mod headers;
 pub mod packet;

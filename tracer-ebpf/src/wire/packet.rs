@@ -1,4 +1,8 @@
-//! A packet as a `cgroup_skb` program sees it: where its payload lies, whose it is, and how to copy it past the verifier.
+//! A packet as a `cgroup_skb` program gets it, from the IP header on: its payload, its two ends, and copying payload
+//! into a map.
+//!
+//! The verifier decides the shape of this code: it must see a bound for each offset and each length before a byte is
+//! read. [`copy`] shows how.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::v4_mapped;
@@ -8,7 +12,7 @@ use super::{
     verifier::{opaque, unaligned, unknown, up_to},
 };
 
-/// The payload of a packet: where it starts in the packet and in the stream.
+/// The payload of a TCP segment: `len` bytes at `offset` in the packet, at `seq` in the stream.
 #[derive(Clone, Copy)]
 pub struct Payload {
     pub offset: u32,
@@ -17,36 +21,37 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// What is left after its first `bytes`.
+    /// The payload without its first `bytes`.
     #[inline(always)]
     pub fn after(self, bytes: u32) -> Self {
         Self { offset: self.offset + bytes, len: self.len.wrapping_sub(bytes), seq: self.seq.wrapping_add(bytes) }
     }
 }
 
-/// What a packet is.
+/// What kind of packet it is.
 pub enum Packet {
     /// A TCP segment with payload.
     Payload(Payload),
-    /// A TCP segment without.
+    /// A TCP segment without payload.
     Empty,
-    /// Not plain TCP.
+    /// Not TCP, or TCP behind IPv6 extension headers.
     Other,
 }
 
-/// Reads the headers straight from the packet.
+/// Classifies the packet, by direct access to its headers.
 #[inline(always)]
 pub fn packet(ctx: &SkBuffContext) -> Packet {
     let data = ctx.data();
     let end = ctx.data_end();
-    // The shortest packet: IPv4 and TCP without options.
+    // The shortest TCP packet has 40 bytes: IPv4 and TCP without options.
     if data + 40 > end {
         return Packet::Other;
     }
-    // SAFETY: 40 bytes are there, as just checked.
+    // SAFETY: the packet has at least 40 bytes, as just checked.
     let first = unsafe { *(data as *const u8) };
     let (ip, protocol) = if first >> 4 == 4 { (u32::from(first & 0xf) * 4, 9) } else { (40, 6) };
-    // SAFETY: as above. IPv6 with extension headers: not ours.
+    // SAFETY: `protocol` is 6 or 9, and the packet has at least 40 bytes, as checked at the top. IPv6 whose next
+    // header is an extension header is left alone.
     if ip < 20 || unsafe { *((data + protocol) as *const u8) } != IPPROTO_TCP {
         return Packet::Other;
     }
@@ -54,23 +59,24 @@ pub fn packet(ctx: &SkBuffContext) -> Packet {
     if tcp + 20 > end {
         return Packet::Other;
     }
-    // SAFETY: 20 bytes from `tcp` are there, as just checked.
+    // SAFETY: the packet has 20 bytes from `tcp` on, as just checked.
     let (seq, words) = unsafe { (u32::from_be(unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4) };
     let offset = ip + u32::from(words) * 4;
     let len = ctx.len().wrapping_sub(offset);
     if len == 0 || len > 1 << 20 { Packet::Empty } else { Packet::Payload(Payload { offset, len, seq }) }
 }
 
-/// A value at this place of the packet. `None` where the packet is shorter.
+/// Copies a value from the packet at `offset`. `None` if the packet ends before it does.
 #[inline(always)]
 pub fn read<T: Copy + Default>(ctx: &SkBuffContext, offset: u32) -> Option<T> {
     let mut value = T::default();
-    // SAFETY: `value` has that size, and any bytes make one; the helper checks the packet's side.
+    // SAFETY: the helper writes size_of::<T>() bytes into `value`, for whose type any bytes are valid, and checks
+    // the packet's bounds itself.
     let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), offset, (&raw mut value).cast(), size_of::<T>() as u32) };
     (failed == 0).then_some(value)
 }
 
-/// Both ends of a packet, from its headers: source, destination, ports; and TCP's sequence number and flags.
+/// Source and destination of a packet, with addresses and ports, and TCP's sequence number and flags.
 #[derive(Default)]
 pub struct Ends {
     pub source: [u8; 16],
@@ -82,15 +88,18 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Reads the ends of an IP packet that starts at `at`, with the transport protocol `protocol`; only as many bytes of
-    /// that are read as an ICMP error has to quote, unless it is whole.
+    /// Reads the IP packet that starts at `at`, if its transport protocol is `protocol`.
+    ///
+    /// That packet may be the one that an ICMP error quotes, which need hold only eight bytes of the transport
+    /// header. So only these are required; `flags` are zero if they are missing.
     #[inline(always)]
     pub fn of(ctx: &SkBuffContext, at: u32, protocol: u8) -> Option<Self> {
         let mut ends = Self::default();
         ends.fill(ctx, at, protocol).map(|()| ends)
     }
 
-    /// In the kernel a function of its own, for the sake of its callers' stack.
+    /// The body of [`Ends::of`]. Not inlined, so that the headers lie on its own stack: a program's functions share
+    /// 512 bytes along each chain of calls.
     #[inline(never)]
     fn fill(&mut self, ctx: &SkBuffContext, at: u32, protocol: u8) -> Option<()> {
         let first: u8 = read(ctx, at)?;
@@ -116,22 +125,24 @@ impl Ends {
         self.source_port = (ports >> 16) as u16;
         self.destination_port = ports as u16;
         self.seq = u32::from_be(seq);
-        // Zero where the packet was cut.
+        // The byte after the eight that an ICMP error must quote may be missing.
         self.flags = read(ctx, at + transport + 13).unwrap_or(0);
         Some(())
     }
 }
 
-/// Bytes at the end of a buffer that [`copy`] may leave unused.
+/// Number of bytes at the end of a buffer that [`copy`] may leave unused.
 pub const UNUSED: u32 = 32;
 
-/// Copies payload to `buffer[at..]`, at most to its end at `SIZE`, or to [`UNUSED`] bytes before that. Returns how many bytes
-/// it copied.
+/// Copies payload to `buffer[at..]`, up to the end of the buffer at `SIZE`, or to at most [`UNUSED`] bytes before
+/// it. Returns the number of bytes copied.
 ///
-/// In pieces, and each piece one of a few lengths, because the verifier bounds `at` and `len` one by one, never their sum.
+/// The verifier has to see that `at + len` is within the buffer, but it bounds `at` and `len` one by one, never
+/// their sum. So the copy is made in pieces: for each range of `at` a piece has a fixed greatest length that fits
+/// wherever in that range it begins.
 #[inline(always)]
 pub fn copy<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32 {
-    // In one piece, as nearly always.
+    // One piece is enough nearly always: the buffer is empty and the payload fits.
     let mut copied = copy_piece::<SIZE>(ctx, payload, buffer, at);
     if copied == 0 || copied >= payload.len {
         return copied;
@@ -147,9 +158,10 @@ pub fn copy<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *
     copied
 }
 
-/// Enough to fill a buffer from anywhere.
+/// Number of pieces after the first that fill a buffer from any `at`.
 const PIECES: u32 = 6;
 
+/// Copies one piece of the payload to `buffer[at..]`. Returns its length; 0 if there is no room or nothing to copy.
 #[inline(always)]
 pub fn copy_piece<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buffer: *mut u8, at: u32) -> u32 {
     let size = SIZE as u64;
@@ -171,7 +183,8 @@ pub fn copy_piece<const SIZE: usize>(ctx: &SkBuffContext, payload: &Payload, buf
         return 0;
     }
     let len = up_to(payload.len, most);
-    // SAFETY: `buffer` has SIZE bytes and `at + len <= SIZE` in each case above; the helper checks the packet's side.
+    // SAFETY: `buffer` has SIZE bytes, and in each case above `at + most <= SIZE` and `len <= most`. The helper
+    // checks the packet's bounds itself.
     let failed =
         unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, buffer.add(at as usize).cast(), len as u32) };
     if failed == 0 { len as u32 } else { 0 }

@@ -1,43 +1,48 @@
-//! Numbers as the kernel's verifier is to see them.
+//! Numbers in the form that the verifier needs. It follows a program with what it knows about each register; these
+//! functions make it know more, or less, without a change of the value.
 
-/// Always 0, which the verifier does not know.
+/// Always 0. The verifier can't know that, since it lies in writable memory.
 #[unsafe(no_mangle)]
 static mut ZERO: u64 = 0;
 
-/// The same number, of which the compiler knows nothing: keeps it from checking one register and using another, whose
-/// bounds the verifier (6.18) then does not know.
+/// Returns `value`, and hides from the compiler where it comes from. Without this the compiler may check one
+/// register and then use another that holds the same number, whose bounds the verifier (6.18) does not know.
 #[inline(always)]
 pub fn opaque(mut value: u64) -> u64 {
-    // SAFETY: moves a register onto itself. (Without an instruction of its own, two lines of debug information would share
-    // an offset, which the kernel refuses.)
+    // SAFETY: the instruction moves a register onto itself. (It must be there: without it two lines of debug
+    // information would have the same offset, which the kernel refuses.)
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) }
     value
 }
 
-/// The same number, of which the verifier knows nothing either: it follows what comes after once, where it would for each
-/// value that it knows, and each step of a loop like the one before.
+/// Returns `value`, and hides it from the verifier, too. The verifier follows what comes after a known number once
+/// for each of its values; after an unknown one it follows it once. So each step of a loop looks to it like the one
+/// before.
 #[inline(always)]
 pub fn unknown(value: u64) -> u64 {
-    // SAFETY: nobody writes it.
+    // SAFETY: nobody writes `ZERO`, so that no reference or other access conflicts with this read.
     opaque(value) ^ unsafe { core::ptr::read_volatile(&raw const ZERO) }
 }
 
-/// A number of 4 or 8 bytes in a packet or in a map's value, wherever it begins. One instruction, where the compiler, which
-/// knows of no unaligned loads for this target, would take one for each byte: the kernel allows them on machines that have
-/// them, as all do that this is built for.
+/// Loads a number of 4 or 8 bytes from a packet or a map's value, at any alignment.
+///
+/// In one instruction: the kernel allows unaligned loads on machines that have them, as all do that this is built
+/// for. The compiler knows of none for this target and would load each byte on its own.
 ///
 /// # Safety
-/// The bytes are there, and the verifier knows.
+/// The bytes at `from` may be read, and the verifier has seen the check of their bounds.
 #[inline(always)]
 pub unsafe fn unaligned<T: Unaligned>(from: *const T) -> T {
-    // SAFETY: the caller's promise.
+    // SAFETY: the bytes at `from` may be read, as the contract of this function requires.
     unsafe { T::load(from) }
 }
 
-/// A number that [`unaligned`] loads.
+/// A type of number that [`unaligned`] can load.
 pub trait Unaligned: Sized {
+    /// Loads the number in one instruction.
+    ///
     /// # Safety
-    /// As for [`unaligned`].
+    /// The bytes at `from` may be read, and the verifier has seen the check of their bounds.
     unsafe fn load(from: *const Self) -> Self;
 }
 
@@ -45,7 +50,7 @@ impl Unaligned for u32 {
     #[inline(always)]
     unsafe fn load(from: *const Self) -> Self {
         let value: u64;
-        // SAFETY: the caller's promise.
+        // SAFETY: the bytes at `from` may be read, as the contract of this function requires.
         unsafe { core::arch::asm!("{0} = *(u32 *)({1} + 0)", out(reg) value, in(reg) from, options(readonly, nostack)) }
         value as Self
     }
@@ -55,14 +60,16 @@ impl Unaligned for u64 {
     #[inline(always)]
     unsafe fn load(from: *const Self) -> Self {
         let value: Self;
-        // SAFETY: as above.
+        // SAFETY: the bytes at `from` may be read, as the contract of `Unaligned::load` requires.
         unsafe { core::arch::asm!("{0} = *(u64 *)({1} + 0)", out(reg) value, in(reg) from, options(readonly, nostack)) }
         value
     }
 }
 
-/// `len`, which is not 0, or `most`. Before 6.8 the verifier does not learn from a comparison with 0 that a number is at
-/// least 1, as a length must be.
+/// Returns `len`, or `most` if that is less. `len` must not be 0.
+///
+/// The helpers demand a length of at least 1. Before 6.8 the verifier does not learn that from a comparison with 0,
+/// so this bounds `len - 1` and adds 1.
 #[inline(always)]
 pub fn up_to(len: u32, most: u64) -> u64 {
     let mut less = opaque(u64::from(len).wrapping_sub(1));

@@ -1,38 +1,43 @@
-//! Eight bytes at a time, compared all at once.
+//! Searches text eight bytes at a time: a `u64` holds eight bytes, the first in its lowest bits, and one calculation
+//! compares all of them with a byte.
 
 use super::verifier::{opaque, unaligned};
 
+/// A one in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
+/// The high bit of each byte.
 const HIGH: u64 = 0x8080_8080_8080_8080;
+/// The bit that makes an ASCII letter lower case, in each byte.
 pub const LOWER: u64 = 0x2020_2020_2020_2020;
 
-/// Eight bytes at any offset of a buffer of `SIZE` bytes that begins at `base`; zero past its end.
+/// Loads the eight bytes at `at` from a buffer of `SIZE` bytes at `base`; 0 if they reach past its end.
 ///
 /// # Safety
-/// `base` is a map value with at least `SIZE` bytes.
+/// `base` points to at least `SIZE` bytes of a live map value.
 #[inline(always)]
 pub unsafe fn word<const SIZE: usize>(base: *const u8, at: u64) -> u64 {
     let at = opaque(at);
     if at > SIZE as u64 - 8 {
         return 0;
     }
-    // SAFETY: `at + 8 <= SIZE`.
+    // SAFETY: `at + 8 <= SIZE`, as just checked, and `base` has `SIZE` bytes, as required above.
     unsafe { unaligned(base.add(at as usize).cast::<u64>()) }
 }
 
-/// A byte of `each` in every place of a word.
+/// A word with `each` in all of its eight bytes.
 const fn all(each: u8) -> u64 {
     each as u64 * ONES
 }
 
-/// The high bit of each byte of `word` that equals `byte`; exact for the lowest one, which is all that is used.
+/// Marks the bytes of `word` that equal `byte`, by their high bits. Exact for the lowest mark only (a byte above it
+/// may be marked in error), and only that one is used.
 #[inline(always)]
 pub const fn equal(word: u64, byte: u8) -> u64 {
     let zero = word ^ all(byte);
     zero.wrapping_sub(ONES) & !zero & HIGH
 }
 
-/// Index of the byte whose high bit is the lowest set in `marks`.
+/// Index of the byte that has the lowest mark in `marks`.
 #[inline(always)]
 pub const fn lowest(marks: u64) -> u64 {
     (marks.isolate_lowest_one() >> 7).wrapping_mul(0x0001_0203_0405_0607) >> 56
