@@ -1,8 +1,8 @@
-//! The chunks of a response's body (RFC 9112 §7.1), followed from one size to the next: a body that is cut between two of them
-//! looks whole by its last bytes where the data end with an empty line, as rows of text do.
+//! The chunks of a response's body (RFC 9112 §7.1), followed from one size to the next: a body that is cut between
+//! two of them looks whole by its last bytes where the data end with an empty line, as rows of text do.
 //!
-//! Whether the body has chunks at all is decided at the end, from the header section; where it has none, what is found here
-//! says nothing.
+//! Whether the body has chunks at all is decided at the end, from the header section; where it has none, what is
+//! found here says nothing.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::{Conn, Heads, limits, origin_flags as origin};
@@ -19,14 +19,15 @@ const MOST: u32 = 64;
 /// Bytes of a chunk's line that are looked at: its size and perhaps an extension.
 const LINE: usize = 16;
 
-/// What [`chunk_line`] makes of a line: it does not tell; it is none; it is the last one. Else how far it is to the next one.
+/// What [`chunk_line`] makes of a line: it does not tell; it is none; it is the last one. Else how far it is to the
+/// next one.
 const UNKNOWN: u64 = 0;
 const NONE: u64 = 1;
 const LAST: u64 = 2;
 
 /// The header section has ended: the body may begin with a chunk, unless it is seen not to.
 #[inline(always)]
-pub fn begin(conn: &mut Conn, heads: *const Heads) {
+pub fn may_begin(conn: &mut Conn, heads: *const Heads) {
     // SAFETY: callers pass a live map value; the buffer has that size.
     let first =
         unsafe { word::<{ limits::RESPONSE_LEN }>((&raw const (*heads).response).cast(), conn.head_len.into()) };
@@ -36,7 +37,8 @@ pub fn begin(conn: &mut Conn, heads: *const Heads) {
     }
 }
 
-/// Follows the chunks that begin in this packet. In the kernel a function of its own, for the sake of its caller's stack.
+/// Follows the chunks that begin in this packet. In the kernel a function of its own, for the sake of its caller's
+/// stack.
 #[inline(never)]
 pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
     for _ in 0..MOST {
@@ -103,7 +105,7 @@ pub extern "C" fn chunk_line(first: u64, second: u64, have: u32) -> u64 {
         return NONE;
     }
     // Who ends lines with LF alone may end data so.
-    if before(first, second, line - 1) != b'\r' {
+    if byte_before(first, second, line - 1) != b'\r' {
         return UNKNOWN;
     }
     if size == 0 { LAST } else { line + size + 2 }
@@ -111,7 +113,7 @@ pub extern "C" fn chunk_line(first: u64, second: u64, have: u32) -> u64 {
 
 /// The byte before this one of sixteen.
 #[inline(always)]
-fn before(first: u64, second: u64, at: u64) -> u8 {
+fn byte_before(first: u64, second: u64, at: u64) -> u8 {
     let at = at.wrapping_sub(1) & 15;
     (if at < 8 { first >> (8 * at) } else { second >> (8 * (at - 8)) }) as u8
 }

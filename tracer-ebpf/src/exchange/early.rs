@@ -5,7 +5,7 @@ use tracer_common::limits;
 
 use crate::{
     exchange::{
-        request::begin,
+        request::begin_request,
         sniff::{PROXY_V1, PROXY_V2, sniff, sniff_kept},
     },
     kernel::sock::{Identity, TcpSock},
@@ -18,7 +18,7 @@ const REQUEST: u32 = limits::REQUEST_LEN as u32;
 /// Data came with the packet that completes a handshake (TCP_DEFER_ACCEPT, a lost ACK): the filter still sees the
 /// listener. Kept until the new socket is there.
 #[inline(never)]
-pub fn with_handshake(ctx: &SkBuffContext, payload: &Payload) {
+pub fn keep_early_data(ctx: &SkBuffContext, payload: &Payload) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot; a softirq is not interrupted by another.
     let early = unsafe { &mut *early };
@@ -33,7 +33,7 @@ pub fn with_handshake(ctx: &SkBuffContext, payload: &Payload) {
 
 /// A connection has opened: what came with its handshake is its first data.
 #[inline(always)]
-pub fn early(tcp: &TcpSock) {
+pub fn take_early_data(tcp: &TcpSock) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot.
     let early = unsafe { &mut *early };
@@ -50,7 +50,7 @@ pub fn early(tcp: &TcpSock) {
         return;
     }
     let word = u32::from_ne_bytes([early.head[0], early.head[1], early.head[2], early.head[3]]);
-    begin(state, early.seq, tcp);
+    begin_request(state, early.seq, tcp);
     state.request_len = early.len;
     early.len = 0;
     let Some(heads) = heads::of(state) else { return };

@@ -21,23 +21,24 @@ const REQUEST: u32 = limits::REQUEST_LEN as u32;
 
 /// The first bytes of a connection on which a request without a body is being answered.
 #[inline(always)]
-pub fn answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
+pub fn heads_if_answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
     let wanted = flag::SNIFFED | flag::HTTP | flag::BODYLESS;
     let unwanted = flag::INTERIM | flag::UPGRADED | flag::ORIGIN_FIN;
     if conn.flags & (wanted | unwanted) == wanted && is_written(conn, tcp) { heads::at(conn.heads) } else { None }
 }
 
-/// Whether the origin has written anything since the current request began. [`Conn::is_awaited`] says nearly the same, and
-/// reads what another CPU has just changed.
+/// Whether the origin has written anything since the current request began. [`Conn::is_awaited`] says nearly the
+/// same, and reads what another CPU has just changed.
 #[inline(always)]
 fn is_written(conn: &Conn, tcp: &TcpSock) -> bool {
     tcp.write_seq() != conn.request_written
 }
 
-/// A request without a body is being answered: what comes now is the next one. It takes the place of the one before, and is
-/// looked at there, which spares a look at the packet. Bytes that begin no request leave none: whose they are is not known.
+/// A request without a body is being answered: what comes now is the next one. It takes the place of the one before,
+/// and is looked at there, which spares a look at the packet. Bytes that begin no request leave none: whose they are
+/// is not known.
 #[inline(always)]
-pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Payload, tcp: &TcpSock) {
+pub fn replace_request(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Payload, tcp: &TcpSock) {
     // SAFETY: a live map value.
     let request = unsafe { (*heads).request.as_mut_ptr() };
     let have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
@@ -47,7 +48,7 @@ pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: 
         conn.request_have = 0;
         return;
     }
-    begin(conn, payload.seq, tcp);
+    begin_request(conn, payload.seq, tcp);
     describe(conn, word);
     count_exchange(conn);
     conn.request_have = have;
@@ -85,11 +86,11 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, wor
 
 /// A segment that begins like a request on a connection whose first bytes are known.
 #[inline(always)]
-pub fn next(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
+pub fn next_request(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
     if conn.flags & flag::HTTP == 0 {
         // Open before the tracer started, in the middle of something: this is its first exchange seen.
         if conn.flags & flag::SEEDED != 0 {
-            begin(conn, payload.seq, tcp);
+            begin_request(conn, payload.seq, tcp);
             sniff(conn, word);
         }
         return;
@@ -102,14 +103,14 @@ pub fn next(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
         }
         return;
     }
-    begin(conn, payload.seq, tcp);
+    begin_request(conn, payload.seq, tcp);
     describe(conn, word);
     count_exchange(conn);
 }
 
 /// A new request begins with this packet.
 #[inline(always)]
-pub fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
+pub fn begin_request(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.request_seq = seq;
     conn.request_len = 0;
     conn.request_have = 0;
@@ -128,7 +129,7 @@ pub fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
 
 /// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
 #[inline(always)]
-pub fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
+pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }

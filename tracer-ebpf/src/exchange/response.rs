@@ -6,7 +6,7 @@ use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as ori
 use crate::{
     exchange::{
         chunks, search,
-        section::{STATUS, section, tail},
+        section::{STATUS, find_section_end, keep_tail},
         verdict::{self, Verdict},
     },
     kernel::sock::PacketSock,
@@ -25,7 +25,7 @@ const HTTP: u32 = u32::from_ne_bytes(*b"HTTP");
 
 /// Payload to the edge of a connection that is watched.
 #[inline(always)]
-pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &Payload) {
+pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &Payload) {
     let watched = conn.flags & flag::HTTP != 0
         || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
         || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
@@ -37,8 +37,9 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
         conn.asked += 1;
         conn.request_written = payload.seq;
     }
-    let begins =
-        conn.is_awaited() && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 && answer(ctx, conn, payload);
+    let begins = conn.is_awaited()
+        && payload.seq.wrapping_sub(conn.request_written) < 1 << 31
+        && response_begins(ctx, conn, payload);
     // A retransmission of an earlier response is far "ahead".
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
@@ -61,10 +62,10 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
             let distributions = unsafe { &mut *distributions };
             observe_first_byte(conn, &tcp, distributions);
             let before = distributions.last_header as u32;
-            if ends_at(conn, heads, before) {
+            if ends_where_the_last_did(conn, heads, before) {
                 conn.head_len = before;
                 conn.origin_flags &= !origin::IN_HEAD;
-                chunks::begin(conn, heads);
+                chunks::may_begin(conn, heads);
                 observe_header(conn, distributions);
             }
         }
@@ -72,23 +73,23 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
     if seen > conn.response_len {
         conn.response_len = seen;
         if conn.origin_flags & origin::IN_HEAD != 0 {
-            section(ctx, conn, payload, at);
+            find_section_end(ctx, conn, payload, at);
         }
         if conn.origin_flags & origin::IN_CHUNKS != 0 {
             chunks::follow(ctx, conn, payload);
         }
         // Else the last bytes are among those that were kept.
         if seen > conn.response_have {
-            tail(ctx, conn, payload, at);
+            keep_tail(ctx, conn, payload, at);
         }
     }
 }
 
-/// Whether the header section ends just where the last one on this port ended: most responses of a kind are alike, and this
-/// spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
-/// mistaken here; the agent's parser is not.)
+/// Whether the header section ends just where the last one on this port ended: most responses of a kind are alike,
+/// and this spares the search. (An end of its own before that, and bytes in the body that look like an end there,
+/// would be mistaken here; the agent's parser is not.)
 #[inline(always)]
-fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
+fn ends_where_the_last_did(conn: &Conn, heads: &Heads, end: u32) -> bool {
     end != 0
         && conn.origin_flags & origin::IN_HEAD != 0
         && end <= conn.response_have
@@ -98,10 +99,10 @@ fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
 
 /// The first packet after a request: its response begins (`true`), unless the one before goes on.
 #[inline(always)]
-fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
+fn response_begins(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     let first: Option<u32> = read_packet(ctx, payload.offset);
     let (long, http) = (first.is_some(), first == Some(HTTP));
-    if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !is_over(conn) {
+    if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !previous_is_whole(conn) {
         conn.flags |= flag::PIPELINED;
         return false;
     }
@@ -117,10 +118,10 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     true
 }
 
-/// Whether the response before was whole; asked only where what follows it does not look like one. [`flag::HEAD`] is of the
-/// request after it.
+/// Whether the response before was whole; asked only where what follows it does not look like one. [`flag::HEAD`] is
+/// of the request after it.
 #[inline(always)]
-fn is_over(conn: &Conn) -> bool {
+fn previous_is_whole(conn: &Conn) -> bool {
     conn.flags & flag::WAS_HEAD != 0
         || conn.heads != 0 && verdict::judge(conn, conn.flags & !flag::HEAD, conn.response_len) == Verdict::Whole
 }

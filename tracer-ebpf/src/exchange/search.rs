@@ -19,8 +19,8 @@ pub fn ends_at(heads: *const Heads, end: u32) -> bool {
     (last >> 32) as u32 == u32::from_ne_bytes(*b"\r\n\r\n")
 }
 
-/// The eight bytes before the response's byte `at`, all of which were kept, the first one highest; zero where there are not
-/// so many.
+/// The eight bytes before the response's byte `at`, all of which were kept, the first one highest; zero where there
+/// are not so many.
 #[inline(always)]
 pub fn eight_before(number: u64, at: u32) -> u64 {
     let Some(heads) = heads::at(number) else { return 0 };
@@ -29,8 +29,8 @@ pub fn eight_before(number: u64, at: u32) -> u64 {
     unsafe { word::<{ limits::RESPONSE_LEN }>((&raw const (*heads).response).cast(), from) }.swap_bytes()
 }
 
-/// Finds an empty line (CR LF CR LF, or with bare LF) in `base[at..to]`, a part of it at a time: the offset after it, with
-/// [`FOUND`]; else where to go on, `to` at the end.
+/// Finds an empty line (CR LF CR LF, or with bare LF) in `base[at..to]`, a part of it at a time: the offset after it,
+/// with [`FOUND`]; else where to go on, `to` at the end.
 ///
 /// # Safety
 /// `base` is a map value with at least `SIZE` bytes.
@@ -69,8 +69,9 @@ const PART: u32 = 32;
 /// Parts that take in the largest section that is kept, with lines of a dozen bytes.
 const PARTS: u32 = 48;
 
-// The functions that follow are the kernel's "global functions": it checks each of them once, and not at each call. That is
-// why they take numbers only (5.10 allows no pointers) and look things up again, and why loops are cut into parts.
+// The functions that follow are the kernel's "global functions": it checks each of them once, and not at each call.
+// That is why they take numbers only (5.10 allows no pointers) and look things up again, and why loops are cut into
+// parts.
 
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -119,7 +120,8 @@ pub extern "C" fn first_request_end(number: u64, have: u32) -> u32 {
     in_parts(0, have, |at| search_request(number, at, have))
 }
 
-/// Where the header section of the response ends, of which `searched` bytes were searched before; 0: not in what was kept.
+/// Where the header section of the response ends, of which `searched` bytes were searched before; 0: not in what was
+/// kept.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn response_head_end(number: u64, searched: u32, have: u32) -> u32 {

@@ -26,7 +26,7 @@ pub const STATUS: u32 = 9;
 
 /// Looks for the end of the header section in what has just gone out, `at` bytes into the response.
 #[inline(always)]
-pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
+pub fn find_section_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let have = conn.response_have.min(RESPONSE);
     let mut end = search::response_head_end(conn.heads, conn.head_len, have);
     // At the end of what is kept no whole word is left to look at.
@@ -42,7 +42,7 @@ pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32)
     // SAFETY: a live map value.
     let heads = unsafe { &*heads };
     if is_interim(heads) && end <= RESPONSE {
-        return interim(ctx, conn, payload, at, end);
+        return skip_interims(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
     header_ended(conn, heads);
@@ -51,10 +51,10 @@ pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32)
 /// Interim responses in one packet that are passed over; what follows more than these is taken for the response.
 const INTERIMS: u32 = 8;
 
-/// An interim response ended, `end` bytes after the start of the response: that begins after it and those that follow it in
-/// the same packet.
+/// An interim response ended, `end` bytes after the start of the response: that begins after it and those that follow
+/// it in the same packet.
 #[inline(always)]
-fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
+fn skip_interims(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
     conn.flags |= flag::INTERIM;
     let (mut rest, mut end, mut skipped) = (*payload, end, end.wrapping_sub(at));
     for _ in 0..INTERIMS {
@@ -106,7 +106,7 @@ fn is_upgrade(heads: &Heads) -> bool {
 #[inline(always)]
 fn header_ended(conn: &mut Conn, heads: *const Heads) {
     conn.origin_flags &= !origin::IN_HEAD;
-    chunks::begin(conn, heads);
+    chunks::may_begin(conn, heads);
     // SAFETY: a live map value.
     if is_upgrade(unsafe { &*heads }) {
         conn.flags |= flag::UPGRADED;
@@ -120,7 +120,8 @@ fn header_ended(conn: &mut Conn, heads: *const Heads) {
 /// So many chunks make up the largest packet, 64 KiB.
 const CHUNKS: u32 = 17;
 
-/// The end of a header section that is larger than what is kept: searched packet by packet, `head_len` bytes being done.
+/// The end of a header section that is larger than what is kept: searched packet by packet, `head_len` bytes being
+/// done.
 #[inline(always)]
 fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
@@ -143,7 +144,7 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
             chunk.after(TAIL)
         } else {
             // SAFETY: as above.
-            unsafe { scratch.cast::<u64>().write_unaligned(before(conn, at).to_be()) };
+            unsafe { scratch.cast::<u64>().write_unaligned(last_bytes_before(conn, at).to_be()) };
             payload.after(done)
         };
         // SAFETY: the buffer is that much longer.
@@ -163,13 +164,13 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
 
 /// The last bytes of the response before its byte `at`, the first one highest.
 #[inline(always)]
-fn before(conn: &Conn, at: u32) -> u64 {
+fn last_bytes_before(conn: &Conn, at: u32) -> u64 {
     if conn.response_have == at { search::eight_before(conn.heads, at) } else { u64::from_be_bytes(conn.response_tail) }
 }
 
 /// Keeps the last bytes of a response that is not kept whole.
 #[inline(always)]
-pub fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
+pub fn keep_tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let into = conn.response_tail.as_mut_ptr();
     if payload.len >= TAIL {
         let from = payload.offset + payload.len - TAIL;
@@ -178,7 +179,7 @@ pub fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
         return;
     }
     // A short piece: what was there moves up.
-    let mut old = before(conn, at);
+    let mut old = last_bytes_before(conn, at);
     let mut new = [0_u8; limits::TAIL_LEN];
     let len = up_to(payload.len, u64::from(TAIL) - 1);
     // SAFETY: 1 to 7 bytes into a buffer of 8.

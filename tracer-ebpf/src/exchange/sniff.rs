@@ -59,8 +59,8 @@ const REPORT: u32 = u32::from_ne_bytes(*b"REPO");
 const SEARCH: u32 = u32::from_ne_bytes(*b"SEAR");
 const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
 
-/// Whether so many bytes after the origin's FIN, which were not looked at, may be a request: a few are the edge's own goodbye
-/// (close_notify inside TLS), or the end of an upload.
+/// Whether so many bytes after the origin's FIN, which were not looked at, may be a request: a few are the edge's own
+/// goodbye (close_notify inside TLS), or the end of an upload.
 #[inline(always)]
 pub fn may_be_request(conn: &Conn, len: u32) -> bool {
     nothing_came(conn) || len >= limits::MIN_OPAQUE_REQUEST
@@ -72,7 +72,8 @@ pub fn nothing_came(conn: &Conn) -> bool {
     conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0
 }
 
-/// Whether these may be the first bytes of any method (RFC 9110: names are registered in capitals), where no body can be.
+/// Whether these may be the first bytes of any method (RFC 9110: names are registered in capitals), where no body can
+/// be.
 #[inline(always)]
 pub fn begins_like_a_request(word: u32) -> bool {
     let [first, second, third, fourth] = word.to_ne_bytes();

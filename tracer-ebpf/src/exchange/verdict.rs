@@ -59,8 +59,8 @@ pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
     }
 }
 
-/// `flags`: the connection's, then those of the origin's side; `seen`: how many bytes were kept, and how long the header
-/// section is; `lengths`: how many were written, and how many have been on the wire.
+/// `flags`: the connection's, then those of the origin's side; `seen`: how many bytes were kept, and how long the
+/// header section is; `lengths`: how many were written, and how many have been on the wire.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u64, tail: u64) -> u32 {
@@ -168,7 +168,7 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
         return chunked_end(response, base);
     }
     if found.lengths.get() == 1 {
-        let Some(length) = number(base, found.length.get(), found.length_end.get()) else { return Verdict::Odd };
+        let Some(length) = decimal(base, found.length.get(), found.length_end.get()) else { return Verdict::Odd };
         let body = u64::from(response.total.wrapping_sub(response.head_len));
         return if body >= length { Verdict::Whole } else { Verdict::Cut };
     }
@@ -176,8 +176,8 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     if response.head_len > response.kept { Verdict::Unknown } else { Verdict::UntilClose }
 }
 
-/// Behind its last chunk, or where its chunks could not be followed: a chunked body ends with `0 CRLF CRLF`, or with trailers
-/// and an empty line.
+/// Behind its last chunk, or where its chunks could not be followed: a chunked body ends with `0 CRLF CRLF`, or with
+/// trailers and an empty line.
 #[inline(always)]
 fn chunked_end(response: &Judged, base: *const u8) -> Verdict {
     if response.sent != response.total {
@@ -213,8 +213,8 @@ fn status(base: *const u8, end: u64) -> u32 {
     u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones)
 }
 
-/// Whether the last transfer coding of a line that ends at `end` (with CR LF, or with LF alone) is `chunked`. Any other one
-/// ends with the connection.
+/// Whether the last transfer coding of a line that ends at `end` (with CR LF, or with LF alone) is `chunked`. Any
+/// other one ends with the connection.
 #[inline(always)]
 fn ends_chunked(base: *const u8, end: u64) -> bool {
     // SAFETY: `base` has RESPONSE bytes.
@@ -226,7 +226,7 @@ fn ends_chunked(base: *const u8, end: u64) -> bool {
 
 /// A decimal number between spaces, of at most 18 digits.
 #[inline(always)]
-fn number(base: *const u8, from: u64, end: u64) -> Option<u64> {
+fn decimal(base: *const u8, from: u64, end: u64) -> Option<u64> {
     let (mut value, mut digits, mut closed) = (0_u64, 0_u64, 0_u64);
     for index in 0..22_u64 {
         let at = from + index;

@@ -33,8 +33,8 @@ pub extern "C" fn walk_part(number: u64, slot: u32) -> u32 {
     0
 }
 
-/// Eight bytes further, or to the end of the line. Counts with masks where it can: each branch is a path that the kernel's
-/// verifier follows through every step.
+/// Eight bytes further, or to the end of the line. Counts with masks where it can: each branch is a path that the
+/// kernel's verifier follows through every step.
 #[inline(always)]
 fn step(base: *const u8, walk: &mut Walk) {
     let (at, to) = (walk.at.get(), walk.to.get());

@@ -31,7 +31,7 @@ const SETTLED: i32 = 0;
 const LATER: i32 = 1;
 
 /// A record was made.
-const TOLD: i32 = 2;
+const REPORTED: i32 = 2;
 
 /// Argument 0: the first place to look at; 1: a time. Answers as [`connections::find`] does.
 #[inline(always)]
@@ -58,7 +58,7 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
         return SETTLED;
     }
     *copy = *live;
-    let Some(state) = snapshot::look(sock, copy) else { return LATER };
+    let Some(state) = snapshot::snapshot_by_address(sock, copy) else { return LATER };
     if state != ESTABLISHED {
         return SETTLED;
     }
@@ -69,12 +69,12 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
             if live.flags & ended != 0 {
                 return SETTLED;
             }
-            let told = attempts::gave_up(&live.tuple, key, &sock, copy.close.time_ns, true);
+            let reported = attempts::edge_stopped_waiting(&live.tuple, key, &sock, copy.close.time_ns, true);
             live.flags |= flag::REPORTED;
-            if !told {
+            if !reported {
                 emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
             }
-            TOLD
+            REPORTED
         }
         Owed::Something => LATER,
         // What nobody reads may yet shut the window.
@@ -89,7 +89,8 @@ fn is_gone(conn: &Conn, sock: RawSock) -> bool {
     sock.peer() != conn.peer || sock.state() == Some(CLOSE) && conn.flags & flag::ABORTED == 0
 }
 
-/// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0; 6: when the attempt began.
+/// Arguments 0 to 4: the attempt's addresses; 5: the connection's key, where it is known, or 0; 6: when the attempt
+/// began.
 #[inline(always)]
 pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     let words: [u64; 5] = [ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)];
@@ -105,17 +106,17 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     }
     if known.what == attempt::DATA && key == 0 {
         // The origin has no such connection any more: it would not have answered either.
-        known.done = attempts::PASSED;
+        known.done = attempts::HARMLESS;
         return SETTLED;
     }
     if known.what == attempt::DATA {
         known.conn = key;
         // It came through after all.
         if !attempts::is_missing(known, &RawSock(key)) {
-            known.done = attempts::PASSED;
+            known.done = attempts::HARMLESS;
             return SETTLED;
         }
     }
-    attempts::tell(&tuple, known);
-    TOLD
+    attempts::report(&tuple, known);
+    REPORTED
 }

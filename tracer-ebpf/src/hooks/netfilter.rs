@@ -1,10 +1,10 @@
 //! What netfilter does to the edge's packets, and how it answers them.
 //!
-//! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason` since
-//! 5.17; before that `location`, which is in `nf_hook_slow()` for what netfilter drops. `net_dev_queue(struct sk_buff *skb)`,
-//! 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees the RST of a REJECT rule, which no socket
-//! sends; before 6.12 also the only one that sees a RST from a closed port, or in answer to what came after a close.
-//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
+//! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason`
+//! since 5.17; before that `location`, which is in `nf_hook_slow()` for what netfilter drops. `net_dev_queue(struct
+//! sk_buff *skb)`, 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees the RST of a REJECT
+//! rule, which no socket sends; before 6.12 also the only one that sees a RST from a closed port, or in answer to
+//! what came after a close. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
 
 use core::ffi::c_void;
 
@@ -17,7 +17,7 @@ use crate::{
         skb::{Route, Segment, Skb},
     },
     missing::{
-        answers::{answered, is_told, keep},
+        answers::{add_answer, keep_answer, reset_was_reported},
         attempts, refusals,
     },
     tables::{connections, edge, values::Answer},
@@ -35,7 +35,8 @@ static NETFILTER_DROP: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static NO_SOCKET: Global<u32> = Global::new(0);
 
-/// Where `nf_hook_slow()`, `tcp_v4_rcv()` and `tcp_v6_rcv()` begin and end, for kernels without reasons. Both 0: not known.
+/// Where `nf_hook_slow()`, `tcp_v4_rcv()` and `tcp_v6_rcv()` begin and end, for kernels without reasons. Both 0: not
+/// known.
 #[unsafe(no_mangle)]
 static NETFILTER_FROM: Global<u64> = Global::new(0);
 
@@ -66,7 +67,7 @@ pub fn kfree_skb(ctx: &BtfTracePointContext) {
             if by_tcp(ctx) {
                 syn_refused(skb);
             }
-            answered_by_tcp(skb);
+            reset_by_tcp(skb);
         }
         return;
     }
@@ -91,7 +92,7 @@ fn dropped(skb: Skb) {
         return;
     }
     if inward && segment.fin_or_rst && segment.payload == 0 {
-        return attempts::given_up(&tuple);
+        return attempts::edge_left_meanwhile(&tuple);
     }
     let what = match (segment.syn, segment.ack) {
         (true, false) if inward => what::SYN,
@@ -119,10 +120,10 @@ fn dropped(skb: Skb) {
         outward: u32::from(!inward),
         ..Attempt::default()
     };
-    answered(&tuple, &segment, &mut seen);
+    add_answer(&tuple, &segment, &mut seen);
     attempts::note(&tuple, &mut seen);
     if inward && segment.fin_or_rst {
-        attempts::given_up(&tuple);
+        attempts::edge_left_meanwhile(&tuple);
     }
 }
 
@@ -151,25 +152,26 @@ fn by_tcp(ctx: &BtfTracePointContext) -> bool {
 fn syn_refused(skb: Skb) {
     let Some(segment) = Segment::of(skb.address()) else { return };
     if segment.syn && !segment.ack {
-        refusals::answer_to(&segment, rst::UNKNOWN);
+        refusals::refused_with_reset(&segment, rst::UNKNOWN);
     }
 }
 
-/// A packet is freed that was answered with a RST a moment ago, and that netfilter did not drop: it found no connection.
+/// A packet is freed that was answered with a RST a moment ago, and that netfilter did not drop: it found no
+/// connection.
 #[inline(never)]
-fn answered_by_tcp(skb: Skb) {
+fn reset_by_tcp(skb: Skb) {
     let Some(answer) = Answer::recent() else { return };
     if answer.why == taken::ICMP {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
-    if !answer.is_of(&segment.tuple, &segment) {
+    if !answer.is_answer_to(&segment.tuple, &segment) {
         return;
     }
     answer.time_ns = 0;
     // Of a SYN that is refused `syn_refused` tells.
     if answer.why == taken::RESET && !segment.syn {
-        refusals::answer_to(&segment, rst::UNKNOWN);
+        refusals::refused_with_reset(&segment, rst::UNKNOWN);
     }
 }
 
@@ -181,8 +183,8 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     if skb.len() > RST_LEN {
         return;
     }
-    // Where there is no connection TCP answers through a socket of its own (IPv4) or through none (IPv6), which only matters
-    // where nothing else tells.
+    // Where there is no connection TCP answers through a socket of its own (IPv4) or through none (IPv6), which only
+    // matters where nothing else tells.
     let socket = skb.socket();
     if socket != 0 && (tells_all() || connections::get(socket).is_some()) {
         return;
@@ -197,13 +199,13 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     }
     let numbers = [segment.seq, segment.acknowledged];
     let tuple = segment.tuple.turned();
-    if edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
-        keep(tuple, taken::RESET, 0, numbers);
+    if edge::is_edge(&tuple.peer_addr) && !reset_was_reported(&tuple) {
+        keep_answer(tuple, taken::RESET, 0, numbers);
         if socket == 0 {
-            attempts::rejected(&tuple, segment.acknowledged);
+            attempts::reset_without_socket(&tuple, segment.acknowledged);
         }
     } else if socket == 0 && edge::is_edge(&segment.tuple.peer_addr) {
         // To the origin itself, in the edge's name.
-        keep(segment.tuple, taken::RESET, 0, numbers);
+        keep_answer(segment.tuple, taken::RESET, 0, numbers);
     }
 }

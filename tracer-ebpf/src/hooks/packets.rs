@@ -9,9 +9,9 @@ use crate::{
     conn::owed,
     emit,
     exchange::{
-        early::with_handshake,
-        request::{answered, begin, follow, keep_request, late, next},
-        response::outgoing,
+        early::keep_early_data,
+        request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
+        response::keep_response,
         sniff::looks_like_request,
     },
     kernel::sock::PacketSock,
@@ -45,7 +45,7 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(conn) = connections::of(sk) else {
         if listens && let Some(tcp) = sk.tcp() {
             attempts::at_listener(ctx, &tcp);
-            with_handshake(ctx, &payload);
+            keep_early_data(ctx, &payload);
         }
         return;
     };
@@ -58,23 +58,23 @@ pub fn ingress(ctx: &SkBuffContext) {
     }
     // A retransmission of what was received already begins nothing.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
-    if is_new && let Some(heads) = answered(conn, &tcp) {
-        return follow(ctx, conn, heads, &payload, &tcp);
+    if is_new && let Some(heads) = heads_if_answered(conn, &tcp) {
+        return replace_request(ctx, conn, heads, &payload, &tcp);
     }
     // Zero where the payload is shorter.
     let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
     if conn.flags & flag::ORIGIN_FIN != 0 {
         if is_new {
-            late(ctx, conn, &payload, word);
+            after_fin(ctx, conn, &payload, word);
         }
         return;
     }
     if conn.flags & flag::SNIFFED == 0 {
         if conn.request_len == 0 {
-            begin(conn, payload.seq, &tcp);
+            begin_request(conn, payload.seq, &tcp);
         }
     } else if is_new && looks_like_request(word) && conn.flags & flag::TLS == 0 {
-        next(conn, &payload, &tcp, word);
+        next_request(conn, &payload, &tcp, word);
     } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && payload.len >= TLS_REQUEST {
         // Application data, or a ChangeCipherSpec with the Finished and a request behind it.
         conn.flags |= flag::TLS_DATA;
@@ -92,15 +92,15 @@ pub fn egress(ctx: &SkBuffContext) {
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
         Packet::Empty => return,
-        Packet::Other => return answers::icmp(ctx),
+        Packet::Other => return answers::keep_icmp_error(ctx),
     };
     let Some(conn) = connections::of(sk) else { return };
     // SAFETY: as in `ingress`.
     let state = unsafe { &mut *conn };
-    outgoing(ctx, sk, state, &payload);
+    keep_response(ctx, sk, state, &payload);
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()
-        && owed::sent(tcp, state, payload.seq.wrapping_add(payload.len))
+        && owed::held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
     {
         emit::conn(conn, triggers::FIN, rst::UNKNOWN);
     }

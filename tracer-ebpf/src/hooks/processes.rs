@@ -28,8 +28,8 @@ use crate::{
 #[unsafe(no_mangle)]
 static VICTIM_IS_TASK: Global<u8> = Global::new(0);
 
-/// Signals whose default is to end the process: HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE ALRM TERM XCPU XFSZ SYS,
-/// and USR1, USR2.
+/// Signals whose default is to end the process: HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE ALRM TERM XCPU XFSZ
+/// SYS, and USR1, USR2.
 const FATAL: u64 = 1 << 1
     | 1 << 2
     | 1 << 3
@@ -107,7 +107,7 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
     } else if is_master(sender, sender_tgid, target) {
         seen.flags |= sig_flags::MASTER;
         if signal != SIGABRT {
-            ordered(sender, sender_tgid, now, &mut seen);
+            add_orderer(sender, sender_tgid, now, &mut seen);
         }
     }
     let key = signal_key(target_tgid, signal);
@@ -117,7 +117,8 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
     let _full_is_lru = SIGNALS.insert(&key, &seen, 0);
 }
 
-/// Whether the process only raises anew, with its default action, a signal that it had caught: who sent it first counts.
+/// Whether the process only raises anew, with its default action, a signal that it had caught: who sent it first
+/// counts.
 #[inline(always)]
 fn raised_again(key: u64, seen: &LastSignal) -> bool {
     // SAFETY: a torn entry only fails to match.
@@ -145,7 +146,7 @@ fn is_master(sender: TaskRef, sender_tgid: u32, target: TaskRef) -> bool {
 
 /// Notes who had told the master itself to stop, if somebody had.
 #[inline(always)]
-fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
+fn add_orderer(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
     let start = master.leader().start_ns();
     for signal in ORDERS {
         // SAFETY: a torn entry only fails to match.

@@ -20,7 +20,7 @@ use crate::{
     },
     missing::{
         answers, attempts,
-        refusals::{answer_to, count_reset},
+        refusals::{count_reset, refused_with_reset},
     },
     tables::{connections, counters::count, maps::RESETS_RECEIVED, twins::Place},
 };
@@ -33,7 +33,7 @@ pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
         if place.note_run(SEND_RESET, number(skb)) {
             return;
         }
-        return answer(skb as u64, reason);
+        return reset_for_packet(skb as u64, reason);
     }
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     if place.note_run(SEND_RESET, sk.key()) {
@@ -47,14 +47,15 @@ pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
     }
 }
 
-/// A RST in answer to a packet. In the kernel a function of its own, for the sake of its caller's stack, as is the next.
+/// A RST in answer to a packet. In the kernel a function of its own, for the sake of its caller's stack, as is the
+/// next.
 #[inline(never)]
-fn answer(skb: u64, reason: u32) {
+fn reset_for_packet(skb: u64, reason: u32) {
     let Some(segment) = Segment::of(skb) else { return };
     if !tells_all() {
-        answers::reset_is_told(&segment.tuple);
+        answers::note_reported_reset(&segment.tuple);
     }
-    answer_to(&segment, reason);
+    refused_with_reset(&segment, reason);
 }
 
 #[inline(always)]

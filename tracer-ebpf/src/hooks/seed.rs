@@ -1,7 +1,7 @@
 //! Connections that were open before the tracer: `iter/tcp`, once per network namespace at start.
 //!
-//! `bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, uid_t uid)`, 5.10 to 7.2; sees the sockets of
-//! the namespace in which the iterator was opened.
+//! `bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, uid_t uid)`, 5.10 to 7.2; sees the
+//! sockets of the namespace in which the iterator was opened.
 
 use core::ffi::c_void;
 
@@ -53,8 +53,8 @@ pub fn tcp(ctx: *const u64) {
     seeded.flags = flag::SEEDED;
     seeded.copied = tcp.copied_seq();
     seeded.turn_copied = seeded.copied;
-    // What went on before is told by the direction of the last data: inwards is a request in hand. A connection that has
-    // never sent has a send time all the same, that of its opening.
+    // What went on before is told by the direction of the last data: inwards is a request in hand. A connection that
+    // has never sent has a send time all the same, that of its opening.
     let never_answered = tcp.bytes_sent() == 0 && tcp.bytes_received() > 0;
     let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));

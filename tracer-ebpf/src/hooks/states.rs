@@ -15,7 +15,7 @@ use tracer_common::{
 use crate::{
     conn::ends::{GOES, Outcome, abort, edge_leaves, finish, retire},
     emit,
-    exchange::early::early,
+    exchange::early::take_early_data,
     kernel::sock::{Identity, Sock},
     missing::attempts,
     tables::{
@@ -113,8 +113,8 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     conn.inode = 0;
     conn.port_slot = port_slot(conn.tuple.local_port);
     if insert(sk.key(), conn) {
-        early(&tcp);
-        attempts::answered(&conn.tuple, conn.copied, conn.opened_ns);
+        take_early_data(&tcp);
+        attempts::attempt_decided(&conn.tuple, conn.copied, conn.opened_ns);
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
     } else {
         debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);
