@@ -10,7 +10,7 @@ use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as ori
 use crate::{
     exchange::{
         chunks, search,
-        section::{STATUS, find_section_end, keep_tail},
+        section::{STATUS, section, tail},
         verdict::{self, Verdict},
     },
     kernel::sock::PacketSock,
@@ -79,14 +79,14 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
     if seen > conn.response_len {
         conn.response_len = seen;
         if conn.origin_flags & origin::IN_HEAD != 0 {
-            find_section_end(ctx, conn, payload, at);
+            section(ctx, conn, payload, at);
         }
         if conn.origin_flags & origin::IN_CHUNKS != 0 {
             chunks::follow(ctx, conn, payload);
         }
         // Else the last bytes are among the first ones, which are kept anyway.
         if seen > conn.response_have {
-            keep_tail(ctx, conn, payload, at);
+            tail(ctx, conn, payload, at);
         }
     }
 }

@@ -32,7 +32,7 @@ pub const STATUS: u32 = 9;
 /// Searches for the end of the header section in the packet that has just gone out, which begins `at` bytes into the
 /// response. Until it is found, [`Conn::head_len`] is how many bytes were searched.
 #[inline(always)]
-pub fn find_section_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
+pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let have = conn.response_have.min(RESPONSE);
     let mut end = search::response_head_end(conn.heads, conn.head_len, have);
     // The search reads whole words: the last bytes of a full buffer are not searched, but count with the next piece.
@@ -48,7 +48,7 @@ pub fn find_section_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload,
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let heads = unsafe { &*heads };
     if is_interim(heads) && end <= RESPONSE {
-        return skip_interims(ctx, conn, payload, at, end);
+        return interim(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
     header_ended(conn, heads);
@@ -61,7 +61,7 @@ const INTERIMS: u32 = 8;
 /// An interim response has ended, `end` bytes after its start: the response proper begins after it, and after further
 /// interim responses in the same packet. `at`: where the packet begins in the response.
 #[inline(always)]
-fn skip_interims(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
+fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
     conn.flags |= flag::INTERIM;
     let (mut rest, mut end, mut skipped) = (*payload, end, end.wrapping_sub(at));
     for _ in 0..INTERIMS {
@@ -181,7 +181,7 @@ fn before(conn: &Conn, at: u32) -> u64 {
 
 /// Updates [`Conn::response_tail`], the last eight bytes of a response that is longer than what is kept of it.
 #[inline(always)]
-pub fn keep_tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
+pub fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let into = conn.response_tail.as_mut_ptr();
     if payload.len >= TAIL {
         let from = payload.offset + payload.len - TAIL;
