@@ -136,9 +136,9 @@ pub mod attempt_state {
     /// The edge may still be waiting: it is not decided yet whether the loss did harm.
     pub const WAITING: u32 = 0;
     /// The loss did no harm, for example because a retransmission got through.
-    pub const PASSED: u32 = 1;
+    pub const HARMLESS: u32 = 1;
     /// The loss was reported: an [`AttemptRecord`](crate::AttemptRecord) was emitted, or the ring buffer was full.
-    pub const TOLD: u32 = 2;
+    pub const REPORTED: u32 = 2;
 }
 
 /// Return values of the programs `inspect_connection` and `inspect_attempt`, which the agent runs by
@@ -149,7 +149,7 @@ pub mod answers {
     /// Nothing to report yet: inspect again later.
     pub const LATER: u32 = 1;
     /// The program has emitted a record.
-    pub const TOLD: u32 = 2;
+    pub const REPORTED: u32 = 2;
 }
 
 /// Bits of [`LastSignal::flags`](crate::LastSignal::flags).

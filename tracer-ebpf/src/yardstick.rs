@@ -1,5 +1,6 @@
-//! Programs that return at once, at the hooks that a healthy exchange passes: the benchmark attaches them in the tracer's
-//! place, to learn what the kernel's statistics show of a program that does nothing there. Named like the tracer's.
+//! Programs that return at once, at the hooks that a healthy exchange passes: the benchmark attaches them in the
+//! tracer's place, to learn what the kernel's statistics show of a program that does nothing there. Named like the
+//! tracer's.
 
 #![no_std]
 #![no_main]

@@ -1,11 +1,16 @@
-//! How a connection ends: by the origin's FIN, by an abort, by the edge.
+//! The ends of a connection: the origin's FIN, an abort, the edge's FIN or RST.
+//!
+//! Each function here takes a snapshot of the socket, decides with `owed` whether a request has failed, and returns the
+//! trigger under which the caller reports the connection, or 0 for no report.
 
 use tracer_common::{Conn, Task, conn_flags as flag, errno::ECONNABORTED, origin_flags as origin, triggers};
 
 use crate::{
     conn::{
-        owed::{Owed, header_limit, is_failure, is_held_back, is_loss, owed, process_ends, response, unanswered},
-        snapshot::{stand, stand_closed},
+        owed::{
+            Owed, header_limit, is_failure, is_held_back, is_loss, owed, process_ends, response_verdict, unanswered,
+        },
+        snapshot::{snapshot, snapshot_at_close},
     },
     emit,
     exchange::verdict::Verdict,
@@ -21,30 +26,33 @@ use crate::{
     },
 };
 
-/// What a change of state comes to: a record to make (0: none), and whether the connection leaves the table.
+/// What is to be done after a change of state.
 pub struct Outcome {
+    /// The trigger of the record to make; 0: none.
     pub trigger: u32,
+    /// Whether the connection leaves the table.
     pub gone: bool,
 }
 
 pub const STAYS: Outcome = Outcome { trigger: 0, gone: false };
 pub const GOES: Outcome = Outcome { trigger: 0, gone: true };
 
-/// ESTABLISHED → FIN_WAIT1, in the closing task: the origin sends FIN first. Gives the trigger of a record, or 0.
+/// ESTABLISHED → FIN_WAIT1, in the closing task: the origin sends its FIN first. Returns the trigger of a record, or 0.
 #[inline(always)]
 pub fn finish(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> u32 {
     let Some(tcp) = sk.tcp() else { return 0 };
-    stand_closed(sk, tcp, conn, old, new);
+    snapshot_at_close(sk, tcp, conn, old, new);
     conn.flags |= flag::ORIGIN_FIN;
-    attempts::passed(&conn.tuple, conn.close.time_ns);
-    let tell = if conn.flags & flag::REPORTED != 0 {
-        // The request was told when the edge's timeout passed.
+    attempts::mark_harmless(&conn.tuple, conn.close.time_ns);
+    let report = if conn.flags & flag::REPORTED != 0 {
+        // Reported when the edge's timeout passed.
         false
     } else if unanswered(conn) {
         true
     } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
-        let verdict = response(conn, header_limit(), conn.close.response_bytes);
-        // Nagle's algorithm, or the edge's window: the rest goes out with the FIN, or later.
+        let verdict = response_verdict(conn, header_limit(), conn.close.response_bytes);
+        // Some of the response is not on the wire yet (Nagle's algorithm, or the edge's window), and without it there
+        // is no verdict. It is judged once it has been sent (`held_back_was_sent`).
         let open = verdict == Verdict::Unknown || verdict == Verdict::Cut && conn.origin_flags & origin::IN_HEAD != 0;
         if open && is_held_back(conn) {
             conn.origin_flags |= origin::PENDING;
@@ -54,49 +62,53 @@ pub fn finish(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> u32 {
     } else {
         process_ends(conn)
     };
-    if tell { triggers::FIN } else { 0 }
+    if report { triggers::FIN } else { 0 }
 }
 
-/// The edge leaves first, by FIN or RST, in a softirq: told if it has waited too long, or if it can't have liked what it
-/// got. Gives the trigger of a record, or 0.
+/// The edge leaves first, by FIN or RST, in a softirq. Returns `trigger` if it has waited for its whole timeout or
+/// got something that is no valid response; else, or if missing packets explain it and are reported instead, 0.
 #[inline(always)]
 pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
+    // Reported already, or not the first to leave.
     if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::PEER_FIN) != 0 {
         return 0;
     }
     let Some(tcp) = sk.tcp() else { return 0 };
-    // At once: the agent's look at connections that are overdue may be under way on another CPU.
+    // Set first: on another CPU the agent may just be inspecting this connection because its timeout has passed.
     conn.flags |= flag::LEAVING;
     let sock = TypedSock { sk, tcp };
-    stand(&sock, conn, tcp.clock());
+    snapshot(&sock, conn, tcp.clock());
     conn.closer = Task::default();
     let Some(config) = CONFIG.get(0) else { return 0 };
     let late = owed(conn, config, true) == Owed::Late;
-    if attempts::gave_up(&conn.tuple, sk.key(), &sock, conn.close.time_ns, late) {
+    if attempts::edge_stopped_waiting(&conn.tuple, sk.key(), &sock, conn.close.time_ns, late) {
         conn.flags |= flag::REPORTED;
         return 0;
     }
     if late { trigger } else { 0 }
 }
 
-/// ESTABLISHED → CLOSE: reset by the peer, given up, destroyed, or about to be reset by the origin.
+/// ESTABLISHED → CLOSE: the peer reset the connection, it timed out, a tool destroyed it (`ss -K`), or the origin is
+/// about to reset it. The last one is judged when the RST goes out ([`reset_by_origin`]).
 #[inline(always)]
 pub fn abort(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> Outcome {
     let err = sk.err();
+    // Reset by the peer, which the hook of `tcp_receive_reset` has handled, or timed out.
     if err != 0 && err != ECONNABORTED {
         return GOES;
     }
     let Some(tcp) = sk.tcp() else { return STAYS };
-    stand_closed(sk, tcp, conn, old, new);
+    snapshot_at_close(sk, tcp, conn, old, new);
     conn.flags |= flag::ABORTED;
-    attempts::passed(&conn.tuple, conn.close.time_ns);
+    attempts::mark_harmless(&conn.tuple, conn.close.time_ns);
     let silent = tcp.in_repair();
+    // The origin's own RST follows, and with it the judgement.
     if err != ECONNABORTED && !silent {
         return STAYS;
     }
     if is_loss(conn) {
-        // Destroyed by a tool: the RST went out before the state changed. In repair mode no packet tells the edge: it
-        // finds out with its next one, or waits.
+        // Destroyed by a tool: the RST went out before the state changed. In repair mode (TCP_REPAIR) the socket
+        // vanishes without a packet: the edge learns of it from the answer to its next packet, or waits.
         return Outcome { trigger: if silent { triggers::SILENT } else { triggers::RST }, gone: true };
     }
     if silent {
@@ -106,20 +118,22 @@ pub fn abort(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> Outcome {
     GOES
 }
 
-/// The RST that ends an aborted connection: reports it if a request was lost, and forgets it.
+/// The origin's RST of an aborted connection goes out: reports the connection if a request is lost, and removes it
+/// from the table. `reason` is the kernel's for the RST.
 #[inline(always)]
 pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
-    // SAFETY: a live map value.
+    // SAFETY: callers pass a pointer to a map value; it stays valid while the program runs.
     if is_loss(unsafe { &*conn }) {
         emit::conn(conn, triggers::RST, reason);
     }
     forget(key, conn);
 }
 
-/// A connection that the origin closed leaves the table: remembered for a while, should a request have been on its way.
+/// A connection that the origin closed leaves the table. Copies it to [`CLOSED`], where a request that was already on
+/// its way will find it.
 #[inline(always)]
 pub fn retire(conn: &mut Conn) {
-    // They serve the next connection from now on.
+    // The buffers of request and response are free for another connection.
     heads::release(conn);
     if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::UPGRADED) == flag::ORIGIN_FIN {
         let _full_is_lru = CLOSED.insert(&conn.tuple, conn, 0);

@@ -1,4 +1,9 @@
-//! What is owed to an edge, and what is lost.
+//! Has a request on this connection failed? The rules that decide whether a connection is handed to the agent.
+//!
+//! Three situations, three questions. The edge still waits, or leaves: what does the origin owe it, and for how long
+//! ([`owed`])? The origin sends FIN: does that cut a response short ([`is_failure`])? The connection is aborted: is a
+//! request or a part of a response lost ([`is_loss`])? All three read the snapshot in [`Conn::close`]. Where the
+//! bytes cannot be read (TLS, an unknown protocol), only their direction, number and time count.
 
 use tracer_common::{Config, Conn, conn_flags as flag, limits, origin_flags as origin, pf};
 
@@ -11,7 +16,7 @@ use crate::{
     tables::maps::CONFIG,
 };
 
-/// Whether a request is in hand that no response byte answers.
+/// Whether a request has arrived to which not one byte of the final response was written.
 #[inline(always)]
 pub fn unanswered(conn: &Conn) -> bool {
     let close = &conn.close;
@@ -28,16 +33,17 @@ pub fn unanswered(conn: &Conn) -> bool {
             && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= limits::MAX_TLS_ALERT)
 }
 
-/// Whether the closing process is ending with an exchange in hand.
+/// Whether the process closes the connection because it exits, after at least one request.
 #[inline(always)]
 pub fn process_ends(conn: &Conn) -> bool {
     conn.closer.flags & pf::EXITING != 0 && conn.exchanges > 0
 }
 
-/// What is to be thought of the response that has begun, `total` bytes long, on a connection that speaks HTTP.
+/// Judges the response in progress, of which `total` bytes were written, on a connection that speaks HTTP. A header
+/// section above `header_limit` bytes is more than an edge accepts.
 #[inline(always)]
-pub fn response(conn: &Conn, header_limit: u32, total: u32) -> Verdict {
-    // Written, and not on its way yet; or the rest of an earlier one.
+pub fn response_verdict(conn: &Conn, header_limit: u32, total: u32) -> Verdict {
+    // None of it is on the wire yet; or the bytes written may be the rest of an earlier response.
     if conn.is_awaited() {
         return Verdict::Unknown;
     }
@@ -50,13 +56,13 @@ pub fn response(conn: &Conn, header_limit: u32, total: u32) -> Verdict {
     verdict::judge(conn, conn.flags, total)
 }
 
-/// Whether some of what the origin has written has not been on its way to the edge.
+/// Whether the origin has written bytes that have not been sent to the edge even once.
 #[inline(always)]
 pub const fn is_held_back(conn: &Conn) -> bool {
     conn.is_awaited() || conn.response_len < conn.close.response_bytes
 }
 
-/// Whether a request follows the first one of those that came together: the response to it has not begun.
+/// Whether a second request was received together with the current one (pipelining): its response has not begun.
 #[inline(always)]
 pub fn more_requests(conn: &Conn) -> bool {
     if conn.flags & flag::PIPELINED != 0 {
@@ -69,12 +75,13 @@ pub fn more_requests(conn: &Conn) -> bool {
     end != 0 && conn.request_len > end
 }
 
+/// The largest header section that the edge accepts, in bytes.
 #[inline(always)]
 pub fn header_limit() -> u32 {
     CONFIG.get(0).map_or(u32::MAX, |config| config.header_limit)
 }
 
-/// Whether a FIN behind such a response fails a request.
+/// Whether the origin's FIN after a response with this verdict makes a request fail.
 #[inline(always)]
 pub fn is_failure(conn: &Conn, verdict: Verdict) -> bool {
     match verdict {
@@ -84,29 +91,32 @@ pub fn is_failure(conn: &Conn, verdict: Verdict) -> bool {
     }
 }
 
-/// What was held back when the origin closed is on its way, up to this sequence number: with the last of it the response is
-/// judged. Gives whether a request has failed.
+/// Called as data goes out that was still unsent when the origin closed; it reaches up to the sequence number
+/// `up_to`. When the last of it is out, judges the response: returns whether a request has failed.
 #[inline(always)]
-pub fn sent(tcp: TcpSock, conn: &mut Conn, up_to: u32) -> bool {
-    // The FIN takes a number, too.
+pub fn held_back_was_sent(tcp: TcpSock, conn: &mut Conn, up_to: u32) -> bool {
+    // The origin's FIN takes one sequence number; more than that is data yet to come.
     if tcp.write_seq().wrapping_sub(up_to) > 1 {
         return false;
     }
     conn.origin_flags &= !origin::PENDING;
-    conn.flags & flag::REPORTED == 0 && is_failure(conn, response(conn, header_limit(), conn.close.response_bytes))
+    conn.flags & flag::REPORTED == 0
+        && is_failure(conn, response_verdict(conn, header_limit(), conn.close.response_bytes))
 }
 
-/// What the edge still waits for.
+/// Whether the edge still waits for something.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Owed {
+    /// It does not, as far as can be seen.
     Nothing,
-    /// Something, for less than its timeout.
+    /// It has waited for less than its timeout.
     Something,
-    /// Something, for too long; or it leaves because of what it got.
+    /// It has waited for its whole timeout; or it leaves because it got no valid response.
     Late,
 }
 
-/// What an edge waits for that is `leaving`, or that is still there. [`Conn::close`] is fresh.
+/// Returns whether the edge waits, given a snapshot that was just made. `leaving`: it has sent FIN or RST; else it is
+/// still there.
 #[inline(always)]
 pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
     let close = &conn.close;
@@ -114,22 +124,24 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
     if close.bytes_received == 0 {
         return Owed::Nothing;
     }
+    // The process reads nothing, the window is shut, and the edge cannot send the rest of its request.
     if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= config.write_jiffies {
         return Owed::Late;
     }
     if conn.flags & flag::HTTP != 0 {
         if unanswered(conn) {
-            // What was written before has not all arrived: the edge is still busy with that.
+            // The edge has yet to acknowledge earlier data: it is still receiving, and its timeout does not run.
             if close.unacked > 0 {
                 return Owed::Something;
             }
             return after(close.sent_jiffies_ago.min(close.received_jiffies_ago), config.read_jiffies);
         }
-        return match response(conn, config.header_limit, close.response_bytes) {
+        return match response_verdict(conn, config.header_limit, close.response_bytes) {
             Verdict::Odd if leaving => Owed::Late,
-            // It is the edge that does not take what there is.
+            // The rest is written, and the edge does not acknowledge it: the edge is slow, not the origin.
             Verdict::Cut if close.unacked > 0 => Owed::Something,
-            // The clock of an edge that leaves may run from its request: for nearly all of that time nothing came.
+            // The edge's timeout may run from its request rather than from the last byte. Nothing was sent for 7/8 of
+            // it: that counts as the whole.
             Verdict::Cut if leaving && close.sent_jiffies_ago >= config.read_jiffies - config.read_jiffies / 8 => {
                 after(close.received_jiffies_ago, config.read_jiffies)
             }
@@ -138,13 +150,16 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
             Verdict::Whole | Verdict::UntilClose | Verdict::Unknown => Owed::Nothing,
         };
     }
+    // A TLS handshake that was not completed.
     if conn.flags & flag::TLS != 0 && conn.exchanges == 0 {
         return if leaving { Owed::Late } else { after(close.received_jiffies_ago, config.read_jiffies) };
     }
+    // The bytes cannot be read. A request is only assumed where enough came in and nothing was written since.
     if conn.exchanges == 0 || close.since_read > 0 || close.turn_in < limits::MIN_OPAQUE_REQUEST {
         return Owed::Nothing;
     }
-    // After the first exchange the last bytes need not be a request: only an edge that leaves just then says so.
+    // After the first exchange the last bytes in need not be a request (a goodbye, an acknowledgement of the
+    // protocol). They count as one only if the edge leaves just when its timeout passes.
     let just_then = close.received_jiffies_ago <= config.read_jiffies + config.read_jiffies / 8;
     if conn.exchanges == 1 || leaving && just_then {
         return after(close.received_jiffies_ago, config.read_jiffies);
@@ -152,13 +167,14 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool) -> Owed {
     Owed::Nothing
 }
 
-/// Whether an end without FIN loses a request or cuts its response short.
+/// Whether an end without the origin's FIN (RST, or destroyed) loses a request or cuts its response short.
 #[inline(always)]
 pub fn is_loss(conn: &Conn) -> bool {
-    // Told when the edge's timeout passed.
+    // Reported when the edge's timeout passed.
     if conn.flags & flag::REPORTED != 0 {
         return false;
     }
+    // The edge opens a connection in order to send a request at once.
     let fresh = conn.exchanges == 0 && conn.close.time_ns.wrapping_sub(conn.opened_ns) < limits::FRESH_NS;
     if fresh || conn.close.accepted == 0 || unanswered(conn) {
         return true;
@@ -166,8 +182,8 @@ pub fn is_loss(conn: &Conn) -> bool {
     if conn.flags & flag::HTTP == 0 || conn.exchanges == 0 {
         return process_ends(conn);
     }
-    // What was still to go out went with the connection.
-    match response(conn, header_limit(), conn.response_len.min(conn.close.response_bytes)) {
+    // A reset discards what was written and not yet sent: only the bytes that were on the wire count.
+    match response_verdict(conn, header_limit(), conn.response_len.min(conn.close.response_bytes)) {
         Verdict::Whole => more_requests(conn),
         Verdict::Unknown => process_ends(conn),
         Verdict::UntilClose | Verdict::Cut | Verdict::Odd => true,

@@ -1,4 +1,5 @@
-//! How a connection stands, written down.
+//! Copies the state of a connection's socket (bytes, times, queues, error) into [`Conn::close`], from which all
+//! judgements are made. The kernel resets some of it when a socket closes, so the copy is made before that.
 
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
 use tracer_common::{Close, Conn, Task};
@@ -11,14 +12,15 @@ use crate::{
     tables::{counters::turns, processes},
 };
 
-/// Writes down how the connection stands. At a close it must run before the kernel resets the counters.
+/// Copies the socket's state into [`Conn::close`], with `now` as its time. At a close it must run before the kernel
+/// resets the socket's counters.
 #[inline(always)]
-pub fn stand(sock: &impl Look, conn: &mut Conn, now: u64) {
+pub fn snapshot(sock: &impl Look, conn: &mut Conn, now: u64) {
     let write_seq = sock.write_seq();
-    // SAFETY: the helper has no preconditions.
+    // SAFETY: the helper takes no arguments and has no preconditions.
     let jiffies = unsafe { bpf_jiffies64() as u32 };
     let mut unread = sock.rcv_nxt().wrapping_sub(sock.copied_seq());
-    // The peer's FIN takes a number, too.
+    // The peer's FIN takes a sequence number, but is not a byte to read.
     if unread > 0 && sock.peer_is_done() {
         unread -= 1;
     }
@@ -44,23 +46,24 @@ pub fn stand(sock: &impl Look, conn: &mut Conn, now: u64) {
     };
 }
 
-/// The same, with the task that closes it: the current one.
+/// The same at a change of state from `old` to `new`, with the task that causes it: the current one.
 #[inline(always)]
-pub fn stand_closed(sk: Sock, tcp: TcpSock, conn: &mut Conn, old: u8, new: u8) {
-    // SAFETY: the helper has no preconditions.
-    stand(&TypedSock { sk, tcp }, conn, unsafe { bpf_ktime_get_ns() });
+pub fn snapshot_at_close(sk: Sock, tcp: TcpSock, conn: &mut Conn, old: u8, new: u8) {
+    // SAFETY: the helper takes no arguments and has no preconditions.
+    snapshot(&TypedSock { sk, tcp }, conn, unsafe { bpf_ktime_get_ns() });
     conn.close.old_state = old;
     conn.close.new_state = new;
     conn.closer = processes::closer(conn);
     conn.close.closer_turns = turns(conn.closer.tgid);
 }
 
-/// Looks at an open connection whose socket is known by address. `None`: it can't be read.
+/// The same for an open connection of whose socket only the address is known. Returns the socket's TCP state; `None`:
+/// its memory cannot be read.
 #[inline(always)]
-pub fn look(sock: RawSock, conn: &mut Conn) -> Option<u8> {
+pub fn snapshot_by_address(sock: RawSock, conn: &mut Conn) -> Option<u8> {
     let state = sock.state()?;
-    // SAFETY: the helper has no preconditions.
-    stand(&sock, conn, unsafe { bpf_ktime_get_ns() });
+    // SAFETY: the helper takes no arguments and has no preconditions.
+    snapshot(&sock, conn, unsafe { bpf_ktime_get_ns() });
     conn.close.old_state = state;
     conn.close.new_state = state;
     conn.closer = Task::default();

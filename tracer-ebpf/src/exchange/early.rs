@@ -1,11 +1,14 @@
-//! Data that came with the packet that completes a handshake.
+//! Data that arrives in the packet that completes a handshake (TCP_DEFER_ACCEPT, or an ACK that was lost before).
+//!
+//! When the packet is filtered, the connection does not exist yet: the packet's socket is still the listener. Its
+//! bytes are kept per CPU, and the new connection takes them over when it opens, which happens in the same softirq.
 
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, programs::SkBuffContext};
 use tracer_common::limits;
 
 use crate::{
     exchange::{
-        request::begin,
+        request::begin_request,
         sniff::{PROXY_V1, PROXY_V2, sniff, sniff_kept},
     },
     kernel::sock::{Identity, TcpSock},
@@ -15,12 +18,11 @@ use crate::{
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;
 
-/// Data came with the packet that completes a handshake (TCP_DEFER_ACCEPT, a lost ACK): the filter still sees the
-/// listener. Kept until the new socket is there.
+/// Keeps the data of a packet for a listener until the connection opens.
 #[inline(never)]
-pub fn with_handshake(ctx: &SkBuffContext, payload: &Payload) {
+pub fn keep_early_data(ctx: &SkBuffContext, payload: &Payload) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot; a softirq is not interrupted by another.
+    // SAFETY: the pointer is to this CPU's slot of an array map, and one softirq is not interrupted by another.
     let early = unsafe { &mut *early };
     let Some(packet) = Ends::of(ctx, 0, 6) else { return };
     early.peer_addr = packet.source;
@@ -31,17 +33,18 @@ pub fn with_handshake(ctx: &SkBuffContext, payload: &Payload) {
     early.have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, early.head.as_mut_ptr(), 0);
 }
 
-/// A connection has opened: what came with its handshake is its first data.
+/// A connection has opened. If the data kept on this CPU is from the same peer and for the same port, begins its
+/// first request with it.
 #[inline(always)]
-pub fn early(tcp: &TcpSock) {
+pub fn take_early_data(tcp: &TcpSock) {
     let Some(early) = EARLY.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot.
+    // SAFETY: the pointer is to this CPU's slot of an array map, and one softirq is not interrupted by another.
     let early = unsafe { &mut *early };
     if early.len == 0 {
         return;
     }
     let Some(conn) = connections::get(tcp.key()) else { return };
-    // SAFETY: a live map value.
+    // SAFETY: map values stay valid while a program runs, and nobody else knows a connection that is just opening.
     let state = unsafe { &mut *conn };
     let same = early.peer_port == state.tuple.peer_port
         && early.local_port == state.tuple.local_port
@@ -50,12 +53,12 @@ pub fn early(tcp: &TcpSock) {
         return;
     }
     let word = u32::from_ne_bytes([early.head[0], early.head[1], early.head[2], early.head[3]]);
-    begin(state, early.seq, tcp);
+    begin_request(state, early.seq, tcp);
     state.request_len = early.len;
     early.len = 0;
     let Some(heads) = heads::of_or_take(state) else { return };
     state.request_have = early.have;
-    // SAFETY: a live map value; both sides have REQUEST bytes.
+    // SAFETY: map values stay valid while a program runs; source and target both have REQUEST bytes.
     unsafe { bpf_probe_read_kernel((&raw mut (*heads).request).cast(), REQUEST, early.head.as_ptr().cast()) };
     if early.have >= 4 && word != PROXY_V1 && word != PROXY_V2 {
         sniff(state, word);

@@ -1,4 +1,10 @@
-//! The bytes of request and response, wherever they come from.
+//! The bytes of requests and responses as they pass: which exchange they belong to, what is kept of them for the
+//! agent, and whether the response is whole.
+//!
+//! The way in is [`request`] for bytes from the edge and [`response`] for bytes to it. [`sniff`] finds out the
+//! protocol, [`early`] handles data that arrives before the connection exists. Of a response, [`section`] and
+//! [`search`] find the end of the header section, [`chunks`] follows the body's chunks, and [`verdict`] judges the
+//! whole by a [`walk`] over its header lines.
 
 pub mod chunks;
 pub mod early;

@@ -1,4 +1,9 @@
-//! The bytes of requests: which one they belong to, and what is kept of them.
+//! Bytes from the edge: which request they belong to, and what is kept of it.
+//!
+//! HTTP/1.1 sends one request after the other on a connection. Where the next one begins is not read from the framing
+//! of the current one but seen from outside: bytes that begin like a request, after the origin has begun to answer
+//! the current one. Only the first bytes of the current request are kept, in [`Heads`], since the agent needs its
+//! request line and headers.
 
 use aya_ebpf::programs::SkBuffContext;
 use tracer_common::{Conn, Heads, conn_flags as flag, limits, rst, triggers};
@@ -19,42 +24,45 @@ use crate::{
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;
 
-/// The first bytes of a connection on which a request without a body is being answered.
+/// Returns the connection's buffers if the current request has no body and is being answered: then whatever comes
+/// from the edge is the next request.
 #[inline(always)]
-pub fn answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
+pub fn heads_if_answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
     let wanted = flag::SNIFFED | flag::HTTP | flag::BODYLESS;
     let unwanted = flag::INTERIM | flag::UPGRADED | flag::ORIGIN_FIN;
     if conn.flags & (wanted | unwanted) == wanted && is_written(conn, tcp) { heads::at(conn.heads) } else { None }
 }
 
-/// Whether the origin has written anything since the current request began. [`Conn::is_awaited`] says nearly the same, and
-/// reads what another CPU has just changed.
+/// Whether the origin has written anything since the current request began. [`Conn::is_awaited`] says nearly the
+/// same, but reads a field that another CPU may just have changed, which costs time.
 #[inline(always)]
 fn is_written(conn: &Conn, tcp: &TcpSock) -> bool {
     tcp.write_seq() != conn.request_written
 }
 
-/// A request without a body is being answered: what comes now is the next one. It takes the place of the one before, and is
-/// looked at there, which spares a look at the packet. Bytes that begin no request leave none: whose they are is not known.
+/// The current request has no body and is being answered, so these bytes are the next request. Copies them over the
+/// old head and checks them there: one packet read instead of two. If they do not begin like a request, the head is
+/// left empty: nobody knows whose bytes they are.
 #[inline(always)]
-pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Payload, tcp: &TcpSock) {
-    // SAFETY: a live map value.
+pub fn replace_request(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Payload, tcp: &TcpSock) {
+    // SAFETY: callers pass a pointer to a map value, which stays valid while the program runs.
     let request = unsafe { (*heads).request.as_mut_ptr() };
     let have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
-    // SAFETY: the buffer is longer.
+    // SAFETY: the buffer has REQUEST_LEN bytes, more than the four that are read.
     let word = unsafe { unaligned(request.cast::<u32>()) };
     if have < 4 || !begins_like_a_request(word) {
         conn.request_have = 0;
         return;
     }
-    begin(conn, payload.seq, tcp);
+    begin_request(conn, payload.seq, tcp);
     describe(conn, word);
     count_exchange(conn);
     conn.request_have = have;
     conn.request_len = payload.len;
 }
 
-/// Keeps the request's first bytes, counts the rest, and finds out what the connection speaks.
+/// Adds a packet to the current request: keeps its bytes while the buffer has room, counts them, and finds out the
+/// protocol at the connection's first bytes. `word` is the packet's first four bytes.
 #[inline(always)]
 pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     let at = payload.seq.wrapping_sub(conn.request_seq);
@@ -62,7 +70,8 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, wor
     if at == conn.request_have && at < REQUEST {
         kept = heads::of_or_take(conn);
         if let Some(heads) = kept {
-            // SAFETY: a live map value.
+            // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after
+            // the other.
             let request = unsafe { (*heads).request.as_mut_ptr() };
             conn.request_have += copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, at);
         }
@@ -83,40 +92,41 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, wor
     }
 }
 
-/// A segment that begins like a request on a connection whose first bytes are known.
+/// A packet begins like a request, on a connection whose protocol is known: begins the next request, unless the
+/// packet belongs to the body of the current one.
 #[inline(always)]
-pub fn next(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
+pub fn next_request(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
     if conn.flags & flag::HTTP == 0 {
-        // Open before the tracer started, in the middle of something: this is its first exchange seen.
+        // The connection was open before the tracer started, in the middle of an exchange. This is the first whole one.
         if conn.flags & flag::SEEDED != 0 {
-            begin(conn, payload.seq, tcp);
+            begin_request(conn, payload.seq, tcp);
             sniff(conn, word);
         }
         return;
     }
     if !is_written(conn, tcp) {
-        // Nothing was answered yet: another request behind the first one, unless it is part of that one's body.
+        // The current request is not answered yet: this is another one behind it (pipelining), or part of its body.
         if conn.flags & flag::BODYLESS != 0 {
             conn.flags |= flag::PIPELINED;
             count_exchange(conn);
         }
         return;
     }
-    begin(conn, payload.seq, tcp);
+    begin_request(conn, payload.seq, tcp);
     describe(conn, word);
     count_exchange(conn);
 }
 
-/// A new request begins with this packet.
+/// Begins a new request at the sequence number `seq`: resets what is known of the one before.
 #[inline(always)]
-pub fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
+pub fn begin_request(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.request_seq = seq;
     conn.request_len = 0;
     conn.request_have = 0;
     let was_head = if conn.flags & flag::HEAD != 0 { flag::WAS_HEAD } else { 0 };
     let fresh = flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD | flag::WAS_HEAD;
     conn.flags = conn.flags & !fresh | was_head;
-    // What the origin said of its own accord is what the edge reads as the answer.
+    // What the origin sent before any request is what the edge reads as the response to the first one.
     if conn.flags & flag::SPOKE_FIRST != 0 && conn.exchanges == 0 {
         conn.request_written = conn.response_seq;
         return;
@@ -126,9 +136,10 @@ pub fn begin(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.asked += 1;
 }
 
-/// Bytes after the origin's FIN: a request that met a closing connection, unless they still belong to the one before.
+/// Bytes from the edge after the origin's FIN. If they are a request, it met a closing connection and fails: reports
+/// it. The rest of an earlier request's body is not reported.
 #[inline(always)]
-pub fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
+pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
@@ -142,7 +153,8 @@ pub fn late(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) 
     if looks_like_request(word)
         && let Some(heads) = heads::of_or_take(conn)
     {
-        // SAFETY: a live map value.
+        // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
+        // other.
         let request = unsafe { (*heads).request.as_mut_ptr() };
         conn.request_have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
     }

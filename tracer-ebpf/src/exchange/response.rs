@@ -1,4 +1,8 @@
-//! The bytes of responses: which one they belong to, and what is kept of them.
+//! Bytes to the edge: which response they belong to, and what is kept of it.
+//!
+//! The first new bytes after a request begin its response, unless the response before is not over. Kept are the first
+//! bytes, with the header section, and the last eight ([`Conn::response_tail`]), by which a body is judged whose end
+//! cannot be followed.
 
 use aya_ebpf::programs::SkBuffContext;
 use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
@@ -20,26 +24,28 @@ use crate::{
 
 const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
 
-/// How a status line begins, and a PROXY protocol header, version 1 and 2.
+/// The first four bytes of a status line.
 const HTTP: u32 = u32::from_ne_bytes(*b"HTTP");
 
-/// Payload to the edge of a connection that is watched.
+/// Adds a packet on its way to the edge to the current response, or begins the next one with it.
 #[inline(always)]
-pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &Payload) {
+pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &Payload) {
     let watched = conn.flags & flag::HTTP != 0
         || conn.flags & flag::TLS != 0 && conn.exchanges <= 1
         || conn.flags & (flag::SNIFFED | flag::SEEDED) == 0;
     if !watched {
         return;
     }
+    // The origin sends before the edge has sent anything.
     if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
         conn.flags |= flag::SPOKE_FIRST;
         conn.asked += 1;
         conn.request_written = payload.seq;
     }
-    let begins =
-        conn.is_awaited() && payload.seq.wrapping_sub(conn.request_written) < 1 << 31 && answer(ctx, conn, payload);
-    // A retransmission of an earlier response is far "ahead".
+    let begins = conn.is_awaited()
+        && payload.seq.wrapping_sub(conn.request_written) < 1 << 31
+        && response_begins(ctx, conn, payload);
+    // In unsigned arithmetic a retransmission of an earlier response is far ahead of this one.
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
     if at >= 1 << 31 || seen >= 1 << 31 {
@@ -49,7 +55,8 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
         && at < RESPONSE
         && let Some(heads) = heads::of_or_take(conn)
     {
-        // SAFETY: a live map value.
+        // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
+        // other.
         let heads = unsafe { &mut *heads };
         conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, payload, heads.response.as_mut_ptr(), at);
         if begins
@@ -57,14 +64,14 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
             && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
             && let Some(tcp) = sk.tcp()
         {
-            // SAFETY: this CPU's slot of a live map value.
+            // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
             let distributions = unsafe { &mut *distributions };
             observe_first_byte(conn, &tcp, distributions);
             let before = distributions.last_header as u32;
-            if ends_at(conn, heads, before) {
+            if ends_where_the_last_did(conn, heads, before) {
                 conn.head_len = before;
                 conn.origin_flags &= !origin::IN_HEAD;
-                chunks::begin(conn, heads);
+                chunks::may_begin(conn, heads);
                 observe_header(conn, distributions);
             }
         }
@@ -77,18 +84,18 @@ pub fn outgoing(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, payload: &
         if conn.origin_flags & origin::IN_CHUNKS != 0 {
             chunks::follow(ctx, conn, payload);
         }
-        // Else the last bytes are among those that were kept.
+        // Else the last bytes are among the first ones, which are kept anyway.
         if seen > conn.response_have {
             tail(ctx, conn, payload, at);
         }
     }
 }
 
-/// Whether the header section ends just where the last one on this port ended: most responses of a kind are alike, and this
-/// spares the search. (An end of its own before that, and bytes in the body that look like an end there, would be
-/// mistaken here; the agent's parser is not.)
+/// Whether the header section ends at `end`, where the last one on this port ended. Most responses of a server are
+/// alike, and then no search is needed. Wrong where the section ends earlier and the body happens to have an empty
+/// line just there; the agent, which parses the section, is not misled.
 #[inline(always)]
-fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
+fn ends_where_the_last_did(conn: &Conn, heads: &Heads, end: u32) -> bool {
     end != 0
         && conn.origin_flags & origin::IN_HEAD != 0
         && end <= conn.response_have
@@ -96,12 +103,13 @@ fn ends_at(conn: &Conn, heads: &Heads, end: u32) -> bool {
         && heads.response[STATUS as usize] != b'1'
 }
 
-/// The first packet after a request: its response begins (`true`), unless the one before goes on.
+/// The first packet after a request. Begins its response and returns true, or returns false if the packet goes on
+/// with the response before.
 #[inline(always)]
-fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
+fn response_begins(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     let first: Option<u32> = read_packet(ctx, payload.offset);
     let (long, http) = (first.is_some(), first == Some(HTTP));
-    if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !is_over(conn) {
+    if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !previous_is_whole(conn) {
         conn.flags |= flag::PIPELINED;
         return false;
     }
@@ -117,10 +125,10 @@ fn answer(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     true
 }
 
-/// Whether the response before was whole; asked only where what follows it does not look like one. [`flag::HEAD`] is of the
-/// request after it.
+/// Whether the previous response was whole; asked only if what follows does not look like a response. [`flag::HEAD`]
+/// already belongs to the request after it, [`flag::WAS_HEAD`] to its own.
 #[inline(always)]
-fn is_over(conn: &Conn) -> bool {
+fn previous_is_whole(conn: &Conn) -> bool {
     conn.flags & flag::WAS_HEAD != 0
         || conn.heads != 0 && verdict::judge(conn, conn.flags & !flag::HEAD, conn.response_len) == Verdict::Whole
 }

@@ -1,4 +1,9 @@
-//! The header section of a response as it goes out: its end, interim responses before it, and the last bytes behind it.
+//! The header section of a response as it goes out, packet by packet: where it ends, which interim responses (1xx)
+//! come before it, and which bytes are the last ones sent.
+//!
+//! While the section fits the buffer of kept bytes, the end is searched there. A larger one is searched in the
+//! packets themselves, piece by piece, each with the eight bytes before it, in case the empty line lies across two
+//! pieces.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
@@ -21,15 +26,16 @@ const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
 
 const TAIL: u32 = limits::TAIL_LEN as u32;
 
-/// Where a status line has its status.
+/// Offset of the status in a status line, after `HTTP/1.1 `.
 pub const STATUS: u32 = 9;
 
-/// Looks for the end of the header section in what has just gone out, `at` bytes into the response.
+/// Searches for the end of the header section in the packet that has just gone out, which begins `at` bytes into the
+/// response. Until it is found, [`Conn::head_len`] is how many bytes were searched.
 #[inline(always)]
 pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let have = conn.response_have.min(RESPONSE);
     let mut end = search::response_head_end(conn.heads, conn.head_len, have);
-    // At the end of what is kept no whole word is left to look at.
+    // The search reads whole words: the last bytes of a full buffer are not searched, but count with the next piece.
     let full = have > RESPONSE - UNUSED;
     conn.head_len = conn.head_len.max(if full { have - TAIL } else { have });
     if end == 0 && full && conn.response_len > have {
@@ -39,7 +45,7 @@ pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32)
         return;
     }
     let Some(heads) = heads::at(conn.heads) else { return };
-    // SAFETY: a live map value.
+    // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let heads = unsafe { &*heads };
     if is_interim(heads) && end <= RESPONSE {
         return interim(ctx, conn, payload, at, end);
@@ -48,11 +54,12 @@ pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32)
     header_ended(conn, heads);
 }
 
-/// Interim responses in one packet that are passed over; what follows more than these is taken for the response.
+/// How many interim responses in one packet are passed over. What follows so many is taken for the body of a final
+/// response.
 const INTERIMS: u32 = 8;
 
-/// An interim response ended, `end` bytes after the start of the response: that begins after it and those that follow it in
-/// the same packet.
+/// An interim response has ended, `end` bytes after its start: the response proper begins after it, and after further
+/// interim responses in the same packet. `at`: where the packet begins in the response.
 #[inline(always)]
 fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end: u32) {
     conn.flags |= flag::INTERIM;
@@ -68,7 +75,8 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
         rest = rest.after(skipped);
         conn.response_len = rest.len;
         let Some(heads) = heads::at(conn.heads) else { return };
-        // SAFETY: a live map value.
+        // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
+        // other.
         let response = unsafe { (*heads).response.as_mut_ptr() };
         conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
         let have = conn.response_have.min(RESPONSE);
@@ -79,7 +87,8 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
             return;
         }
         conn.head_len = end;
-        // SAFETY: as above.
+        // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
+        // other.
         let heads = unsafe { &*heads };
         if !is_interim(heads) {
             return header_ended(conn, heads);
@@ -88,7 +97,7 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
     conn.origin_flags &= !origin::IN_HEAD;
 }
 
-/// Whether it is a response after which another one comes.
+/// Whether this is an interim response: another one to the same request follows. A 101 is final.
 #[inline(always)]
 fn is_interim(heads: &Heads) -> bool {
     heads.response[STATUS as usize] == b'1' && !is_upgrade(heads)
@@ -102,29 +111,30 @@ fn is_upgrade(heads: &Heads) -> bool {
     [hundreds, tens, ones] == *b"101"
 }
 
-/// The end of the header section was found.
+/// The end of the header section was found, and [`Conn::head_len`] is set: begins to follow the body.
 #[inline(always)]
 fn header_ended(conn: &mut Conn, heads: *const Heads) {
     conn.origin_flags &= !origin::IN_HEAD;
-    chunks::begin(conn, heads);
-    // SAFETY: a live map value.
+    chunks::may_begin(conn, heads);
+    // SAFETY: callers pass a pointer to a map value, which stays valid while the program runs.
     if is_upgrade(unsafe { &*heads }) {
         conn.flags |= flag::UPGRADED;
     }
     if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) {
-        // SAFETY: this CPU's slot of a live map value.
+        // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
         observe_header(conn, unsafe { &mut *distributions });
     }
 }
 
-/// So many chunks make up the largest packet, 64 KiB.
+/// Pieces of [`CHUNK`] bytes that make up the largest packet, 64 KiB.
 const CHUNKS: u32 = 17;
 
-/// The end of a header section that is larger than what is kept: searched packet by packet, `head_len` bytes being done.
+/// Searches a header section that is larger than the buffer of kept bytes, in the packet itself. Returns where it
+/// ends in the response; 0: not in this packet. [`Conn::head_len`] bytes were searched before.
 #[inline(always)]
 fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> u32 {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's slot of a live map value.
+    // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
     let scratch = unsafe { (*scratch).as_mut_ptr() };
     let stop = at.wrapping_add(payload.len);
     let mut from = conn.head_len.max(at);
@@ -134,19 +144,21 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
         if left == 0 || left > 1 << 20 {
             break;
         }
-        // Eight bytes before, in case the end lies across: of this packet, or of the one before.
+        // First the eight bytes before the piece, in case the empty line lies across: from this packet or the one
+        // before.
         let done = from.wrapping_sub(at);
         let chunk = if done >= TAIL {
             let chunk = payload.after(done - TAIL);
-            // SAFETY: TAIL bytes at the start of the buffer; the helper checks the packet's side.
+            // SAFETY: writes TAIL bytes at the start of the buffer, which is longer; the helper checks that they lie
+            // within the packet.
             let _zero_on_fault = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), chunk.offset, scratch.cast(), TAIL) };
             chunk.after(TAIL)
         } else {
-            // SAFETY: as above.
+            // SAFETY: writes eight bytes at the start of the buffer, which is longer.
             unsafe { scratch.cast::<u64>().write_unaligned(before(conn, at).to_be()) };
             payload.after(done)
         };
-        // SAFETY: the buffer is that much longer.
+        // SAFETY: the buffer has more than CHUNK bytes, so that TAIL is an offset within it.
         let len = copy_piece::<{ CHUNK - limits::TAIL_LEN }>(ctx, &chunk, unsafe { scratch.add(TAIL as usize) }, 0);
         if len == 0 {
             break;
@@ -161,27 +173,27 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
     0
 }
 
-/// The last bytes of the response before its byte `at`, the first one highest.
+/// Returns the eight bytes sent before byte `at` of the response, the first one in the highest byte.
 #[inline(always)]
 fn before(conn: &Conn, at: u32) -> u64 {
     if conn.response_have == at { search::eight_before(conn.heads, at) } else { u64::from_be_bytes(conn.response_tail) }
 }
 
-/// Keeps the last bytes of a response that is not kept whole.
+/// Updates [`Conn::response_tail`], the last eight bytes of a response that is longer than what is kept of it.
 #[inline(always)]
 pub fn tail(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) {
     let into = conn.response_tail.as_mut_ptr();
     if payload.len >= TAIL {
         let from = payload.offset + payload.len - TAIL;
-        // SAFETY: TAIL bytes into a buffer of that size; the helper checks the packet's side.
+        // SAFETY: writes TAIL bytes into a buffer of that size; the helper checks that they lie within the packet.
         let _zero_on_fault = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), from, into.cast(), TAIL) };
         return;
     }
-    // A short piece: what was there moves up.
+    // A packet shorter than the tail: the older bytes move up to make room.
     let mut old = before(conn, at);
     let mut new = [0_u8; limits::TAIL_LEN];
     let len = up_to(payload.len, u64::from(TAIL) - 1);
-    // SAFETY: 1 to 7 bytes into a buffer of 8.
+    // SAFETY: `len` is between 1 and 7, and the buffer has 8 bytes.
     let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, new.as_mut_ptr().cast(), len as u32) };
     if failed == 0 {
         let shift = len * 8;

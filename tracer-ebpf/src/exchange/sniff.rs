@@ -1,4 +1,8 @@
-//! What does a connection speak? Does a packet begin a request?
+//! Finds out from a few bytes which protocol a connection speaks (HTTP/1, TLS, or unknown), and whether a packet
+//! begins a request.
+//!
+//! Four bytes decide, compared as one word: the first letters of a method, or the header of a TLS record. A PROXY
+//! protocol header before them is passed over.
 
 use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
@@ -9,7 +13,7 @@ use crate::{
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;
 
-/// How a request or a connection may begin.
+/// Whether `word` is the first four bytes of a request with a known method.
 #[inline(always)]
 pub fn looks_like_request(word: u32) -> bool {
     matches!(
@@ -35,8 +39,9 @@ pub fn looks_like_request(word: u32) -> bool {
     )
 }
 
-/// The longest header of version 1, CR LF included.
+/// The longest header of the PROXY protocol, version 1, CR LF included.
 const PROXY_V1_LEN: u64 = 107;
+/// The first four bytes of a PROXY protocol header, version 1 and 2.
 pub const PROXY_V1: u32 = u32::from_ne_bytes(*b"PROX");
 pub const PROXY_V2: u32 = u32::from_ne_bytes(*b"\r\n\r\n");
 const GET: u32 = u32::from_ne_bytes(*b"GET ");
@@ -59,20 +64,21 @@ const REPORT: u32 = u32::from_ne_bytes(*b"REPO");
 const SEARCH: u32 = u32::from_ne_bytes(*b"SEAR");
 const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
 
-/// Whether so many bytes after the origin's FIN, which were not looked at, may be a request: a few are the edge's own goodbye
-/// (close_notify inside TLS), or the end of an upload.
+/// Whether `len` bytes after the origin's FIN, whose content is not known, may be a request. Only a few bytes are the
+/// edge's own goodbye (close_notify inside TLS), or the end of an upload.
 #[inline(always)]
 pub fn may_be_request(conn: &Conn, len: u32) -> bool {
     nothing_came(conn) || len >= limits::MIN_OPAQUE_REQUEST
 }
 
-/// Whether the edge has not begun to speak.
+/// Whether the edge has sent nothing on this connection yet.
 #[inline(always)]
 pub fn nothing_came(conn: &Conn) -> bool {
     conn.flags & flag::SNIFFED == 0 && conn.exchanges == 0
 }
 
-/// Whether these may be the first bytes of any method (RFC 9110: names are registered in capitals), where no body can be.
+/// Whether `word` may be the first four bytes of any method, known or not (RFC 9110: methods are registered in
+/// capitals). Only for places where no body can be.
 #[inline(always)]
 pub fn begins_like_a_request(word: u32) -> bool {
     let [first, second, third, fourth] = word.to_ne_bytes();
@@ -80,14 +86,15 @@ pub fn begins_like_a_request(word: u32) -> bool {
     first.is_ascii_uppercase() && in_method(second) && in_method(third) && (in_method(fourth) || fourth == b' ')
 }
 
-/// What does the connection speak?
+/// Sets the connection's protocol from the first four bytes of its data.
 #[inline(always)]
 pub fn sniff(conn: &mut Conn, word: u32) {
     conn.flags |= flag::SNIFFED;
     let bytes = word.to_ne_bytes();
+    // A TLS record: content type (0x16 handshake, 0x17 application data), then the version, 3.x.
     if bytes[1] == 3 && (bytes[0] == 0x16 || bytes[0] == 0x17 && conn.flags & flag::SEEDED != 0) {
         conn.flags |= flag::TLS;
-        // In the middle of its data.
+        // Open before the tracer started: past its handshake.
         if bytes[0] == 0x17 {
             conn.flags |= flag::TLS_DATA;
         }
@@ -98,10 +105,11 @@ pub fn sniff(conn: &mut Conn, word: u32) {
     }
 }
 
-/// The first bytes came in pieces, or behind a PROXY protocol header.
+/// The same from the bytes kept of the first request: they came in several packets, or follow a PROXY protocol
+/// header. Does nothing while there are too few.
 #[inline(always)]
 pub fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
-    // SAFETY: a live map value.
+    // SAFETY: callers pass a pointer to a map value, which stays valid while the program runs.
     let request = unsafe { &(*heads).request };
     let word = |at: usize| u32::from_ne_bytes([request[at], request[at + 1], request[at + 2], request[at + 3]]);
     let have = conn.request_have;
@@ -112,7 +120,8 @@ pub fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
     if word(0) == PROXY_V1 {
         let mut next = 0;
         for _ in 0..PROXY_V1_LEN {
-            // The compiler would end the loop by an equality, from which the verifier learns no bound before 6.8.
+            // Without `opaque` the compiler ends the loop by an equality, from which the verifier learns no bound
+            // before 6.8.
             let at = opaque(next);
             if at >= u64::from(have) || at >= PROXY_V1_LEN {
                 break;
@@ -147,7 +156,7 @@ pub fn sniff_kept(conn: &mut Conn, heads: *const Heads) {
     sniff(conn, word(at as usize));
 }
 
-/// Notes which kind of request it is.
+/// Sets the flags of a request that follow from its method.
 #[inline(always)]
 pub fn describe(conn: &mut Conn, word: u32) {
     if word == GET {

@@ -1,5 +1,7 @@
-//! The header section of a response, read where it was kept: where it ends, and whether response and framing are sound.
-//! The agent's parser has the last word; what is decided here is only whether there is something to tell it.
+//! Is a response whole? Decided from the kept bytes of its header section, the number of bytes sent, and the last ones.
+//!
+//! The verdict only decides whether the connection is handed to the agent. The agent parses the same bytes again, and
+//! its parser has the last word: a false alarm here costs a record, no false report.
 
 use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin};
 
@@ -18,22 +20,23 @@ use crate::{
 
 const RESPONSE: u64 = limits::RESPONSE_LEN as u64;
 
-/// What can be said of a response.
+/// The judgement on a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// What was kept does not tell.
+    /// Cannot be decided from what was kept.
     Unknown = 0,
-    /// All of it is there.
+    /// Complete by its own framing.
     Whole = 1,
-    /// Only the end of the connection ends it.
+    /// Without framing: it ends when the connection does.
     UntilClose = 2,
-    /// Something is missing.
+    /// Incomplete by its own framing.
     Cut = 3,
-    /// It is not what an edge takes for a response, or contradicts itself.
+    /// Not a valid HTTP/1 response, or framed in two contradicting ways: an edge rejects it.
     Odd = 4,
 }
 
-/// Judges the response that is under way on this connection, whose flags are these: `total` bytes of it were written.
+/// Judges the current response on this connection, of which `total` bytes were written. `flags` are the connection's,
+/// with HEAD set if the response answers a HEAD request.
 #[inline(always)]
 pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
     if conn.origin_flags & origin::NOT_HTTP != 0 {
@@ -42,7 +45,7 @@ pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
     let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let seen = pair(conn.response_have.min(limits::RESPONSE_LEN as u32), conn.head_len);
     let tail = u64::from_be_bytes(conn.response_tail);
-    // The next chunk would begin in what has not been on the wire: whether it is there is not known.
+    // The next chunk would begin in bytes that were written but not sent yet: whether it is there is not known.
     let unsure = if conn.chunk_at < total { origin::IN_CHUNKS } else { 0 };
     match judge_response(
         conn.heads,
@@ -59,8 +62,10 @@ pub fn judge(conn: &Conn, flags: u32, total: u32) -> Verdict {
     }
 }
 
-/// `flags`: the connection's, then those of the origin's side; `seen`: how many bytes were kept, and how long the header
-/// section is; `lengths`: how many were written, and how many have been on the wire.
+/// [`judge`] as one of the kernel's "global functions", which the verifier checks once and which take numbers only,
+/// here two to a word (high half, low half). `flags`: of the connection, of the origin's side. `seen`: how many bytes
+/// were kept, how long the header section is. `lengths`: how many bytes were written, how many were sent. `number`:
+/// of the buffers; `tail`: the last eight bytes. Returns a [`Verdict`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u64, tail: u64) -> u32 {
@@ -75,41 +80,48 @@ pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u6
     verdict(&response, number) as u32
 }
 
-/// What a verdict on a response is made from.
+/// What a verdict on a response is based on.
 struct Judged {
-    /// The connection's, then those of the origin's side.
+    /// High half: the connection's flags; low half: those of the origin's side.
     flags: u64,
+    /// How many bytes were kept, from the first on.
     kept: u32,
+    /// How long the header section is.
     head_len: u32,
+    /// How many bytes were written.
     total: u32,
+    /// How many of those were sent.
     sent: u32,
+    /// The last eight bytes sent, the first of them in the highest byte.
     tail: u64,
 }
 
 impl Judged {
-    /// It answers a HEAD.
+    /// Whether it answers a HEAD request: then it has no body.
     #[inline(always)]
     const fn is_head(&self) -> bool {
         self.flags >> 32 & flag::HEAD as u64 != 0
     }
 
+    /// Whether a flag of the origin's side is set.
     #[inline(always)]
     const fn is(&self, origin_flag: u32) -> bool {
         self.flags & origin_flag as u64 != 0
     }
 }
 
+/// Walks over the header section of response `number` and judges by what it finds.
 #[inline(always)]
 fn verdict(response: &Judged, number: u64) -> Verdict {
     let Some(heads) = heads::at(number) else { return Verdict::Unknown };
     let Some(depth) = DEPTH.get_ptr_mut(0) else { return Verdict::Unknown };
-    // SAFETY: this CPU's slot; whoever interrupts this puts it back before it returns.
+    // SAFETY: this CPU's slot of an array map. A program that interrupts this one restores the value before it returns.
     let depth = unsafe { &mut *depth };
     let slot = *depth % WALKS;
     let Some(walk) = WALK.get_ptr_mut(slot) else { return Verdict::Unknown };
     *depth = depth.wrapping_add(1);
     let to = if response.is(origin::IN_HEAD) { response.kept } else { response.kept.min(response.head_len) };
-    // SAFETY: a live map value, and this walk's own slot.
+    // SAFETY: map values stay valid while a program runs; the depth of interruption makes the slot this walk's own.
     let (base, walk) = unsafe { ((&raw const (*heads).response).cast::<u8>(), &mut *walk) };
     let zero = Cell(0);
     *walk = Walk {
@@ -134,7 +146,7 @@ fn verdict(response: &Judged, number: u64) -> Verdict {
     verdict
 }
 
-/// What the walk's findings come to.
+/// Judges by what the walk found.
 #[inline(always)]
 fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
     let status = match found.status_end.get() {
@@ -156,8 +168,8 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
         return Verdict::Whole;
     }
     if chunked {
-        // It begins with the size of a chunk.
-        // SAFETY: `base` has RESPONSE bytes.
+        // A chunked body begins with the size of a chunk.
+        // SAFETY: `base` points to RESPONSE_LEN bytes of a map value, and `word` stays within them.
         let first = unsafe { word::<{ limits::RESPONSE_LEN }>(base, response.head_len.into()) } as u8;
         if response.is(origin::NO_CHUNK) || response.head_len < response.kept && !first.is_ascii_hexdigit() {
             return Verdict::Odd;
@@ -168,24 +180,24 @@ fn conclude(response: &Judged, base: *const u8, found: &Walk) -> Verdict {
         return chunked_end(response, base);
     }
     if found.lengths.get() == 1 {
-        let Some(length) = number(base, found.length.get(), found.length_end.get()) else { return Verdict::Odd };
+        let Some(length) = decimal(base, found.length.get(), found.length_end.get()) else { return Verdict::Odd };
         let body = u64::from(response.total.wrapping_sub(response.head_len));
         return if body >= length { Verdict::Whole } else { Verdict::Cut };
     }
-    // Not all of the section was kept: its framing may be in the rest.
+    // No framing in the part of the section that was kept: if that is not all, it may be in the rest.
     if response.head_len > response.kept { Verdict::Unknown } else { Verdict::UntilClose }
 }
 
-/// Behind its last chunk, or where its chunks could not be followed: a chunked body ends with `0 CRLF CRLF`, or with trailers
-/// and an empty line.
+/// Judges a chunked body by its last bytes: it ends with an empty line, after the last chunk or after trailer fields.
+/// For bodies whose last chunk was seen, or whose chunks could not be followed.
 #[inline(always)]
 fn chunked_end(response: &Judged, base: *const u8) -> Verdict {
     if response.sent != response.total {
         return Verdict::Unknown;
     }
-    // Kept whole: the last bytes are there, in memory order.
+    // A response that was kept whole has its last bytes in the buffer, in memory order.
     let tail = if response.kept == response.total {
-        // SAFETY: `base` has RESPONSE bytes.
+        // SAFETY: `base` points to RESPONSE_LEN bytes of a map value, and `word` stays within them.
         unsafe { word::<{ limits::RESPONSE_LEN }>(base, u64::from(response.total).wrapping_sub(8)) }.swap_bytes()
     } else {
         response.tail
@@ -197,45 +209,48 @@ fn chunked_end(response: &Judged, base: *const u8) -> Verdict {
     }
 }
 
-/// The status of a line `HTTP/1.x` SP three digits that ends at `end`; 0: it is none.
+/// Returns the status of a status line that ends at `end`: `HTTP/1.0` or `HTTP/1.1`, SP, three digits. 0: it is not a
+/// status line.
 #[inline(always)]
 fn status(base: *const u8, end: u64) -> u32 {
-    // SAFETY: `base` has RESPONSE bytes.
+    // SAFETY: `base` points to RESPONSE_LEN bytes of a map value, and `word` stays within them.
     let (version, rest) =
         unsafe { (word::<{ limits::RESPONSE_LEN }>(base, 0), word::<{ limits::RESPONSE_LEN }>(base, 8)) };
     let rest = rest.to_ne_bytes();
     let [_, hundreds, tens, ones, after, ..] = rest.map(|byte| byte.wrapping_sub(b'0'));
     let known = version == u64::from_ne_bytes(*b"HTTP/1.1") || version == u64::from_ne_bytes(*b"HTTP/1.0");
-    // After the digits: SP, CR or LF.
+    // The byte after the digits must be SP, CR or LF, all of which wrap to 0xd0 or more when '0' is subtracted.
     if !known || end < 12 || rest[0] != b' ' || hundreds > 9 || tens > 9 || ones > 9 || after < 0xd0 {
         return 0;
     }
     u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones)
 }
 
-/// Whether the last transfer coding of a line that ends at `end` (with CR LF, or with LF alone) is `chunked`. Any other one
-/// ends with the connection.
+/// Whether the last transfer coding of a line that ends at `end` (with CR LF, or with LF alone) is `chunked`. With
+/// any other coding the body ends with the connection.
 #[inline(always)]
 fn ends_chunked(base: *const u8, end: u64) -> bool {
-    // SAFETY: `base` has RESPONSE bytes.
+    // SAFETY: `base` points to RESPONSE_LEN bytes of a map value, and `word` stays within them.
     let last = unsafe { word::<{ limits::RESPONSE_LEN }>(base, end.saturating_sub(8)) };
     let cr = last >> 56 == u64::from(b'\r');
     let coding = if cr { last & 0x00ff_ffff_ffff_ffff } else { last >> 8 };
     coding | LOWER == u64::from_ne_bytes(*b"chunked\0") | LOWER
 }
 
-/// A decimal number between spaces, of at most 18 digits.
+/// Reads a decimal number with spaces around it, from `from` to the end of the line. `None`: something else is there,
+/// or it is too long (more than 22 bytes).
 #[inline(always)]
-fn number(base: *const u8, from: u64, end: u64) -> Option<u64> {
+fn decimal(base: *const u8, from: u64, end: u64) -> Option<u64> {
     let (mut value, mut digits, mut closed) = (0_u64, 0_u64, 0_u64);
     for index in 0..22_u64 {
         let at = from + index;
         if at >= end {
             return (digits & 1 != 0).then_some(value);
         }
-        // One state for the verifier to follow, not one for each run of digits and spaces.
+        // Makes the values unknown to the verifier, so that it follows one state and not one for each run of digits and
+        // spaces.
         (digits, closed) = (unknown(digits), unknown(closed));
-        // SAFETY: `base` has RESPONSE bytes.
+        // SAFETY: `base` points to RESPONSE_LEN bytes of a map value, and `word` stays within them.
         let byte = unsafe { word::<{ limits::RESPONSE_LEN }>(base, at) } as u8;
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 && byte > b' ' || digit <= 9 && closed & 1 != 0 {

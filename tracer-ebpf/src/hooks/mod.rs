@@ -1,4 +1,6 @@
-//! The entry points of each kernel subsystem: read the arguments, call down.
+//! One function per kernel hook, called from `main.rs`: reads the hook's arguments, decides whether the event
+//! concerns an edge connection, and calls down into `conn`, `missing`, `exchange` and `tables`. No hook calls
+//! another.
 
 pub mod inspect;
 pub mod netfilter;

@@ -1,10 +1,15 @@
-//! What netfilter does to the edge's packets, and how it answers them.
+//! Packets of the edge that netfilter drops, silently (DROP) or with an answer (REJECT).
 //!
-//! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason` since
-//! 5.17; before that `location`, which is in `nf_hook_slow()` for what netfilter drops. `net_dev_queue(struct sk_buff *skb)`,
-//! 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees the RST of a REJECT rule, which no socket
-//! sends; before 6.12 also the only one that sees a RST from a closed port, or in answer to what came after a close.
-//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
+//! Two hooks see the two halves. `net_dev_queue` sees the answer leave, a RST that no socket sends, and keeps it for
+//! a moment. `kfree_skb` then sees the dropped packet freed, finds the answer, and notes the packet as missing. (ICMP
+//! answers are kept by `packets`.) On kernels on which `tcp_send_reset` does not fire without a socket (before 6.12),
+//! the same two hooks also find the RSTs of closed ports and of connections that are over.
+//!
+//! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason`
+//! since //! 5.17; before that `location`, an address that lies within `nf_hook_slow()` if netfilter drops the
+//! packet. `net_dev_queue(struct sk_buff *skb)`, //! 5.10 to 7.2: every packet that is sent, and the only tracepoint
+//! that sees the RST of a REJECT rule; before 6.12 also the only one that sees a RST from a closed port or in answer
+//! to data after a close. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
 
 use core::ffi::c_void;
 
@@ -17,25 +22,27 @@ use crate::{
         skb::{Route, Segment, Skb},
     },
     missing::{
-        answers::{answered, is_told, keep},
+        answers::{add_answer, keep_answer, reset_was_reported},
         attempts, refusals,
     },
     tables::{connections, edge, values::Answer},
 };
 
-/// 1: this kernel's tracepoint has the `reason` argument.
+/// 1: the `kfree_skb` tracepoint of this kernel has the `reason` argument. Set by the loader, as are the following
+/// ones.
 #[unsafe(no_mangle)]
 static HAS_DROP_REASON: Global<u8> = Global::new(0);
 
-/// The kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`.
+/// This kernel's number of `SKB_DROP_REASON_NETFILTER_DROP`.
 #[unsafe(no_mangle)]
 static NETFILTER_DROP: Global<u32> = Global::new(0);
 
-/// Its number of `SKB_DROP_REASON_NO_SOCKET`.
+/// This kernel's number of `SKB_DROP_REASON_NO_SOCKET`.
 #[unsafe(no_mangle)]
 static NO_SOCKET: Global<u32> = Global::new(0);
 
-/// Where `nf_hook_slow()`, `tcp_v4_rcv()` and `tcp_v6_rcv()` begin and end, for kernels without reasons. Both 0: not known.
+/// Where `nf_hook_slow()` begins and ends in memory, for kernels without reasons; 0: not known. Below the same for
+/// `tcp_v4_rcv()` and `tcp_v6_rcv()`.
 #[unsafe(no_mangle)]
 static NETFILTER_FROM: Global<u64> = Global::new(0);
 
@@ -54,10 +61,10 @@ static TCP6_FROM: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static TCP6_TO: Global<u64> = Global::new(0);
 
-/// Longest RST on its way to a device: link header, IPv6, TCP without options.
+/// The longest RST in bytes: link header, with 4 bytes for a VLAN tag, IPv6, TCP without options.
 const RST_LEN: u32 = 14 + 40 + 20 + 4;
 
-/// A packet is freed: dropped by netfilter?
+/// The kernel frees a packet without delivering it: did netfilter drop it, or TCP for want of a socket?
 #[inline(always)]
 pub fn kfree_skb(ctx: &BtfTracePointContext) {
     let Some(skb) = Skb::new(ctx.arg(0)) else { return };
@@ -66,14 +73,14 @@ pub fn kfree_skb(ctx: &BtfTracePointContext) {
             if by_tcp(ctx) {
                 syn_refused(skb);
             }
-            answered_by_tcp(skb);
+            reset_by_tcp(skb);
         }
         return;
     }
     dropped(skb);
 }
 
-/// Netfilter dropped a packet: of the edge, or to it?
+/// netfilter dropped a packet. If it came from the edge or was on its way there, notes it as missing.
 #[inline(never)]
 fn dropped(skb: Skb) {
     let Some(segment) = Segment::of(skb.address()) else { return };
@@ -90,13 +97,15 @@ fn dropped(skb: Skb) {
     if !edge::is_watched(tuple.local_port) {
         return;
     }
+    // The edge's FIN or RST, dropped like the packets before it.
     if inward && segment.fin_or_rst && segment.payload == 0 {
-        return attempts::given_up(&tuple);
+        return attempts::edge_left_meanwhile(&tuple);
     }
     let what = match (segment.syn, segment.ack) {
         (true, false) if inward => what::SYN,
         (true, true) if !inward => what::SYN_ACK,
         (false, _) if segment.payload > 0 => what::DATA,
+        // A bare acknowledgement: nobody waits for it.
         _ => return,
     };
     let mut seen = Attempt {
@@ -108,7 +117,7 @@ fn dropped(skb: Skb) {
             (true, None) if inward => hook::BEFORE_ROUTING,
             _ => hook::OUTPUT,
         },
-        // Only some packets of connections have their socket by now. One that is not of the connection's names none.
+        // Only some packets have their socket by now. A SYN's is the listener, and is no connection's key.
         conn: if segment.syn { 0 } else { skb.socket() },
         payload: segment.payload,
         seq: match what {
@@ -119,13 +128,14 @@ fn dropped(skb: Skb) {
         outward: u32::from(!inward),
         ..Attempt::default()
     };
-    answered(&tuple, &segment, &mut seen);
+    add_answer(&tuple, &segment, &mut seen);
     attempts::note(&tuple, &mut seen);
     if inward && segment.fin_or_rst {
-        attempts::given_up(&tuple);
+        attempts::edge_left_meanwhile(&tuple);
     }
 }
 
+/// Whether netfilter freed the packet, by the tracepoint's arguments.
 #[inline(always)]
 fn by_netfilter(ctx: &BtfTracePointContext) -> bool {
     if HAS_DROP_REASON.load() != 0 {
@@ -135,7 +145,8 @@ fn by_netfilter(ctx: &BtfTracePointContext) -> bool {
     }
 }
 
-/// Whether TCP itself freed the packet, because there is no socket for it; without reasons: for whatever reason.
+/// Whether TCP freed the packet because there is no socket for it; on kernels without reasons, whether TCP freed it
+/// at all.
 #[inline(always)]
 fn by_tcp(ctx: &BtfTracePointContext) -> bool {
     if HAS_DROP_REASON.load() != 0 {
@@ -146,34 +157,36 @@ fn by_tcp(ctx: &BtfTracePointContext) -> bool {
     }
 }
 
-/// A SYN that TCP frees is refused; its RST may leave later, when the edge's link address is known.
+/// TCP freed a packet. If it is a SYN, it was refused. Reported here and not when the RST leaves, since that may have
+/// to wait for the edge's link address.
 #[inline(never)]
 fn syn_refused(skb: Skb) {
     let Some(segment) = Segment::of(skb.address()) else { return };
     if segment.syn && !segment.ack {
-        refusals::answer_to(&segment, rst::UNKNOWN);
+        refusals::refused_with_reset(&segment, rst::UNKNOWN);
     }
 }
 
-/// A packet is freed that was answered with a RST a moment ago, and that netfilter did not drop: it found no connection.
+/// A packet is freed that netfilter did not drop. If the RST that has just left answers it, TCP sent that RST because
+/// the packet belongs to no connection: reports it.
 #[inline(never)]
-fn answered_by_tcp(skb: Skb) {
+fn reset_by_tcp(skb: Skb) {
     let Some(answer) = Answer::recent() else { return };
     if answer.why == taken::ICMP {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
-    if !answer.is_of(&segment.tuple, &segment) {
+    if !answer.is_answer_to(&segment.tuple, &segment) {
         return;
     }
     answer.time_ns = 0;
-    // Of a SYN that is refused `syn_refused` tells.
+    // A refused SYN is reported by `syn_refused`.
     if answer.why == taken::RESET && !segment.syn {
-        refusals::answer_to(&segment, rst::UNKNOWN);
+        refusals::refused_with_reset(&segment, rst::UNKNOWN);
     }
 }
 
-/// A packet goes out: a RST to the edge that no connection sends?
+/// A packet is sent. Keeps it as an answer if it is a RST to the edge that no connection's socket sends.
 #[inline(always)]
 pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     let skb: *const c_void = ctx.arg(0);
@@ -181,13 +194,13 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     if skb.len() > RST_LEN {
         return;
     }
-    // Where there is no connection TCP answers through a socket of its own (IPv4) or through none (IPv6), which only matters
-    // where nothing else tells.
+    // Without a connection TCP answers through a socket of the kernel's own (IPv4) or none (IPv6). Such a RST only
+    // matters on kernels on which `tcp_send_reset` does not fire for it.
     let socket = skb.socket();
     if socket != 0 && (tells_all() || connections::get(socket).is_some()) {
         return;
     }
-    // One that only passes through this host is none of its answers.
+    // A packet that was received from a device is only forwarded: not an answer of this host.
     if socket == 0 && skb.came_in() {
         return;
     }
@@ -197,13 +210,13 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     }
     let numbers = [segment.seq, segment.acknowledged];
     let tuple = segment.tuple.turned();
-    if edge::is_edge(&tuple.peer_addr) && !is_told(&tuple) {
-        keep(tuple, taken::RESET, 0, numbers);
+    if edge::is_edge(&tuple.peer_addr) && !reset_was_reported(&tuple) {
+        keep_answer(tuple, taken::RESET, 0, numbers);
         if socket == 0 {
-            attempts::rejected(&tuple, segment.acknowledged);
+            attempts::reset_without_socket(&tuple, segment.acknowledged);
         }
     } else if socket == 0 && edge::is_edge(&segment.tuple.peer_addr) {
-        // To the origin itself, in the edge's name.
-        keep(segment.tuple, taken::RESET, 0, numbers);
+        // A RST to the origin's own socket that bears the edge's address: the REJECT rule stands in the output chain.
+        keep_answer(segment.tuple, taken::RESET, 0, numbers);
     }
 }

@@ -1,6 +1,8 @@
-//! Packets of watched connections: to the edge and from it.
+//! Packets between edge and origin, at the root cgroup: hands their bytes to `exchange`, and packets that reach a
+//! listener to `missing`.
 //!
-//! `cgroup_skb` on the root cgroup, 5.10 to 7.2: the packet starts at its network header.
+//! `cgroup_skb` on the root cgroup, 5.10 to 7.2. A packet begins at its network header here; it is let through in any
+//! case.
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, programs::SkBuffContext};
 use tracer_common::{conn_flags as flag, limits, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
@@ -9,9 +11,9 @@ use crate::{
     conn::owed,
     emit,
     exchange::{
-        early::with_handshake,
-        request::{answered, begin, follow, keep_request, late, next},
-        response::outgoing,
+        early::keep_early_data,
+        request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
+        response::keep_response,
         sniff::looks_like_request,
     },
     kernel::sock::PacketSock,
@@ -20,21 +22,21 @@ use crate::{
     wire::packet::{Packet, packet, read as read_packet},
 };
 
-/// The socket that the packet belongs to.
+/// Returns the socket to which the packet belongs.
 #[inline(always)]
 fn socket(ctx: &SkBuffContext) -> Option<PacketSock> {
-    // SAFETY: a field of the program's context.
+    // SAFETY: the verifier lets a program read this field of its context.
     PacketSock::new(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk })
 }
 
-/// Bytes from the edge.
+/// A packet is about to reach a socket.
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
     let listens = sk.state() == u32::from(LISTEN);
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
-        // Nothing to look up for an acknowledgement.
+        // A bare acknowledgement on a connection: not even the connection is looked up.
         Packet::Empty if !listens => return,
         Packet::Empty => {
             let Some(tcp) = sk.tcp() else { return };
@@ -45,62 +47,64 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(conn) = connections::of(sk) else {
         if listens && let Some(tcp) = sk.tcp() {
             attempts::at_listener(ctx, &tcp);
-            with_handshake(ctx, &payload);
+            keep_early_data(ctx, &payload);
         }
         return;
     };
     let Some(tcp) = sk.tcp() else { return };
-    // SAFETY: a live map value; the socket's lock or owner keeps its packets in order.
+    // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let conn = unsafe { &mut *conn };
-    // Past its first exchange TLS shows nothing.
+    // After the first exchange nothing can be learned from the bytes of TLS.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
         return heads::release(conn);
     }
-    // A retransmission of what was received already begins nothing.
+    // Bytes that the socket has received already (a retransmission) do not begin a request.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
-    if is_new && let Some(heads) = answered(conn, &tcp) {
-        return follow(ctx, conn, heads, &payload, &tcp);
+    if is_new && let Some(heads) = heads_if_answered(conn, &tcp) {
+        return replace_request(ctx, conn, heads, &payload, &tcp);
     }
-    // Zero where the payload is shorter.
+    // The first four bytes; 0 if there are fewer.
     let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
     if conn.flags & flag::ORIGIN_FIN != 0 {
         if is_new {
-            late(ctx, conn, &payload, word);
+            after_fin(ctx, conn, &payload, word);
         }
         return;
     }
     if conn.flags & flag::SNIFFED == 0 {
         if conn.request_len == 0 {
-            begin(conn, payload.seq, &tcp);
+            begin_request(conn, payload.seq, &tcp);
         }
     } else if is_new && looks_like_request(word) && conn.flags & flag::TLS == 0 {
-        next(conn, &payload, &tcp, word);
+        next_request(conn, &payload, &tcp, word);
     } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && payload.len >= TLS_REQUEST {
-        // Application data, or a ChangeCipherSpec with the Finished and a request behind it.
+        // Application data, or ChangeCipherSpec and Finished followed by a request.
         conn.flags |= flag::TLS_DATA;
     }
     keep_request(ctx, conn, &payload, word);
 }
 
-/// Fewest bytes of a segment that carries a request over TLS: more than ChangeCipherSpec and Finished together.
+/// A TLS segment with fewer bytes carries no request: ChangeCipherSpec and Finished together are shorter than this.
 const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
 
-/// Bytes to the edge.
+/// A socket sends a packet.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
         Packet::Empty => return,
-        Packet::Other => return answers::icmp(ctx),
+        Packet::Other => return answers::keep_icmp_error(ctx),
     };
     let Some(conn) = connections::of(sk) else { return };
-    // SAFETY: as in `ingress`.
+    // SAFETY: map values stay valid while a program runs, and the socket sends the packets of one connection one
+    // after the other.
     let state = unsafe { &mut *conn };
-    outgoing(ctx, sk, state, &payload);
+    keep_response(ctx, sk, state, &payload);
+    // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()
-        && owed::sent(tcp, state, payload.seq.wrapping_add(payload.len))
+        && owed::held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
     {
         emit::conn(conn, triggers::FIN, rst::UNKNOWN);
     }

@@ -1,4 +1,7 @@
-//! Ends of processes: OOM kills, signals and their senders, exits.
+//! Why a process ended: killed for want of memory, by a signal (sent by whom, and on whose order), or by its own exit.
+//!
+//! OOM kills and signals are noted as they happen. When a process that owns edge connections exits, the agent gets a
+//! record of its end. A signal counts for a process only if the start time matches: pids are reused.
 //!
 //! `mark_victim(struct task_struct *task, uid_t uid)`, on 5.10 `mark_victim(int pid)`;
 //! `signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)`;
@@ -24,12 +27,12 @@ use crate::{
     },
 };
 
-/// 1: `mark_victim` gives the task; 0: only its pid.
+/// 1: the argument of `mark_victim` is the task; 0: its pid. Set by the loader.
 #[unsafe(no_mangle)]
 static VICTIM_IS_TASK: Global<u8> = Global::new(0);
 
-/// Signals whose default is to end the process: HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE ALRM TERM XCPU XFSZ SYS,
-/// and USR1, USR2.
+/// A mask of the signals whose default action ends the process: HUP INT QUIT ILL TRAP ABRT BUS FPE KILL SEGV PIPE
+/// ALRM TERM XCPU XFSZ SYS, and USR1, USR2.
 const FATAL: u64 = 1 << 1
     | 1 << 2
     | 1 << 3
@@ -49,9 +52,10 @@ const FATAL: u64 = 1 << 1
     | 1 << 25
     | 1 << 31;
 
-/// `TRACE_SIGNAL_DELIVERED`.
+/// `TRACE_SIGNAL_DELIVERED`: the signal was neither ignored nor already pending.
 const DELIVERED: i32 = 0;
 
+/// The OOM killer has chosen a process.
 #[inline(always)]
 pub fn mark_victim(ctx: &BtfTracePointContext) {
     if VICTIM_IS_TASK.load() != 0 {
@@ -62,13 +66,13 @@ pub fn mark_victim(ctx: &BtfTracePointContext) {
         emit::oom(tgid, leader.comm());
     } else {
         let pid = ctx.arg::<u32>(0);
-        // Only the pid is known: the start time that the entry is held against is that of the signal's target.
-        // SAFETY: a torn entry only fails to match.
+        // Only the pid is known. The OOM killer has just sent it SIGKILL: that signal's entry has the start time.
+        // SAFETY: an entry that another CPU is writing may be read half old, half new; it then fails to match, no more.
         let start = unsafe { SIGNALS.get(&signal_key(pid, SIGKILL)) }.map_or(0, |seen| seen.target_start_ns);
         let _full_is_lru = OOM_VICTIMS.insert(&pid, &start, 0);
-        // A process without edge connections stays nameless.
+        // The name is only known of processes with edge connections.
         let comm = match OWNERS.get_ptr(&pid) {
-            // SAFETY: a live map value.
+            // SAFETY: map values stay valid while a program runs, even if another CPU removes the entry.
             Some(owner) => unsafe { (*owner).comm },
             None => [0; limits::COMM_LEN],
         };
@@ -76,6 +80,7 @@ pub fn mark_victim(ctx: &BtfTracePointContext) {
     }
 }
 
+/// A signal is sent to a process: keeps the last one of each kind that would end it, with its sender.
 #[inline(always)]
 pub fn signal_generate(ctx: &BtfTracePointContext) {
     let signal = ctx.arg::<u32>(0);
@@ -87,7 +92,7 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
     let target_tgid = target.tgid();
     let sender = TaskRef::current();
     let sender_tgid = sender.tgid();
-    // SAFETY: the helper has no preconditions.
+    // SAFETY: the helper takes no arguments and has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let mut seen = LastSignal {
         time_ns: now,
@@ -99,6 +104,7 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
         sender_comm: sender.leader().comm(),
         ..LastSignal::default()
     };
+    // `SEND_SIG_PRIV`, or a code above 0: sent by the kernel.
     if info == 1 || seen.code > 0 {
         seen.flags |= sig_flags::KERNEL;
     }
@@ -107,7 +113,7 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
     } else if is_master(sender, sender_tgid, target) {
         seen.flags |= sig_flags::MASTER;
         if signal != SIGABRT {
-            ordered(sender, sender_tgid, now, &mut seen);
+            add_orderer(sender, sender_tgid, now, &mut seen);
         }
     }
     let key = signal_key(target_tgid, signal);
@@ -117,10 +123,11 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
     let _full_is_lru = SIGNALS.insert(&key, &seen, 0);
 }
 
-/// Whether the process only raises anew, with its default action, a signal that it had caught: who sent it first counts.
+/// Whether the process sends itself a signal that it was sent just before: it caught that one, cleaned up, and raises
+/// it again with its default action. The first sender counts.
 #[inline(always)]
 fn raised_again(key: u64, seen: &LastSignal) -> bool {
-    // SAFETY: a torn entry only fails to match.
+    // SAFETY: an entry that another CPU is writing may be read half old, half new; it then fails to match, no more.
     unsafe { SIGNALS.get(&key) }.is_some_and(|first| {
         first.target_start_ns == seen.target_start_ns
             && first.flags & (sig_flags::SELF | sig_flags::KERNEL) != sig_flags::SELF
@@ -128,8 +135,8 @@ fn raised_again(key: u64, seen: &LastSignal) -> bool {
     })
 }
 
-/// Whether the sender is the target's own master: its parent, and the same program (forked without exec, or the same
-/// executable in the same session). An init, a shell or a deploy tool is none.
+/// Whether the sender is the target's master process: its parent, and the same program (forked without exec, or the
+/// same executable in the same session). An init, a shell or a deploy tool is not.
 #[inline(always)]
 fn is_master(sender: TaskRef, sender_tgid: u32, target: TaskRef) -> bool {
     let leader = target.leader();
@@ -143,12 +150,12 @@ fn is_master(sender: TaskRef, sender_tgid: u32, target: TaskRef) -> bool {
     executable != 0 && executable == sender.executable() && leader.session() == sender.session()
 }
 
-/// Notes who had told the master itself to stop, if somebody had.
+/// Adds who had ordered the master to stop, if a signal to that end was sent to it just before.
 #[inline(always)]
-fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
+fn add_orderer(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
     let start = master.leader().start_ns();
     for signal in ORDERS {
-        // SAFETY: a torn entry only fails to match.
+        // SAFETY: an entry that another CPU is writing may be read half old, half new; it then fails to match, no more.
         let Some(order) = (unsafe { SIGNALS.get(&signal_key(tgid, signal)) }) else { continue };
         if order.target_start_ns == start && now.wrapping_sub(order.time_ns) < limits::ORDER_NS {
             seen.flags |= sig_flags::ORDERED;
@@ -159,6 +166,7 @@ fn ordered(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
     }
 }
 
+/// A thread exits. If it is the last one of a process that owns edge connections, reports the end of the process.
 #[inline(always)]
 pub fn process_exit(ctx: &BtfTracePointContext, place: Place) {
     let task = TaskRef(ctx.arg::<u64>(0));
@@ -170,7 +178,7 @@ pub fn process_exit(ctx: &BtfTracePointContext, place: Place) {
         return;
     }
     let begun = turns(tgid);
-    // Two threads may both see that none is left: the one that removes the entry reports.
+    // Two threads that exit at once may both see that none is left: the one that removes the entry makes the report.
     if OWNERS.remove(&tgid).is_err() {
         return;
     }

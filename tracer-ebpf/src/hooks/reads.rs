@@ -1,6 +1,9 @@
-//! A process reads from a connection: who owns it, and where a request's bytes end.
+//! A process reads from a connection: notes which process owns it, and counts *turns*.
 //!
-//! `tcp_rcv_space_adjust(struct sock *sk)`, 5.10 to 7.2; runs in the reader's context on every path that takes data
+//! A turn begins when bytes are read after bytes were written: the direction changes. Where the bytes are not HTTP
+//! that can be read, each such turn inwards counts as a request.
+//!
+//! `tcp_rcv_space_adjust(struct sock *sk)`, 5.10 to 7.2; fires in the reading task on every path that takes data
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
@@ -11,16 +14,17 @@ use crate::{
     tables::{connections, counters::count_exchange, maps::TURNS, processes::own, twins::Place},
 };
 
+/// The current task has read from the socket.
 #[inline(always)]
 pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     place.note_run(READ, sk.key());
     let Some(conn) = connections::of(sk) else { return };
-    // SAFETY: a live map value; the reader holds the socket's lock.
+    // SAFETY: map values stay valid while a program runs; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };
     let Some(tcp) = sk.tcp() else { return };
     let copied = tcp.copied_seq();
-    // A peek, or the end of a splice: no progress.
+    // A peek, or the end of a splice: no bytes were taken.
     if copied == conn.copied {
         return;
     }
@@ -32,12 +36,12 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
         conn.turn_out = written.wrapping_sub(conn.written);
         conn.written = written;
         conn.origin_flags &= !origin::COUNTED;
-        // Where requests can't be seen to begin, a turn is the next one.
+        // Where requests cannot be seen to begin, a turn counts as the next one, which is not reported yet.
         if conn.flags & (flag::HTTP | flag::REPORTED) == flag::REPORTED {
             conn.flags &= !flag::REPORTED;
         }
     }
-    // What is read after the origin's own FIN is only drained.
+    // What the process reads after its own FIN it only discards.
     if conn.flags & (flag::HTTP | flag::ORIGIN_FIN) == 0 && conn.origin_flags & origin::COUNTED == 0 {
         begin_opaque(conn);
     }
@@ -48,12 +52,13 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
         own(conn, tgid);
     }
     if turn && let Some(count) = TURNS.get_ptr_mut(tgid % limits::TURNS) {
-        // SAFETY: a live map value; two threads may count as one, which is a change all the same.
+        // SAFETY: an array map's value, which is never freed. Of two threads that count at once one may get lost; the
+        // number only has to change.
         unsafe { *count += 1 }
     }
 }
 
-/// A new inbound turn on a connection whose bytes can't be read counts as an exchange; a TLS handshake does not.
+/// Counts a turn inwards on a connection whose bytes cannot be read as an exchange, unless it is the TLS handshake.
 #[inline(always)]
 fn begin_opaque(conn: &mut Conn) {
     if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {

@@ -1,8 +1,10 @@
-//! Resets: sent on purpose, sent in answer to a packet, received.
+//! RSTs: those that the origin sends on its own (an abortive close), those that the host sends in answer to a packet,
+//! and those that the edge sends.
 //!
-//! `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`; `reason` from
-//! 6.12 on. Before that it does not fire where there is no full socket (closed port, time-wait).
-//! `tcp_receive_reset(struct sock *sk)`. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
+//! `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`; `reason`
+//! from 6.12 on. Before that it does not fire where there is no full socket (closed port, time-wait); `netfilter`
+//! then finds those RSTs. `tcp_receive_reset(struct sock *sk)`.
+//! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
 use core::ffi::c_void;
 
@@ -20,11 +22,12 @@ use crate::{
     },
     missing::{
         answers, attempts,
-        refusals::{answer_to, count_reset},
+        refusals::{count_reset, refused_with_reset},
     },
     tables::{connections, counters::count, maps::RESETS_RECEIVED, twins::Place},
 };
 
+/// The host sends a RST: in answer to a packet (`skb`), or on a socket that is aborted (`skb` is null).
 #[inline(always)]
 pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
     let reason = if tells_all() { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
@@ -33,7 +36,7 @@ pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
         if place.note_run(SEND_RESET, number(skb)) {
             return;
         }
-        return answer(skb as u64, reason);
+        return reset_for_packet(skb as u64, reason);
     }
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     if place.note_run(SEND_RESET, sk.key()) {
@@ -41,28 +44,31 @@ pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
     }
     let Some(conn) = connections::of(sk) else { return };
     count_reset(reason);
-    // SAFETY: a live map value.
+    // SAFETY: map values stay valid while a program runs.
     if unsafe { (*conn).flags } & flag::ABORTED != 0 {
         ends::reset_by_origin(sk.key(), conn, reason);
     }
 }
 
-/// A RST in answer to a packet. In the kernel a function of its own, for the sake of its caller's stack, as is the next.
+/// A RST in answer to a packet. Not inlined: its caller would exceed the 512 bytes of stack that a BPF program has.
 #[inline(never)]
-fn answer(skb: u64, reason: u32) {
+fn reset_for_packet(skb: u64, reason: u32) {
     let Some(segment) = Segment::of(skb) else { return };
     if !tells_all() {
-        answers::reset_is_told(&segment.tuple);
+        answers::note_reported_reset(&segment.tuple);
     }
-    answer_to(&segment, reason);
+    refused_with_reset(&segment, reason);
 }
 
+/// A connection receives a RST.
 #[inline(always)]
 pub fn receive_reset(ctx: &BtfTracePointContext) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
     if let Some(conn) = connections::of(sk) {
-        // SAFETY: a live map value; the socket is locked. The helper has no preconditions.
+        // SAFETY: map values stay valid while a program runs, and the socket is locked. The helper has no
+        // preconditions.
         let (state, now) = unsafe { (&mut *conn, bpf_ktime_get_ns()) };
+        // Not from the edge but from a REJECT rule, in the edge's name.
         if attempts::reset_by_firewall(&state.tuple, now) {
             return;
         }

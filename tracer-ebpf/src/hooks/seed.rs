@@ -1,7 +1,8 @@
-//! Connections that were open before the tracer: `iter/tcp`, once per network namespace at start.
+//! Connections and listeners that were there before the tracer started: an `iter/tcp` program, run once per network
+//! namespace, adds them to the tables.
 //!
-//! `bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, uid_t uid)`, 5.10 to 7.2; sees the sockets of
-//! the namespace in which the iterator was opened.
+//! `bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, uid_t uid)`, 5.10 to 7.2; sees the
+//! sockets of the namespace in which the iterator was opened.
 
 use core::ffi::c_void;
 
@@ -21,9 +22,10 @@ use crate::{
     },
 };
 
+/// One TCP socket of the namespace.
 #[inline(always)]
 pub fn tcp(ctx: *const u64) {
-    // SAFETY: the second word of the iterator's context is the socket, null at the end.
+    // SAFETY: the context of this iterator has two words at least; the second one is the socket, null at the end.
     let Some(sk) = Sock::new(unsafe { *ctx.add(1) } as *const c_void) else { return };
     let Some(tcp) = sk.tcp() else { return };
     if sk.state() == LISTEN {
@@ -38,11 +40,12 @@ pub fn tcp(ctx: *const u64) {
     if !edge::is_edge(&peer) || !edge::is_watched(port) || LISTENING.get_ptr(&port).is_none() {
         return;
     }
+    // Opened while the iterator runs: known already.
     if connections::get(sk.key()).is_some() {
         return;
     }
     let Some(blank) = BLANK.get_ptr_mut(1) else { return };
-    // SAFETY: this CPU's slot for the iterator, which no interrupt uses.
+    // SAFETY: the pointer is to this CPU's slot of an array map; slot 1 is the iterator's, and no interrupt uses it.
     let seeded: &mut Conn = unsafe { &mut *blank };
     seeded.tuple = sk.tuple(peer);
     seeded.opened_ns = 0;
@@ -53,8 +56,8 @@ pub fn tcp(ctx: *const u64) {
     seeded.flags = flag::SEEDED;
     seeded.copied = tcp.copied_seq();
     seeded.turn_copied = seeded.copied;
-    // What went on before is told by the direction of the last data: inwards is a request in hand. A connection that has
-    // never sent has a send time all the same, that of its opening.
+    // Whether a request is in progress is guessed from the direction of the last data: inwards means yes. A
+    // connection that has never sent anything has a send time nevertheless, that of its opening.
     let never_answered = tcp.bytes_sent() == 0 && tcp.bytes_received() > 0;
     let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
@@ -64,7 +67,7 @@ pub fn tcp(ctx: *const u64) {
         && waiting
         && let Some(conn) = connections::get(sk.key())
     {
-        // SAFETY: a live map value.
+        // SAFETY: map values stay valid while a program runs, even if the connection closes meanwhile.
         let conn = unsafe { &mut *conn };
         conn.turns = 1;
         count_exchange(conn);

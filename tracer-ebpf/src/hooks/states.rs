@@ -1,4 +1,5 @@
-//! The life of an edge connection: opened, closed by whom and how.
+//! Changes of a TCP socket's state: a connection opens, and is watched if its peer is an edge; or it closes, and is
+//! judged (`conn::ends`) by who closed it, and how.
 //!
 //! `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, 5.10 to 7.2:
 //! <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/sock.h>
@@ -15,7 +16,7 @@ use tracer_common::{
 use crate::{
     conn::ends::{GOES, Outcome, abort, edge_leaves, finish, retire},
     emit,
-    exchange::early::early,
+    exchange::early::take_early_data,
     kernel::sock::{Identity, Sock},
     missing::attempts,
     tables::{
@@ -28,6 +29,7 @@ use crate::{
     },
 };
 
+/// A TCP socket goes from one state to another.
 #[inline(always)]
 pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
     let old = ctx.arg::<i32>(1) as u8;
@@ -41,12 +43,14 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
         (CLOSE, LISTEN) => return processes::listens(sk.listener()),
         (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
+        // Steps in between: they end nothing.
         _ => return,
     }
     let Some(conn) = connections::of(sk) else { return };
-    // SAFETY: a live map value; the socket is locked, so that nobody else changes its state.
+    // SAFETY: map values stay valid while a program runs; the socket is locked, so that nobody else changes its state.
     let state = unsafe { &mut *conn };
     let left = flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
+    // The first program has run for this change before its twin: see `tables::twins`.
     if place == Place::Second && old == ESTABLISHED && state.flags & left != 0 {
         return;
     }
@@ -55,11 +59,12 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
         (ESTABLISHED, FIN_WAIT1) => Outcome { trigger: finish(sk, state, old, new), gone: false },
         (ESTABLISHED, _) => abort(sk, state, old, new),
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING, _) => {
-            // Set then already, unless a packet that came at that very moment, on another CPU, has undone it.
+            // `finish` has set it; but a packet that arrived at that moment on another CPU may have overwritten the
+            // flags.
             if state.close.new_state == FIN_WAIT1 {
                 state.flags |= flag::ORIGIN_FIN;
             }
-            // After the peer's FIN no request can be on its way.
+            // After the edge's FIN no further request can be on its way.
             if !sk.peer_is_done() {
                 retire(state);
             }
@@ -78,7 +83,7 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
     }
 }
 
-/// A connection that the peer opened is established: watched from here on if the peer is an edge.
+/// A connection that the peer opened is established: watches it from here on if the peer is an edge.
 #[inline(always)]
 fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     let peer = sk.peer_addr();
@@ -86,21 +91,23 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
         return;
     }
     let Some(tcp) = sk.tcp() else { return };
-    // SAFETY: a live map value. An entry that a lost close left behind is of other numbers.
+    // SAFETY: map values stay valid while a program runs. An entry of an earlier connection whose close was missed
+    // has other sequence numbers.
     let is_known =
         |conn: *mut Conn| unsafe { (*conn).copied == tcp.copied_seq() && (*conn).written == tcp.write_seq() };
     if let Some(known) = connections::get(sk.key()) {
         if place == Place::Second && is_known(known) {
             return;
         }
-        // Its end went unseen.
+        // An earlier connection at the same address, whose close was missed.
         forget(sk.key(), known);
     }
     let Some(blank) = BLANK.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot; the softirq that opens connections is not interrupted by another opening one.
+    // SAFETY: the pointer is to this CPU's slot of an array map; slot 0 is used by the softirq that opens
+    // connections, which is not interrupted by another one.
     let conn = unsafe { &mut *blank };
     conn.tuple = sk.tuple(peer);
-    // SAFETY: the helper has no preconditions.
+    // SAFETY: the helper takes no arguments and has no preconditions.
     conn.opened_ns = unsafe { bpf_ktime_get_ns() };
     conn.key = sk.key();
     conn.peer = sk.peer();
@@ -113,8 +120,8 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     conn.inode = 0;
     conn.port_slot = port_slot(conn.tuple.local_port);
     if insert(sk.key(), conn) {
-        early(&tcp);
-        attempts::answered(&conn.tuple, conn.copied, conn.opened_ns);
+        take_early_data(&tcp);
+        attempts::attempt_decided(&conn.tuple, conn.copied, conn.opened_ns);
         debug!(ctx, "watching a connection to port {}", conn.tuple.local_port);
     } else {
         debug!(ctx, "the table of connections is full: one to port {} stays unknown", conn.tuple.local_port);

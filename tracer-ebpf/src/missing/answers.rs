@@ -1,4 +1,8 @@
-//! How netfilter, and the host, answered a packet of the edge a moment ago on this CPU.
+//! What this host last answered to the edge: a RST or an ICMP error, remembered for a moment on each CPU.
+//!
+//! A REJECT rule of netfilter first sends its answer and then drops the packet; TCP first sends its RST and then
+//! frees the packet. Two hooks see these two steps. The first one keeps the answer in [`LAST_ANSWER`], the second one
+//! finds it there and so learns whether the packet was dropped silently or refused.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::SkBuffContext};
 use tracer_common::{Attempt, Tuple, taken};
@@ -9,23 +13,25 @@ use crate::{
     wire::packet::{Ends, read},
 };
 
-/// The answer to a packet and its drop follow each other on one CPU within a softirq, microseconds apart, unless a host that is
-/// virtual is held up between them. Nanoseconds.
+/// How old a kept answer may be, in nanoseconds. A packet's answer and its drop happen in one softirq on one CPU,
+/// microseconds apart; the second covers a virtual machine that is not scheduled between the two.
 const SAME_PACKET_NS: u64 = 1_000_000_000;
 
-/// Value of [`Answer::why`] beside those of [`taken`].
-const TOLD: u32 = u32::MAX;
+/// Value of [`Answer::why`] besides those of [`taken`]: a RST for which `tcp_send_reset` has fired, so that its
+/// packet needs no second report.
+const REPORTED: u32 = u32::MAX;
 
 impl Answer {
-    /// The answer that was kept last on this CPU, if that was a moment ago.
+    /// Returns the last answer that was kept on this CPU, unless it is too old or has already been matched with its
+    /// packet.
     #[inline(always)]
     pub fn recent<'a>() -> Option<&'a mut Self> {
-        // SAFETY: this CPU's slot of a live map value.
+        // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
         let answer = unsafe { &mut *LAST_ANSWER.get_ptr_mut(0)? };
         if answer.time_ns == 0 {
             return None;
         }
-        // SAFETY: the helper has no preconditions.
+        // SAFETY: the helper takes no arguments and has no preconditions.
         let recent = unsafe { bpf_ktime_get_ns() }.wrapping_sub(answer.time_ns) < SAME_PACKET_NS;
         if !recent {
             answer.time_ns = 0;
@@ -33,13 +39,15 @@ impl Answer {
         recent.then_some(answer)
     }
 
-    /// Whether it answers this packet of the edge, or to it. A RST takes its number from an acknowledgement; where there is
-    /// none, it acknowledges the packet (RFC 9293, 3.10.7.1). The origin's end is no mark: it has another address on the way
-    /// to a container than in the answer.
+    /// Whether this answers the given packet, which came from the edge or was on its way to it.
+    ///
+    /// Compares sequence numbers: a RST takes its number from the packet's acknowledgement, and acknowledges the
+    /// packet where that has none (RFC 9293, 3.10.7.1). Of the addresses only the peer's are compared: the origin's
+    /// may have been translated (a container), and then differ between packet and answer.
     #[inline(always)]
-    pub fn is_of(&self, tuple: &Tuple, segment: &Segment) -> bool {
+    pub fn is_answer_to(&self, tuple: &Tuple, segment: &Segment) -> bool {
         let number = match self.why {
-            TOLD => return self.tuple.has_same_ends(tuple),
+            REPORTED => return self.tuple.has_same_ends(tuple),
             taken::ICMP => self.seq == segment.seq,
             _ if segment.ack => self.seq == segment.acknowledged,
             _ => self.acknowledged == segment.seq.wrapping_add(segment.payload).wrapping_add(u32::from(segment.syn)),
@@ -48,12 +56,12 @@ impl Answer {
     }
 }
 
-/// Adds how the packet was answered before it was dropped.
+/// Adds to the record of a dropped packet how it was answered, and marks the answer as used.
 #[inline(always)]
-pub fn answered(tuple: &Tuple, segment: &Segment, seen: &mut Attempt) {
+pub fn add_answer(tuple: &Tuple, segment: &Segment, seen: &mut Attempt) {
     if let Some(answer) = Answer::recent()
-        && answer.why != TOLD
-        && answer.is_of(tuple, segment)
+        && answer.why != REPORTED
+        && answer.is_answer_to(tuple, segment)
     {
         seen.why = answer.why;
         seen.icmp = answer.icmp;
@@ -61,41 +69,49 @@ pub fn answered(tuple: &Tuple, segment: &Segment, seen: &mut Attempt) {
     }
 }
 
-/// Keeps an answer for the drop that follows it.
+/// Keeps an answer until the packet that it answers is freed. `seq` and `acknowledged` are a RST's; for an ICMP
+/// error, `seq` is that of the quoted packet. `icmp` is 0, or code and type with the IP version in bit 16 (set:
+/// IPv6).
 #[inline(always)]
-pub fn keep(tuple: Tuple, why: u32, icmp: u32, [seq, acknowledged]: [u32; 2]) {
+pub fn keep_answer(tuple: Tuple, why: u32, icmp: u32, [seq, acknowledged]: [u32; 2]) {
     if let Some(answer) = LAST_ANSWER.get_ptr_mut(0) {
-        // SAFETY: this CPU's slot; the helper has no preconditions.
+        // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed; the helper has no
+        // preconditions.
         unsafe { *answer = Answer { tuple, time_ns: bpf_ktime_get_ns(), why, icmp, seq, acknowledged } }
     }
 }
 
-/// A RST to the edge that `tcp_send_reset` tells of: its packet need not be looked at again.
+/// Notes that `tcp_send_reset` has fired for a RST to the edge, so that `net_dev_queue` and `kfree_skb`, which see
+/// the same RST and its packet next, do not report it again.
 #[inline(always)]
-pub fn reset_is_told(tuple: &Tuple) {
-    keep(*tuple, TOLD, 0, [0; 2]);
+pub fn note_reported_reset(tuple: &Tuple) {
+    keep_answer(*tuple, REPORTED, 0, [0; 2]);
 }
 
-/// Whether `tcp_send_reset` told of this answer just before.
+/// Whether `tcp_send_reset` has just fired for the RST to this peer.
 #[inline(always)]
-pub fn is_told(tuple: &Tuple) -> bool {
-    Answer::recent().is_some_and(|answer| answer.why == TOLD && answer.tuple.has_same_ends(tuple))
+pub fn reset_was_reported(tuple: &Tuple) -> bool {
+    Answer::recent().is_some_and(|answer| answer.why == REPORTED && answer.tuple.has_same_ends(tuple))
 }
 
-/// A packet that is not TCP goes out: an ICMP error that quotes a packet of the edge?
+/// Keeps an outgoing ICMP "destination unreachable" that quotes a packet of the edge, as a REJECT rule sends it.
+/// Ignores all other packets that are not TCP.
 #[inline(never)]
-pub fn icmp(ctx: &SkBuffContext) {
+pub fn keep_icmp_error(ctx: &SkBuffContext) {
+    // The first octet of the IP header: version and header length.
     let Some(first) = read::<u8>(ctx, 0) else { return };
     let (version, at) = match (first >> 4, read::<u8>(ctx, 9), read::<u8>(ctx, 6)) {
         (4, Some(1), _) => (0, u32::from(first & 0xf) * 4),
         (6, _, Some(58)) => (1 << 16, 40),
         _ => return,
     };
+    // "Destination unreachable" is type 3 in ICMP and type 1 in ICMPv6.
     let unreachable = if version == 0 { 3 } else { 1 };
     let Some([kind, code]) = read::<[u8; 2]>(ctx, at) else { return };
     if kind != unreachable {
         return;
     }
+    // The quoted packet follows the 8 bytes of the ICMP header; what it quotes must be TCP.
     let Some(quoted) = Ends::of(ctx, at + 8, 6) else { return };
     if !edge::is_edge(&quoted.source) {
         return;
@@ -107,5 +123,5 @@ pub fn icmp(ctx: &SkBuffContext) {
         local_port: quoted.destination_port,
         netns: 0,
     };
-    keep(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind), [quoted.seq, 0]);
+    keep_answer(tuple, taken::ICMP, version | u32::from(code) << 8 | u32::from(kind), [quoted.seq, 0]);
 }

@@ -1,10 +1,20 @@
-//! Packets of the edge that vanish in this host before a process can see them: noted per connection, and told when the
-//! edge gives up (see `inspect`), unless a later packet gets through.
+//! Packets between edge and origin that this host drops: by netfilter, or because a listener's accept queue is full.
+//!
+//! One dropped packet harms nobody: the edge sends it again, and the copy may get through. So the first drop is only
+//! noted, in [`ATTEMPTS`] under the connection's addresses, and later drops are added to that entry. The entry is an
+//! *attempt*: an attempt to connect (its SYN or SYN-ACK is missing), or a piece of data on an established connection.
+//! It waits ([`WAITING`]) until it turns out to be [`HARMLESS`], because a copy came through, or is [`REPORTED`],
+//! because the host refused it or the edge gave up. An edge whose packets vanish falls silent without a further
+//! event: the agent then looks at the attempt when the edge's timeout has passed (`hooks::inspect`).
+//!
+//! The addresses need not be those by which TCP knows the connection: the host may translate the origin's address (a
+//! container). [`CONNECTING`] therefore finds an attempt to connect by the edge's end alone, and sequence numbers say
+//! whether two packets belong to the same attempt ([`is_near`]).
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns, programs::SkBuffContext};
 use tracer_common::{
     Attempt, Tuple, attempt as what,
-    attempt_state::{PASSED, TOLD, WAITING},
+    attempt_state::{HARMLESS, REPORTED, WAITING},
     is_v4_mapped, taken,
 };
 
@@ -24,29 +34,32 @@ use crate::{
     wire::packet::Ends,
 };
 
-/// After so long an edge has given up in any case, and the same addresses are another attempt, nanoseconds.
+/// Age in nanoseconds after which a noted attempt no longer counts: any edge has given up by then, and a packet with
+/// the same addresses belongs to another attempt.
 const FORGOTTEN_NS: u64 = 200_000_000_000;
 
-/// More than an edge sends on a connection that has not answered it, bytes. The numbers of a later one are further away, unless
-/// it follows within milliseconds (RFC 6528: a clock of at least one per 4 µs; Linux: one per 64 ns).
+/// Distance in sequence numbers within which two packets belong to the same attempt: more bytes than an edge sends
+/// before it gets an answer. The initial number of a later attempt is further away unless it follows within
+/// milliseconds, since initial numbers advance with time (RFC 6528: at least 1 per 4 µs; Linux: 1 per 64 ns).
 const NEAR: u32 = 1 << 18;
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// The edge's end of a connection, the key of [`CONNECTING`].
+/// Returns the edge's address and port, the key of [`CONNECTING`].
 #[inline(always)]
 fn peer_end(tuple: &Tuple) -> PeerEnd {
     PeerEnd { addr: tuple.peer_addr, port: tuple.peer_port.into() }
 }
 
-/// Notes a packet that went missing; `seen` describes this one alone.
+/// Notes one dropped packet, which `seen` describes: adds it to the attempt to which it belongs, or begins a new one.
+/// Reports the attempt at once if the host refused it.
 #[inline(always)]
 pub fn note(tuple: &Tuple, seen: &mut Attempt) {
-    // SAFETY: the helper has no preconditions.
+    // SAFETY: the helper takes no arguments and has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     count(tuple.local_port, seen.why == taken::QUEUE, false);
-    if let Some(known) = lately(tuple, now) {
+    if let Some(known) = recent(tuple, now) {
         if continues(known, seen) {
             known.packets += 1;
             known.last_ns = now;
@@ -57,11 +70,11 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
                 known.why = seen.why;
                 known.icmp = seen.icmp;
             }
-            return tell_at_once(tuple, known);
+            return report_if_refused(tuple, known);
         }
-        // The edge begins anew: it no longer waits for that one.
+        // The edge has begun another attempt from the same port: it no longer waits for the noted one.
         if known.done == WAITING && known.what != what::DATA {
-            tell(tuple, known);
+            report(tuple, known);
         }
     }
     count(tuple.local_port, seen.why == taken::QUEUE, true);
@@ -74,21 +87,24 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
         let _full_is_lru = CONNECTING.insert(&peer_end(tuple), tuple, 0);
     }
     if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
-        // SAFETY: a live map value; any CPU's time does.
+        // SAFETY: an array map's value, which is never freed. CPUs overwrite each other's time: any recent one will do.
         unsafe { *time = now }
     }
-    if let Some(known) = lately(tuple, now) {
-        tell_at_once(tuple, known);
+    if let Some(known) = recent(tuple, now) {
+        report_if_refused(tuple, known);
     }
 }
 
-/// Whether a packet belongs to the attempt that is known of its addresses, and not to a later one: every SYN of an attempt has
-/// the same number, and what an edge sends before it is answered lies near that.
+/// Whether the packet `seen` belongs to the attempt `known` of the same addresses, and not to a later one. All SYNs
+/// of one attempt carry the same number, and the data that an edge sends before it gets an answer is close to it
+/// ([`NEAR`]).
 #[inline(always)]
 fn continues(known: &Attempt, seen: &Attempt) -> bool {
     match (known.what == what::DATA, seen.what == what::DATA) {
         (false, false) => known.seq == seen.seq,
-        (true, true) if known.done == TOLD => {
+        // Reported data: netfilter's later drops belong to it. At a listener, a new connection may have the same
+        // addresses.
+        (true, true) if known.done == REPORTED => {
             let at_listener = known.why == taken::QUEUE || known.why == taken::QUEUE_RESET;
             !at_listener || is_near(known.seq, seen.seq)
         }
@@ -97,81 +113,89 @@ fn continues(known: &Attempt, seen: &Attempt) -> bool {
     }
 }
 
-/// Whether an edge may have sent both before it was answered.
+/// Whether two sequence numbers are so close that one attempt may have sent both before it got an answer.
 #[inline(always)]
 fn is_near(one: u32, other: u32) -> bool {
     one.wrapping_sub(other).wrapping_add(NEAR) < 2 * NEAR
 }
 
-/// What was noted of these addresses, not too long ago.
+/// Returns the attempt that was noted under these addresses, unless it is older than [`FORGOTTEN_NS`].
 #[inline(always)]
-fn lately<'a>(tuple: &Tuple, now: u64) -> Option<&'a mut Attempt> {
-    // SAFETY: a live map value; two CPUs that see packets of one connection at once may lose a count.
+fn recent<'a>(tuple: &Tuple, now: u64) -> Option<&'a mut Attempt> {
+    // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry. Two CPUs that see
+    // packets of one connection at the same moment may lose a count.
     let known = unsafe { &mut *ATTEMPTS.get_ptr_mut(tuple)? };
     (now.wrapping_sub(known.last_ns) < FORGOTTEN_NS).then_some(known)
 }
 
-/// What was noted of the attempt to which this number of the edge's belongs, under whatever addresses of the origin: the host
-/// translates them behind its first hooks, and a container has a namespace of its own.
+/// Returns the noted attempt to connect from this edge address and port to which the edge's sequence number `seq`
+/// belongs, whatever the origin's address in it: the host translates that address after netfilter's first hooks, and
+/// a container has its own network namespace.
 #[inline(always)]
-fn connecting<'a>(tuple: &Tuple, seq: u32, now: u64) -> Option<&'a mut Attempt> {
-    // SAFETY: a live map value; one that is replaced meanwhile names another attempt, whose number is another.
+fn recent_of_peer<'a>(tuple: &Tuple, seq: u32, now: u64) -> Option<&'a mut Attempt> {
+    // SAFETY: map values stay valid while a program runs. If another CPU replaces this one, it names another attempt,
+    // which the comparison of sequence numbers below rejects.
     let noted = unsafe { &*CONNECTING.get_ptr(&peer_end(tuple))? };
-    lately(noted, now).filter(|known| known.what != what::DATA && is_near(known.seq, seq))
+    recent(noted, now).filter(|known| known.what != what::DATA && is_near(known.seq, seq))
 }
 
-/// Whether data that went missing first of a connection has come through since, as far as is known.
+/// Whether the noted data has reached its receiver since. False where the connection's socket is not known.
 #[inline(always)]
 fn came_through(known: &Attempt) -> bool {
     known.conn != 0 && !is_missing(known, &RawSock(known.conn))
 }
 
-/// A RST without a socket leaves for the edge: the answer to a packet that is gone already, where the edge's link address
-/// had to be asked for first. Over IPv6, and where no tracepoint tells of that, it may be a closed port's, whose SYN is freed
-/// only then: nothing is told before the edge's timeout.
+/// Handles a RST to the edge that no socket sends. Usually the packet that it answers is dropped just afterwards and
+/// finds the answer (`answers`). Here the packet was dropped first: the RST had to wait until the edge's link address
+/// was resolved. So the noted attempt becomes a refused one, and is reported.
+///
+/// Over IPv6, on kernels on which `tcp_send_reset` does not fire for a closed port, such a RST may also be a closed
+/// port's, whose SYN is freed only now. It is then marked as refused but not reported before the edge's timeout.
 #[inline(always)]
-pub fn rejected(tuple: &Tuple, acknowledged: u32) {
-    // SAFETY: the helper has no preconditions.
+pub fn reset_without_socket(tuple: &Tuple, acknowledged: u32) {
+    // SAFETY: the helper takes no arguments and has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !any_lately(now) {
+    if !any_recent(now) {
         return;
     }
-    if let Some(known) = lately(tuple, now).or_else(|| connecting(tuple, acknowledged, now))
+    if let Some(known) = recent(tuple, now).or_else(|| recent_of_peer(tuple, acknowledged, now))
         && known.why == taken::DROPPED
     {
         known.why = taken::RESET;
         if tells_all() || is_v4_mapped(&tuple.peer_addr) {
-            tell_at_once(tuple, known);
+            report_if_refused(tuple, known);
         }
     }
 }
 
-/// An answer ends the attempt: RST always, ICMP while connecting.
+/// Reports the attempt if the host answered it with a refusal: a RST, or an ICMP error while connecting (on an
+/// established connection an ICMP error does not make the edge give up).
 #[inline(always)]
-fn tell_at_once(tuple: &Tuple, known: &mut Attempt) {
+fn report_if_refused(tuple: &Tuple, known: &mut Attempt) {
     let refused = known.why == taken::RESET
         || known.why == taken::QUEUE_RESET
         || known.why == taken::ICMP && known.what != what::DATA;
     if refused && known.done == WAITING {
-        tell(tuple, known);
+        report(tuple, known);
     }
 }
 
-/// Hands the attempt over, once.
+/// Hands the attempt to the agent, and marks it so that it is not handed over again.
 #[inline(always)]
-pub fn tell(tuple: &Tuple, known: &mut Attempt) {
-    known.done = TOLD;
+pub fn report(tuple: &Tuple, known: &mut Attempt) {
+    known.done = REPORTED;
     emit::attempt(tuple, known);
 }
 
-/// Counts what a full queue turned away once per attempt, and what netfilter took packet by packet.
+/// Adds to the port's counters. `queue`: the accept queue was full, which counts once per attempt, when it is `new`;
+/// else netfilter dropped the packet, which counts for each packet, in the call with `new` unset.
 #[inline(always)]
 fn count(port: u16, queue: bool, new: bool) {
     if queue != new {
         return;
     }
     let Some(counts) = PORT_COUNTS.get_ptr_mut(port_slot(port)) else { return };
-    // SAFETY: this CPU's slot of a live map value.
+    // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
     unsafe {
         if queue {
             (*counts).queue_overflows += 1;
@@ -181,109 +205,118 @@ fn count(port: u16, queue: bool, new: bool) {
     }
 }
 
-/// Whether any attempt went missing lately: spares the look-up where none did.
+/// Whether any packet was dropped recently, on any connection. Saves the look-up on hosts that drop nothing.
 #[inline(always)]
-fn any_lately(now: u64) -> bool {
+fn any_recent(now: u64) -> bool {
     ATTEMPT_TIME.get(0).is_some_and(|time| *time != 0 && now.wrapping_sub(*time) < FORGOTTEN_NS)
 }
 
-/// A connection opened, or its SYN was refused; `seq` is near the edge's initial number. What went missing of that attempt
-/// before did no harm, and what goes missing now belongs to another.
+/// The host has decided on an attempt to connect: the connection opened, or its SYN was refused and is reported as
+/// such. Earlier drops of this attempt are harmless; later ones belong to a new attempt. `seq` is close to the edge's
+/// initial number.
 #[inline(always)]
-pub fn answered(tuple: &Tuple, seq: u32, now: u64) {
-    if any_lately(now) {
-        pass(tuple, seq, now);
+pub fn attempt_decided(tuple: &Tuple, seq: u32, now: u64) {
+    if any_recent(now) {
+        mark_decided(tuple, seq, now);
     }
 }
 
-/// In the kernel a function of its own, for the sake of its callers' stack.
+/// The second half of [`attempt_decided`]. Not inlined: its callers would exceed the 512 bytes of stack that a BPF
+/// program has.
 #[inline(never)]
-fn pass(tuple: &Tuple, seq: u32, now: u64) {
-    if let Some(known) = lately(tuple, now) {
-        // The edge had begun anew: an earlier attempt was in vain.
+fn mark_decided(tuple: &Tuple, seq: u32, now: u64) {
+    if let Some(known) = recent(tuple, now) {
+        // The noted attempt is an earlier one than the one decided on: it failed, and the edge tried again.
         if known.done == WAITING && known.what != what::DATA && !is_near(known.seq, seq) {
-            tell(tuple, known);
+            report(tuple, known);
         }
-        known.done = PASSED;
+        known.done = HARMLESS;
     }
-    if let Some(known) = connecting(tuple, seq, now)
+    if let Some(known) = recent_of_peer(tuple, seq, now)
         && known.done == WAITING
     {
-        known.done = PASSED;
+        known.done = HARMLESS;
     }
 }
 
-/// A connection ended as everybody can see: what went missing of it before did no harm.
+/// The connection ended by the origin's close or an abort, which are reported in their own right: marks earlier drops
+/// as harmless.
 #[inline(always)]
-pub fn passed(tuple: &Tuple, now: u64) {
-    if any_lately(now)
-        && let Some(known) = lately(tuple, now)
+pub fn mark_harmless(tuple: &Tuple, now: u64) {
+    if any_recent(now)
+        && let Some(known) = recent(tuple, now)
         && known.done == WAITING
     {
-        known.done = PASSED;
+        known.done = HARMLESS;
     }
 }
 
-/// Whether packets of a connection are still missing.
+/// Whether the data of the attempt `known` has still not reached its receiver: `sock` has not received it or, for
+/// data on the way out, the edge has not acknowledged it.
 #[inline(always)]
 pub fn is_missing(known: &Attempt, sock: &impl Look) -> bool {
     let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
     known.what == what::DATA && reached.wrapping_sub(known.seq) >= 1 << 31
 }
 
-/// The edge has waited in vain on a connection (`late`), or leaves it: because of packets that are missing? Tells of them
-/// then; else they did no harm.
+/// The edge leaves a connection, or its timeout on it has passed (`late`). Reports the noted data and returns true if
+/// it is still missing and has been for long enough to be the reason; else marks it as harmless. `key` is the
+/// connection's.
 #[inline(always)]
-pub fn gave_up(tuple: &Tuple, key: u64, sock: &impl Look, now: u64, late: bool) -> bool {
-    if !any_lately(now) {
+pub fn edge_stopped_waiting(tuple: &Tuple, key: u64, sock: &impl Look, now: u64, late: bool) -> bool {
+    if !any_recent(now) {
         return false;
     }
     let Some(known) = ATTEMPTS.get_ptr_mut(tuple) else { return false };
-    // SAFETY: a live map value.
+    // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry.
     let known = unsafe { &mut *known };
     if known.done != WAITING {
         return false;
     }
     let wait_ns = CONFIG.get(0).map_or(u64::MAX, |config| u64::from(config.missing_ms) * 1_000_000);
+    // It came through, or the edge left sooner than a missing packet would make it.
     if !is_missing(known, sock) || !late && now.wrapping_sub(known.first_ns) < wait_ns {
-        known.done = PASSED;
+        known.done = HARMLESS;
         return false;
     }
     known.conn = key;
-    tell(tuple, known);
+    report(tuple, known);
     true
 }
 
-/// Whether netfilter has reset the origin's own socket, in the edge's name.
+/// Whether a REJECT rule has reset the origin's own socket, with a RST that bears the edge's address.
 #[inline(always)]
 pub fn reset_by_firewall(tuple: &Tuple, now: u64) -> bool {
-    any_lately(now)
-        && lately(tuple, now)
-            .is_some_and(|known| known.outward != 0 && known.why == taken::RESET && known.done != PASSED)
+    any_recent(now)
+        && recent(tuple, now)
+            .is_some_and(|known| known.outward != 0 && known.why == taken::RESET && known.done != HARMLESS)
 }
 
-/// The edge leaves (FIN or RST) a connection whose packets go missing, these too: it has given up.
+/// netfilter drops the edge's FIN or RST as well: the edge has given up on this connection. Reports its missing data,
+/// unless that has come through since.
 #[inline(always)]
-pub fn given_up(tuple: &Tuple) {
+pub fn edge_left_meanwhile(tuple: &Tuple) {
     if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: a live map value.
+        // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry.
         let known = unsafe { &mut *known };
+        // Decided already, or an attempt to connect, which has its own timeout.
         if known.done != WAITING || known.what != what::DATA {
             return;
         }
         if came_through(known) {
-            known.done = PASSED;
+            known.done = HARMLESS;
         } else {
-            tell(tuple, known);
+            report(tuple, known);
         }
     }
 }
 
-/// A packet for a listener: lost if its accept queue is full. A function of its own in the kernel too, for the sake of its
-/// caller's stack.
+/// A packet from the edge reaches a listening socket, `tcp`. If its accept queue is full, the kernel is about to drop
+/// the packet: notes it. Not inlined: its caller would exceed the 512 bytes of stack that a BPF program has.
 #[inline(never)]
 pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
     let (queue, limit) = (tcp.ack_backlog(), tcp.max_ack_backlog());
+    // The kernel's `sk_acceptq_is_full()`: there is room while the length does not exceed the limit.
     if queue <= limit {
         return;
     }
@@ -292,10 +325,11 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
         return;
     }
     let syn = packet.flags & (SYN | ACK) == SYN;
-    // SAFETY: a field of the program's context.
+    // SAFETY: the verifier lets a program read this field of its context.
     let len = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).len };
     let Some(noted) = NOTED.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's slot of a live map value; packets come in softirqs, one after the other.
+    // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed. Packets are received in
+    // softirqs, which do not interrupt each other, so that nobody else uses the slot meanwhile.
     let (tuple, attempt) = unsafe { &mut *noted };
     *tuple = Tuple {
         peer_addr: packet.source,
@@ -316,15 +350,16 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
     note(tuple, attempt);
 }
 
-/// The host answered a packet for a listener with RST: because of its full queue, if that is what was noted.
+/// The host answered a packet for a listener with a RST. If an overflow of the accept queue was noted for the
+/// connection, that is why (`tcp_abort_on_overflow`): reports it.
 #[inline(always)]
 pub fn reset_at_listener(tuple: &Tuple) {
     if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
-        // SAFETY: a live map value.
+        // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry.
         let known = unsafe { &mut *known };
         if known.done == WAITING && known.why == taken::QUEUE {
             known.why = taken::QUEUE_RESET;
-            tell(tuple, known);
+            report(tuple, known);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Packets that vanish, or are refused, before a process can see them.
+//! Packets that never reach the process that serves the edge: dropped by netfilter, turned away by a full accept queue,
+//! or refused with a RST.
 
 pub mod answers;
 pub mod attempts;

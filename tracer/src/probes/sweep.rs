@@ -128,7 +128,7 @@ impl Sweep {
             let key = open.iter().find(same).map_or(0, |conn| conn.key);
             let mut arguments = words(&tuple).to_vec();
             arguments.extend([key, seen.first_ns]);
-            let told = run(ebpf, "inspect_attempt", &arguments)? == answers::TOLD;
+            let told = run(ebpf, "inspect_attempt", &arguments)? == answers::REPORTED;
             debug!("an attempt from port {} is over, told: {told}", tuple.peer_port);
         }
         Ok(())

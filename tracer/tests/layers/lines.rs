@@ -11,7 +11,8 @@ use super::rooms::root;
 /// Characters.
 const WIDTH: usize = 120;
 /// Where this holds.
-const HELD: [&str; 5] = ["tracer/src/", "tracer/tests/", "tracer/examples/", "tracer/fuzz/", "tracer-common/"];
+const HELD: [&str; 6] =
+    ["tracer/src/", "tracer/tests/", "tracer/examples/", "tracer/fuzz/", "tracer-common/", "tracer-ebpf/"];
 
 /// Every Rust source of the repository; in a tarball, those that lie there.
 fn sources() -> Vec<PathBuf> {
