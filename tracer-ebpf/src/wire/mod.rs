@@ -2,5 +2,6 @@
 
 pub mod headers;
 pub mod packet;
+pub mod size_line;
 pub mod verifier;
 pub mod words;

@@ -1,5 +1,6 @@
 //! Numbers in the form that the verifier needs. It follows a program with what it knows about each register; these
-//! functions make it know more, or less, without a change of the value.
+//! functions make it know more, or less, without a change of the value. Outside BPF, where the tests of the parsers
+//! run, there is no verifier, and they only return the value.
 
 /// Always 0. The verifier can't know that, since it lies in writable memory.
 #[unsafe(no_mangle)]
@@ -8,10 +9,14 @@ static mut ZERO: u64 = 0;
 /// Returns `value`, and hides from the compiler where it comes from. Without this the compiler may check one
 /// register and then use another that holds the same number, whose bounds the verifier (6.18) does not know.
 #[inline(always)]
+#[cfg_attr(not(target_arch = "bpf"), expect(unused_mut, reason = "only the instruction changes it"))]
 pub fn opaque(mut value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
     // SAFETY: the instruction moves a register onto itself. (It must be there: without it two lines of debug
     // information would have the same offset, which the kernel refuses.)
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) }
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack))
+    }
     value
 }
 
@@ -46,6 +51,7 @@ pub trait Unaligned: Sized {
     unsafe fn load(from: *const Self) -> Self;
 }
 
+#[cfg(target_arch = "bpf")]
 impl Unaligned for u32 {
     #[inline(always)]
     unsafe fn load(from: *const Self) -> Self {
@@ -56,6 +62,7 @@ impl Unaligned for u32 {
     }
 }
 
+#[cfg(target_arch = "bpf")]
 impl Unaligned for u64 {
     #[inline(always)]
     unsafe fn load(from: *const Self) -> Self {
@@ -63,6 +70,14 @@ impl Unaligned for u64 {
         // SAFETY: the bytes at `from` may be read, as the contract of `Unaligned::load` requires.
         unsafe { core::arch::asm!("{0} = *(u64 *)({1} + 0)", out(reg) value, in(reg) from, options(readonly, nostack)) }
         value
+    }
+}
+
+#[cfg(not(target_arch = "bpf"))]
+impl<T: Copy> Unaligned for T {
+    unsafe fn load(from: *const Self) -> Self {
+        // SAFETY: the bytes at `from` may be read, as the contract of `Unaligned::load` requires.
+        unsafe { from.read_unaligned() }
     }
 }
 

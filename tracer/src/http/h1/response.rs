@@ -283,9 +283,12 @@ impl Framing {
 fn chunks(bytes: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
     loop {
-        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(bytes.get(at..)?) else {
+        let rest = bytes.get(at..)?;
+        // httparse takes an empty line for a size of 0.
+        if !rest.first()?.is_ascii_hexdigit() {
             return None;
-        };
+        }
+        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(rest) else { return None };
         at += line;
         if size == 0 {
             let mut trailers = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -372,7 +375,7 @@ mod tests {
         for len in 0..body.len() {
             assert_eq!(chunks(&body[..len]), None, "{len} bytes");
         }
-        for hostile in [&b"FFFFFFFFFFFFFFFF\r\nx"[..], b"5\r\nhelloX\r\n0\r\n\r\n", b"-1\r\n", b"\r\n"] {
+        for hostile in [&b"FFFFFFFFFFFFFFFF\r\nx"[..], b"5\r\nhelloX\r\n0\r\n\r\n", b"-1\r\n", b"\r\n", b"\r\n\r\n"] {
             assert_eq!(chunks(hostile), None, "{hostile:?}");
         }
     }
