@@ -174,13 +174,16 @@ fn a_reject_that_is_held_up() -> Result<()> {
         let reset = saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Refused])?;
         Ok((Want::new(&reset, "firewall_reject", 521, "refused").with("reset_by", "firewall"), asked.elapsed()))
     };
-    let (at_once, took) = rejected()?;
+    // The shortest of three: a busy machine may hold up one of them, too.
+    let at_once = [rejected()?, rejected()?, rejected()?];
+    let took = at_once.iter().map(|(_, took)| *took).min().unwrap_or_default();
     lab.origin().run("tc", &["-batch", "-"], &lines)?;
     let (late, took_held_up) = rejected()?;
     let held_up = took_held_up.saturating_sub(took);
     anyhow::ensure!(held_up > Duration::from_millis(1), "held up for {held_up:?} only");
     lab.origin().run("tc", &["qdisc", "del", "dev", "origin0", "root"], "")?;
-    check(agent, &lab, &[at_once, late])
+    let wants: Vec<Want> = at_once.into_iter().map(|(want, _)| want).chain([late]).collect();
+    check(agent, &lab, &wants)
 }
 
 /// An edge that has only so many ports: each attempt is one, though its addresses are those of one that was told.
