@@ -3,8 +3,8 @@
 /// The oldest kernel and the newest: their verifiers and layouts differ most.
 pub(super) const KERNELS: [&str; 2] = ["5.10", "7.2"];
 
-/// The cases that tell most for their time. One at least runs each program and each kind of record; what is left out
-/// differs from one of these by its traffic, not by what the kernel has to show.
+/// The cases that show most for their time. Together they run every kernel program and make every kind of record. The
+/// other cases send other traffic through the same programs.
 pub(super) const CASES: [&str; 20] = [
     "the_kernels_layout_is_the_recorded_one",
     "every_program_is_attached",
