@@ -19,6 +19,7 @@ mod conn;
 mod counts;
 pub mod errno;
 mod flags;
+pub mod gate;
 pub mod limits;
 #[cfg(test)]
 mod memory;

@@ -88,6 +88,11 @@ pub const MIN_OPAQUE_REQUEST: u32 = 100;
 /// origin are no response.
 pub const MAX_TLS_ALERT: u32 = 31;
 
+/// The slack of the edge's read timeout, as a fraction: one in so many parts. Its clock may start at its request or at
+/// the last byte of a response, which this host cannot tell apart, so a wait counts as the whole timeout from one part
+/// below it on, and an edge leaves because of it up to one part after it.
+pub const READ_SLACK_PARTS: u32 = 8;
+
 /// A connection that is reset within this time of its opening counts as a failure even if no request arrived,
 /// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;

@@ -1,19 +1,21 @@
 //! The ends of a connection: the origin's FIN, an abort, the edge's FIN or RST.
 //!
-//! Each function here takes a snapshot of the socket, decides with `owed` whether a request has failed, and returns the
+//! Each function here takes a snapshot of the socket, asks the gate whether a request has failed, and returns the
 //! trigger under which the caller reports the connection, or 0 for no report.
 
-use tracer_common::{Conn, Task, conn_flags as flag, errno::ECONNABORTED, origin_flags as origin, triggers};
+use tracer_common::{
+    Conn, Task, conn_flags as flag,
+    errno::ECONNABORTED,
+    gate::{AtFin, Owed, at_fin, is_loss, owed},
+    origin_flags as origin, triggers,
+};
 
 use crate::{
     conn::{
-        owed::{
-            Owed, header_limit, is_failure, is_held_back, is_loss, owed, process_ends, response_verdict, unanswered,
-        },
+        kept::{InMaps, header_limit},
         snapshot::{snapshot, snapshot_at_close},
     },
     emit,
-    exchange::verdict::Verdict,
     kernel::{
         look::TypedSock,
         sock::{Identity, Sock},
@@ -44,25 +46,14 @@ pub fn finish(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> u32 {
     snapshot_at_close(sk, tcp, conn, old, new);
     conn.flags |= flag::ORIGIN_FIN;
     attempts::mark_harmless(&conn.tuple, conn.close.time_ns);
-    let report = if conn.flags & flag::REPORTED != 0 {
-        // Reported when the edge's timeout passed.
-        false
-    } else if unanswered(conn) {
-        true
-    } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
-        let verdict = response_verdict(conn, header_limit(), conn.close.response_bytes);
-        // Some of the response is not on the wire yet (Nagle's algorithm, or the edge's window), and without it there
-        // is no verdict. It is judged once it has been sent (`held_back_was_sent`).
-        let open = verdict == Verdict::Unknown || verdict == Verdict::Cut && conn.origin_flags & origin::IN_HEAD != 0;
-        if open && is_held_back(conn) {
+    match at_fin(conn, header_limit(), &InMaps) {
+        AtFin::Failure => triggers::FIN,
+        AtFin::Harmless => 0,
+        AtFin::Later => {
             conn.origin_flags |= origin::PENDING;
-            return 0;
+            0
         }
-        is_failure(conn, verdict)
-    } else {
-        process_ends(conn)
-    };
-    if report { triggers::FIN } else { 0 }
+    }
 }
 
 /// The edge leaves first, by FIN or RST, in a softirq. Returns `trigger` if it has waited for its whole timeout or
@@ -80,7 +71,7 @@ pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
     snapshot(&sock, conn, tcp.clock());
     conn.closer = Task::default();
     let Some(config) = CONFIG.get(0) else { return 0 };
-    let late = owed(conn, config, true) == Owed::Late;
+    let late = owed(conn, config, true, &InMaps) == Owed::Late;
     if attempts::edge_stopped_waiting(&conn.tuple, sk.key(), &sock, conn.close.time_ns, late) {
         conn.flags |= flag::REPORTED;
         return 0;
@@ -106,7 +97,7 @@ pub fn abort(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> Outcome {
     if err != ECONNABORTED && !silent {
         return STAYS;
     }
-    if is_loss(conn) {
+    if is_loss(conn, header_limit(), &InMaps) {
         // Destroyed by a tool: the RST went out before the state changed. In repair mode (TCP_REPAIR) the socket
         // vanishes without a packet: the edge learns of it from the answer to its next packet, or waits.
         return Outcome { trigger: if silent { triggers::SILENT } else { triggers::RST }, gone: true };
@@ -123,7 +114,7 @@ pub fn abort(sk: Sock, conn: &mut Conn, old: u8, new: u8) -> Outcome {
 #[inline(always)]
 pub fn reset_by_origin(key: u64, conn: *mut Conn, reason: u32) {
     // SAFETY: callers pass a pointer to a map value; it stays valid while the program runs.
-    if is_loss(unsafe { &*conn }) {
+    if is_loss(unsafe { &*conn }, header_limit(), &InMaps) {
         emit::conn(conn, triggers::RST, reason);
     }
     forget(key, conn);

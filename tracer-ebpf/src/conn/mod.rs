@@ -2,5 +2,5 @@
 //! when the edge's timeout passes.
 
 pub mod ends;
-pub mod owed;
+pub mod kept;
 pub mod snapshot;

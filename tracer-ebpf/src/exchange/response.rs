@@ -5,13 +5,13 @@
 //! cannot be followed.
 
 use aya_ebpf::programs::SkBuffContext;
-use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
+use tracer_common::{Conn, Heads, conn_flags as flag, gate::Verdict, limits, origin_flags as origin};
 
 use crate::{
     exchange::{
         chunks, search,
         section::{STATUS, section, tail},
-        verdict::{self, Verdict},
+        verdict,
     },
     kernel::sock::PacketSock,
     tables::{

@@ -3,7 +3,7 @@
 //! The verdict only decides whether the connection is handed to the agent. The agent parses the same bytes again, and
 //! its parser has the last word: a false alarm here costs a record, no false report.
 
-use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin};
+use tracer_common::{Conn, conn_flags as flag, gate::Verdict, limits, origin_flags as origin};
 
 use crate::{
     exchange::walk::{ODD, WALK_PARTS, walk_part},
@@ -19,21 +19,6 @@ use crate::{
 };
 
 const RESPONSE: u64 = limits::RESPONSE_LEN as u64;
-
-/// The judgement on a response.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Cannot be decided from what was kept.
-    Unknown = 0,
-    /// Complete by its own framing.
-    Whole = 1,
-    /// Without framing: it ends when the connection does.
-    UntilClose = 2,
-    /// Incomplete by its own framing.
-    Cut = 3,
-    /// Not a valid HTTP/1 response, or framed in two contradicting ways: an edge rejects it.
-    Odd = 4,
-}
 
 /// Judges the current response on this connection, of which `total` bytes were written. `flags` are the connection's,
 /// with HEAD set if the response answers a HEAD request.

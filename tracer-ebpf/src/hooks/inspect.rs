@@ -7,15 +7,13 @@
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_common::{
     Conn, Tuple, answers, attempt, attempt_state, conn_flags as flag,
+    gate::{Owed, owed},
     tcp_state::{CLOSE, ESTABLISHED},
     triggers,
 };
 
 use crate::{
-    conn::{
-        owed::{Owed, owed},
-        snapshot,
-    },
+    conn::{kept::InMaps, snapshot},
     emit,
     kernel::{look::RawSock, sock::Identity},
     missing::attempts,
@@ -63,7 +61,7 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
         return SETTLED;
     }
     let Some(config) = CONFIG.get(0) else { return LATER };
-    match owed(copy, config, false) {
+    match owed(copy, config, false, &InMaps) {
         Owed::Late => {
             // The edge may have left since the copy was made: then the hook of that end reports it.
             if live.flags & ended != 0 {

@@ -8,7 +8,7 @@ use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, programs::SkBuffContext};
 use tracer_common::{conn_flags as flag, limits, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
 
 use crate::{
-    conn::owed,
+    conn::kept::held_back_was_sent,
     emit,
     exchange::{
         early::keep_early_data,
@@ -104,7 +104,7 @@ pub fn egress(ctx: &SkBuffContext) {
     // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()
-        && owed::held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
+        && held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
     {
         emit::conn(conn, triggers::FIN, rst::UNKNOWN);
     }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use tracer_common::cloudflare;
+use tracer_common::{cloudflare, limits::READ_SLACK_PARTS};
 
 use super::spelled::spelled;
 use crate::{
@@ -129,6 +129,18 @@ impl Limits {
     pub fn nearly(timeout: Duration) -> Duration {
         timeout - timeout / 32
     }
+
+    /// The least of a timeout that counts as the whole where its clock may have begun earlier than this host can see.
+    #[must_use]
+    pub fn most_of(timeout: Duration) -> Duration {
+        timeout - timeout / READ_SLACK_PARTS
+    }
+
+    /// The latest that an edge leaves because of a timeout.
+    #[must_use]
+    pub fn little_over(timeout: Duration) -> Duration {
+        timeout + timeout / READ_SLACK_PARTS
+    }
 }
 
 /// What the connection speaks, by its first bytes.
@@ -226,6 +238,8 @@ pub struct Evidence {
     pub bytes_sent: u64,
     /// Bytes received that nobody had read.
     pub unread: u32,
+    /// Bytes sent that the edge had not acknowledged.
+    pub unacked: u32,
     /// The receive window that the edge was left with, in bytes.
     pub window: u32,
     /// Since the last byte from the edge, and since the last one to it.
@@ -233,6 +247,8 @@ pub struct Evidence {
     pub quiet: Duration,
     /// Bytes written since request bytes were last read.
     pub since_read: u32,
+    /// Bytes of the last inbound turn, unread ones included.
+    pub turn_in: u32,
     /// Bytes written before the last inbound turn, after the turn before that.
     pub turn_out: u32,
     /// The last request could not have a body (GET, HEAD).

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use tracer_common::limits::MAX_TLS_ALERT;
+use tracer_common::limits::{FRESH_NS, MAX_TLS_ALERT, MIN_OPAQUE_REQUEST};
 
 use super::{
     Attempt, End, Evidence, Limits, Protocol, Trigger,
     handshake::{self, Broken},
 };
 use crate::http::Progress;
+
+/// A connection that is reset later than this, and without a request, was idle: no request was on its way.
+const FRESH: Duration = Duration::from_nanos(FRESH_NS);
 
 /// Data that follows an origin's close within this time may still belong to the request before.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
@@ -90,7 +93,10 @@ fn response(e: &Evidence) -> Option<Loss> {
     match e.response.progress {
         Progress::Malformed => (origin_left || minds(e)).then_some(Loss::Malformed),
         Progress::Nothing if origin_left => Some(Loss::Unanswered),
-        Progress::Nothing => (e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited),
+        // What was sent since the request (an interim response) sets the edge's clock back.
+        Progress::Nothing => {
+            (!is_slow(e) && e.waited.min(e.quiet) >= Limits::nearly(e.limits.read)).then_some(Loss::Waited)
+        }
         Progress::InHead if origin_left => Some(Loss::Head),
         Progress::InHead => stalled(e).then_some(Loss::StalledHead),
         Progress::InBody if origin_left => Some(Loss::Body),
@@ -106,15 +112,20 @@ fn response(e: &Evidence) -> Option<Loss> {
 fn stalled(e: &Evidence) -> bool {
     let read = e.limits.read;
     let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
-    let quiet = if left { read - read / 8 } else { Limits::nearly(read) };
-    e.waited >= Limits::nearly(read) && e.quiet >= quiet
+    let quiet = if left { Limits::most_of(read) } else { Limits::nearly(read) };
+    !is_slow(e) && e.waited >= Limits::nearly(read) && e.quiet >= quiet
+}
+
+/// Whether the edge has yet to acknowledge what was sent: it is still receiving, and nothing stalls at the origin.
+fn is_slow(e: &Evidence) -> bool {
+    e.unacked > 0
 }
 
 /// Whether an edge that left did so because of what it had got: at once, or when it had waited in vain for the rest.
 /// One that stayed longer had taken it.
 fn minds(e: &Evidence) -> bool {
     let read = e.limits.read;
-    let in_vain = e.quiet >= Limits::nearly(read) && e.quiet <= read + read / 8;
+    let in_vain = e.quiet >= Limits::nearly(read) && e.quiet <= Limits::little_over(read);
     matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst) && (e.quiet < AT_ONCE || in_vain)
 }
 
@@ -124,7 +135,8 @@ fn vanished(e: &Evidence) -> Option<Loss> {
         (Protocol::Http, Progress::InBody) => Some(Loss::VanishedInBody),
         (Protocol::Http, Progress::Nothing | Progress::InHead) => Some(Loss::Vanished),
         (Protocol::Http, _) => None,
-        _ => (e.since_read == 0).then_some(Loss::Vanished),
+        _ if e.bytes_received == 0 && !e.seeded => is_fresh(e).then_some(Loss::Vanished),
+        _ => (e.since_read == 0 && holds_request(e)).then_some(Loss::Vanished),
     }
 }
 
@@ -141,7 +153,7 @@ fn late(e: &Evidence) -> bool {
 fn opaque(e: &Evidence) -> Option<Loss> {
     let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
     if e.bytes_received == 0 && !e.seeded {
-        return (e.trigger == Trigger::Rst).then_some(Loss::Fresh);
+        return (is_fresh(e) && e.trigger == Trigger::Rst).then_some(Loss::Fresh);
     }
     // Another protocol has its own ways to end a connection.
     if e.protocol == Protocol::Other && e.request.method.is_none() {
@@ -162,12 +174,31 @@ fn opaque(e: &Evidence) -> Option<Loss> {
         return None;
     }
     if !origin_left {
-        return (e.since_read == 0 && e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited);
+        // Later on the last bytes in need not be a request: they count as one if the edge leaves just in time for it.
+        let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
+        let just_then = left && e.waited <= Limits::little_over(e.limits.read);
+        let waits = e.since_read == 0 && e.turn_in >= MIN_OPAQUE_REQUEST && (first || just_then);
+        return (waits && e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited);
+    }
+    if !holds_request(e) {
+        return None;
     }
     // After an answer, bytes that came in may be a new request or the rest of an upload that was answered early: only
     // the end of its process tells that something was lost.
     let ending = e.oom || e.end != End::Running;
     (first || ending).then_some(Loss::Unanswered)
+}
+
+/// Whether the edge had just opened the connection, which it does only to send a request at once.
+fn is_fresh(e: &Evidence) -> bool {
+    e.age.is_none_or(|age| age < FRESH)
+}
+
+/// Whether the last bytes in, which can't be read, may be a request: enough of them, or the first ones inside TLS. Of
+/// a seeded connection not all are known; and what nobody has read is lost, whatever it was.
+fn holds_request(e: &Evidence) -> bool {
+    let first_inside_tls = e.protocol == Protocol::Tls && e.exchanges <= 1;
+    e.turn_in >= MIN_OPAQUE_REQUEST || e.unread > 0 || e.seeded || first_inside_tls
 }
 
 /// Whether the process was ending by a signal or with an error.

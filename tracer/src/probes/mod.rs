@@ -23,7 +23,7 @@ pub use load::Kernel;
 pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
-pub use sweep::Sweep;
+pub use sweep::{Sweep, kernel_config};
 use tracer_common::twins;
 
 /// Where the kernel shows its type information.

@@ -60,15 +60,7 @@ impl Sweep {
 
     /// Puts these limits in force, in the kernel too.
     pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
-        let jiffies = |timeout| jiffies(Limits::nearly(timeout), self.tick_ns);
-        let missing = limits.ack.min(limits.read);
-        let config = Config {
-            read_jiffies: jiffies(limits.read),
-            write_jiffies: jiffies(limits.write),
-            header_limit: u32::try_from(limits.header).unwrap_or(u32::MAX),
-            // Its clock may have begun before the first of them went missing.
-            missing_ms: u32::try_from((missing - missing / 8).as_millis()).unwrap_or(u32::MAX),
-        };
+        let config = kernel_config(&limits, self.tick_ns);
         self.config.set(0, &config, 0).context("handing the limits to the kernel")?;
         self.limits = limits;
         self.settled.clear();
@@ -138,6 +130,19 @@ impl Sweep {
 /// Runs the program once on key 0, which no connection has, to see whether the reduced privileges suffice.
 pub(super) fn use_once(ebpf: &mut Ebpf) -> Result<()> {
     run(ebpf, "inspect_connection", &[0]).map(|_settled| ())
+}
+
+/// The edge's limits as the kernel programs want them, on a kernel whose jiffies last `tick_ns` nanoseconds.
+#[must_use]
+pub fn kernel_config(limits: &Limits, tick_ns: u64) -> Config {
+    let jiffies = |timeout| jiffies(Limits::nearly(timeout), tick_ns);
+    Config {
+        read_jiffies: jiffies(limits.read),
+        write_jiffies: jiffies(limits.write),
+        header_limit: u32::try_from(limits.header).unwrap_or(u32::MAX),
+        // Its clock may have begun before the first of them went missing.
+        missing_ms: u32::try_from(Limits::most_of(limits.ack.min(limits.read)).as_millis()).unwrap_or(u32::MAX),
+    }
 }
 
 /// A time in jiffies, rounded up: what the kernel takes for too long must be so for the verdict, too.

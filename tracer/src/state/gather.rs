@@ -49,10 +49,12 @@ impl State {
             bytes_received: close.bytes_received,
             bytes_sent: close.bytes_sent,
             unread: close.unread,
+            unacked: close.unacked,
             window: close.window,
             waited: jiffies_of(close.received_jiffies_ago, clock),
             quiet: jiffies_of(close.sent_jiffies_ago, clock),
             since_read: close.since_read,
+            turn_in: close.turn_in,
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0,
             request,
@@ -164,8 +166,8 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
         chunks: chunks(conn),
     };
     let mut exchange = Exchange::read(requests, conn.request_len.into(), &seen);
-    // Written, and not on its way: nothing can be said of it.
-    if awaited && close.response_bytes > 0 {
+    // Written, and not on its way; or none of it was kept, because no buffer was left: nothing can be said of it.
+    if close.response_bytes > 0 && head.is_empty() {
         exchange.response = Response::default();
     }
     // All that came is an interim response.
@@ -288,10 +290,12 @@ impl State {
             bytes_received: 0,
             bytes_sent: 0,
             unread: 0,
+            unacked: 0,
             window: 0,
             waited: Duration::ZERO,
             quiet: Duration::ZERO,
             since_read: 0,
+            turn_in: 0,
             turn_out: 0,
             bodyless: false,
             request: Request::default(),

@@ -1,0 +1,392 @@
+//! Has a request on this connection failed? Decides whether the kernel hands a connection to the agent.
+//!
+//! Three situations, three questions. The origin sends FIN: does that leave a request without its response
+//! ([`at_fin`])? The connection ends without the origin's FIN: is a request or a part of a response lost
+//! ([`is_loss`])? The edge still waits, or leaves: what does the origin owe it, and for how long ([`owed`])? All three
+//! read the snapshot in [`Conn::close`]. Where the bytes cannot be read (TLS, an unknown protocol), only their
+//! direction, number and time count.
+//!
+//! The gate never has the last word. It runs in the kernel, on a part of what is known, and when in doubt it lets a
+//! connection through; `diagnose` in the agent acquits. What the gate holds back nobody else sees, so a test in the
+//! agent (`tests/gate.rs`) checks over random connections that `diagnose` finds no failure in any of those.
+
+use crate::{
+    Config, Conn, conn_flags as flag,
+    limits::{FRESH_NS, MAX_TLS_ALERT, MIN_OPAQUE_REQUEST, READ_SLACK_PARTS, REQUEST_LEN},
+    origin_flags as origin, pf,
+};
+
+/// The judgement on a response, by the kernel programs' own parser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Cannot be decided from what was kept.
+    Unknown = 0,
+    /// Complete by its own framing.
+    Whole = 1,
+    /// Without framing: it ends when the connection does.
+    UntilClose = 2,
+    /// Incomplete by its own framing.
+    Cut = 3,
+    /// Not a valid HTTP/1 response, or framed in two contradicting ways: an edge rejects it.
+    Odd = 4,
+}
+
+/// What only the kept bytes of a connection tell. The kernel programs find them in a map.
+pub trait Kept {
+    /// Judges the current response, of which `total` bytes were written.
+    fn verdict(&self, conn: &Conn, total: u32) -> Verdict;
+
+    /// Where the header section of the current request ends, among the first `have` bytes of it and of those received
+    /// with it. 0: not within them.
+    fn first_request_end(&self, conn: &Conn, have: u32) -> u32;
+}
+
+/// What the origin's FIN means for the current request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtFin {
+    /// No request fails by it.
+    Harmless,
+    /// A request fails.
+    Failure,
+    /// Some of the response is not on the wire yet (Nagle's algorithm, or the edge's window), and without it there is
+    /// no verdict. [`after_fin`] judges once it has been sent.
+    Later,
+}
+
+/// The origin sends its FIN first.
+#[inline(always)]
+pub fn at_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> AtFin {
+    let failure = |fails| if fails { AtFin::Failure } else { AtFin::Harmless };
+    if conn.flags & flag::REPORTED != 0 {
+        // Reported when the edge's timeout passed.
+        AtFin::Harmless
+    } else if unanswered(conn) {
+        AtFin::Failure
+    } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
+        let verdict = response_verdict(conn, header_limit, conn.close.response_bytes, kept);
+        let open = verdict == Verdict::Unknown || verdict == Verdict::Cut && conn.origin_flags & origin::IN_HEAD != 0;
+        if open && is_held_back(conn) { AtFin::Later } else { failure(fin_cuts(conn, verdict, kept)) }
+    } else {
+        failure(process_ends(conn))
+    }
+}
+
+/// The last of the data that was still unsent when the origin closed has gone out: whether a request has failed.
+#[inline(always)]
+pub fn after_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> bool {
+    conn.flags & flag::REPORTED == 0
+        && fin_cuts(conn, response_verdict(conn, header_limit, conn.close.response_bytes, kept), kept)
+}
+
+/// Whether the origin's FIN after a response with this verdict makes a request fail.
+#[inline(always)]
+fn fin_cuts(conn: &Conn, verdict: Verdict, kept: &impl Kept) -> bool {
+    match verdict {
+        Verdict::Cut | Verdict::Odd => true,
+        Verdict::Whole => more_requests(conn, kept),
+        Verdict::UntilClose | Verdict::Unknown => process_ends(conn),
+    }
+}
+
+/// Whether an end without the origin's FIN (RST, or destroyed) loses a request or cuts its response short.
+#[inline(always)]
+pub fn is_loss(conn: &Conn, header_limit: u32, kept: &impl Kept) -> bool {
+    // Reported when the edge's timeout passed.
+    if conn.flags & flag::REPORTED != 0 {
+        return false;
+    }
+    // The edge opens a connection in order to send a request at once.
+    let fresh = conn.exchanges == 0 && conn.close.time_ns.wrapping_sub(conn.opened_ns) < FRESH_NS;
+    if fresh || conn.close.accepted == 0 || unanswered(conn) {
+        return true;
+    }
+    if conn.flags & flag::HTTP == 0 || conn.exchanges == 0 {
+        return process_ends(conn);
+    }
+    // A reset discards what was written and not yet sent: only the bytes that were on the wire count.
+    match response_verdict(conn, header_limit, conn.response_len.min(conn.close.response_bytes), kept) {
+        Verdict::Whole => more_requests(conn, kept),
+        Verdict::Unknown => process_ends(conn),
+        Verdict::UntilClose | Verdict::Cut | Verdict::Odd => true,
+    }
+}
+
+/// Whether the edge still waits for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// It does not, as far as can be seen.
+    Nothing,
+    /// It has waited for less than its timeout.
+    Something,
+    /// It has waited for its whole timeout; or it leaves because it got no valid response.
+    Late,
+}
+
+/// Returns whether the edge waits, given a snapshot that was just made. `leaving`: it has sent FIN or RST; else it is
+/// still there.
+#[inline(always)]
+pub fn owed(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Owed {
+    let close = &conn.close;
+    let after = |waited: u32, limit: u32| if waited >= limit { Owed::Late } else { Owed::Something };
+    if close.bytes_received == 0 {
+        return Owed::Nothing;
+    }
+    // The process reads nothing, the window is shut, and the edge cannot send the rest of its request.
+    if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= config.write_jiffies {
+        return Owed::Late;
+    }
+    if conn.flags & flag::HTTP != 0 {
+        let quiet = close.sent_jiffies_ago.min(close.received_jiffies_ago);
+        if unanswered(conn) {
+            // The edge has yet to acknowledge earlier data: it is still receiving, and its timeout does not run.
+            if close.unacked > 0 {
+                return Owed::Something;
+            }
+            return after(quiet, config.read_jiffies);
+        }
+        return match response_verdict(conn, config.header_limit, close.response_bytes, kept) {
+            Verdict::Odd if leaving => Owed::Late,
+            // The rest is written, and the edge does not acknowledge it: the edge is slow, not the origin.
+            Verdict::Cut if close.unacked > 0 => Owed::Something,
+            // The edge's timeout may run from its request rather than from the last byte. Nothing was sent for nearly
+            // all of it: that counts as the whole.
+            Verdict::Cut if leaving && close.sent_jiffies_ago >= most_of(config.read_jiffies) => {
+                after(close.received_jiffies_ago, config.read_jiffies)
+            }
+            Verdict::Cut => after(quiet, config.read_jiffies),
+            Verdict::Odd => Owed::Something,
+            // Of several requests that came together, the next one waits.
+            Verdict::Whole if quiet >= config.read_jiffies && close.unacked == 0 && more_requests(conn, kept) => {
+                Owed::Late
+            }
+            Verdict::Whole if conn.flags & flag::PIPELINED != 0 => Owed::Something,
+            Verdict::Whole | Verdict::UntilClose | Verdict::Unknown => Owed::Nothing,
+        };
+    }
+    // A TLS handshake that was not completed.
+    if conn.flags & flag::TLS != 0 && conn.exchanges == 0 {
+        return if leaving { Owed::Late } else { after(close.received_jiffies_ago, config.read_jiffies) };
+    }
+    // The bytes cannot be read. A request is only assumed where enough came in and nothing was written since.
+    if close.since_read > 0 || close.turn_in < MIN_OPAQUE_REQUEST {
+        return Owed::Nothing;
+    }
+    // After the first exchange the last bytes in need not be a request (a goodbye, an acknowledgement of the
+    // protocol). They count as one only if the edge leaves just when its timeout passes.
+    let just_then = close.received_jiffies_ago <= config.read_jiffies + config.read_jiffies / READ_SLACK_PARTS;
+    if conn.exchanges <= 1 || leaving && just_then {
+        return after(close.received_jiffies_ago, config.read_jiffies);
+    }
+    Owed::Nothing
+}
+
+/// A timeout less its slack, jiffies.
+#[inline(always)]
+const fn most_of(jiffies: u32) -> u32 {
+    jiffies - jiffies / READ_SLACK_PARTS
+}
+
+/// Whether a request has arrived to which not one byte of the final response was written.
+#[inline(always)]
+pub fn unanswered(conn: &Conn) -> bool {
+    let close = &conn.close;
+    if close.bytes_received == 0 && conn.flags & flag::SEEDED == 0 {
+        return false;
+    }
+    if conn.flags & flag::HTTP != 0 {
+        return close.response_bytes == 0 && conn.flags & flag::INTERIM == 0;
+    }
+    close.unread > 0
+        || (close.since_read == 0 && close.turn_in >= MIN_OPAQUE_REQUEST)
+        || (close.since_read == 0 && conn.flags & flag::SEEDED != 0)
+        || conn.flags & flag::TLS != 0
+            && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= MAX_TLS_ALERT)
+}
+
+/// Whether the process closes the connection because it exits, after at least one request.
+#[inline(always)]
+fn process_ends(conn: &Conn) -> bool {
+    conn.closer.flags & pf::EXITING != 0 && conn.exchanges > 0
+}
+
+/// Judges the response in progress, of which `total` bytes were written, on a connection that speaks HTTP. A header
+/// section above `header_limit` bytes is more than an edge accepts.
+#[inline(always)]
+fn response_verdict(conn: &Conn, header_limit: u32, total: u32, kept: &impl Kept) -> Verdict {
+    // None of it is on the wire yet; or the bytes written may be the rest of an earlier response.
+    if conn.is_awaited() {
+        return Verdict::Unknown;
+    }
+    if conn.head_len > header_limit {
+        return Verdict::Odd;
+    }
+    if conn.heads == 0 {
+        return Verdict::Unknown;
+    }
+    kept.verdict(conn, total)
+}
+
+/// Whether the origin has written bytes that have not been sent to the edge even once.
+#[inline(always)]
+const fn is_held_back(conn: &Conn) -> bool {
+    conn.is_awaited() || conn.response_len < conn.close.response_bytes
+}
+
+/// Whether a second request was received together with the current one (pipelining): its response has not begun.
+#[inline(always)]
+fn more_requests(conn: &Conn, kept: &impl Kept) -> bool {
+    if conn.flags & flag::PIPELINED != 0 {
+        return true;
+    }
+    if conn.flags & flag::BODYLESS == 0 || conn.heads == 0 {
+        return false;
+    }
+    let end = kept.first_request_end(conn, conn.request_have.min(REQUEST_LEN as u32));
+    end != 0 && conn.request_len > end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Close, Task};
+
+    /// Kept bytes of which the parser says this, and in which the first request ends there.
+    struct Says(Verdict, u32);
+
+    impl Kept for Says {
+        fn verdict(&self, _: &Conn, _: u32) -> Verdict {
+            self.0
+        }
+
+        fn first_request_end(&self, _: &Conn, _: u32) -> u32 {
+            self.1
+        }
+    }
+
+    const CONFIG: Config = Config { read_jiffies: 800, write_jiffies: 200, header_limit: 1000, missing_ms: 0 };
+
+    /// A plain request of 50 bytes on a connection that a process had accepted, with `written` bytes of a response.
+    fn http(written: u32) -> Conn {
+        let close = Close { bytes_received: 50, accepted: 1, response_bytes: written, ..Close::default() };
+        let flags = flag::HTTP | flag::BODYLESS;
+        Conn { flags, exchanges: 1, request_len: 50, response_len: written, heads: 1, close, ..Conn::default() }
+    }
+
+    /// Bytes that cannot be read, `since_read` of them written after `turn_in` had come.
+    fn opaque(turn_in: u32, since_read: u32) -> Conn {
+        let close = Close { bytes_received: turn_in.into(), accepted: 1, turn_in, since_read, ..Close::default() };
+        Conn { flags: flag::SNIFFED, exchanges: 1, close, ..Conn::default() }
+    }
+
+    fn with(mut conn: Conn, change: impl FnOnce(&mut Conn)) -> Conn {
+        change(&mut conn);
+        conn
+    }
+
+    /// The same at the end of its process.
+    fn dying(conn: Conn) -> Conn {
+        Conn { closer: Task { flags: pf::EXITING, ..Task::default() }, ..conn }
+    }
+
+    const ALL: [Verdict; 5] = [Verdict::Unknown, Verdict::Whole, Verdict::UntilClose, Verdict::Cut, Verdict::Odd];
+
+    #[test]
+    fn a_fin_fails_a_request_that_got_nothing_or_not_all() {
+        let at = |conn: &Conn, verdict| at_fin(conn, CONFIG.header_limit, &Says(verdict, 0));
+        for verdict in ALL {
+            assert_eq!(at(&http(0), verdict), AtFin::Failure);
+            let cut = matches!(verdict, Verdict::Cut | Verdict::Odd);
+            let expected = if cut { AtFin::Failure } else { AtFin::Harmless };
+            assert_eq!(at(&http(90), verdict), expected, "{verdict:?}");
+            let expected = if verdict == Verdict::Whole { AtFin::Harmless } else { AtFin::Failure };
+            assert_eq!(at(&dying(http(90)), verdict), expected, "{verdict:?}, and its process ends");
+            let told = with(http(0), |conn| conn.flags |= flag::REPORTED);
+            assert_eq!(at(&told, verdict), AtFin::Harmless);
+        }
+        let large = with(http(90), |conn| conn.head_len = 1001);
+        assert_eq!(at(&large, Verdict::Whole), AtFin::Failure);
+    }
+
+    #[test]
+    fn a_fin_before_the_rest_is_sent_waits_for_it() {
+        let held_back = with(http(90), |conn| {
+            conn.response_len = 30;
+            conn.origin_flags = origin::IN_HEAD;
+        });
+        assert_eq!(at_fin(&held_back, 1000, &Says(Verdict::Cut, 0)), AtFin::Later);
+        assert_eq!(at_fin(&held_back, 1000, &Says(Verdict::Odd, 0)), AtFin::Failure);
+        assert!(after_fin(&held_back, 1000, &Says(Verdict::Cut, 0)));
+        assert!(!after_fin(&held_back, 1000, &Says(Verdict::Whole, 0)));
+    }
+
+    #[test]
+    fn a_second_request_that_came_with_the_first_is_owed_a_response() {
+        assert_eq!(at_fin(&http(90), 1000, &Says(Verdict::Whole, 50)), AtFin::Harmless);
+        assert_eq!(at_fin(&http(90), 1000, &Says(Verdict::Whole, 25)), AtFin::Failure);
+        assert!(is_loss(&http(90), 1000, &Says(Verdict::Whole, 25)));
+        let upload = with(http(90), |conn| conn.flags &= !flag::BODYLESS);
+        assert_eq!(at_fin(&upload, 1000, &Says(Verdict::Whole, 25)), AtFin::Harmless, "the rest is its body");
+    }
+
+    #[test]
+    fn a_reset_also_cuts_a_body_that_only_the_end_ends() {
+        let old = |conn| with(conn, |conn| conn.close.time_ns = 2 * FRESH_NS);
+        for verdict in ALL {
+            let lost = is_loss(&old(http(90)), 1000, &Says(verdict, 0));
+            assert_eq!(lost, !matches!(verdict, Verdict::Whole | Verdict::Unknown), "{verdict:?}");
+        }
+        assert!(is_loss(&old(http(0)), 1000, &Says(Verdict::Unknown, 0)));
+        assert!(is_loss(&old(with(http(90), |conn| conn.close.accepted = 0)), 1000, &Says(Verdict::Whole, 0)));
+        let idle = old(with(opaque(0, 0), |conn| conn.exchanges = 0));
+        assert!(!is_loss(&idle, 1000, &Says(Verdict::Unknown, 0)));
+        let fresh = with(idle, |conn| conn.close.time_ns = FRESH_NS - 1);
+        assert!(is_loss(&fresh, 1000, &Says(Verdict::Unknown, 0)));
+    }
+
+    #[test]
+    fn the_edge_waits_as_long_as_its_timeouts() {
+        let waits = |conn: Conn, received, sent, verdict, leaving| {
+            let conn = with(conn, |conn| {
+                (conn.close.received_jiffies_ago, conn.close.sent_jiffies_ago) = (received, sent);
+            });
+            owed(&conn, &CONFIG, leaving, &Says(verdict, 0))
+        };
+        for (received, sent, expected) in
+            [(799, 900, Owed::Something), (800, 900, Owed::Late), (900, 799, Owed::Something)]
+        {
+            assert_eq!(waits(http(0), received, sent, Verdict::Unknown, false), expected);
+            assert_eq!(waits(http(90), received, sent, Verdict::Cut, false), expected);
+        }
+        // Its clock may have begun with the request.
+        assert_eq!(waits(http(90), 800, 700, Verdict::Cut, true), Owed::Late);
+        assert_eq!(waits(http(90), 800, 699, Verdict::Cut, true), Owed::Something);
+        assert_eq!(waits(http(90), 0, 0, Verdict::Odd, true), Owed::Late);
+        assert_eq!(waits(http(90), 0, 0, Verdict::Odd, false), Owed::Something);
+        for verdict in [Verdict::Whole, Verdict::UntilClose, Verdict::Unknown] {
+            assert_eq!(waits(http(90), 900, 900, verdict, true), Owed::Nothing, "{verdict:?}");
+        }
+        let stuck = with(http(0), |conn| conn.close.unread = 10);
+        assert_eq!(waits(stuck, 200, 0, Verdict::Unknown, false), Owed::Late);
+        assert_eq!(waits(opaque(100, 0), 800, 800, Verdict::Unknown, false), Owed::Late);
+        assert_eq!(waits(opaque(99, 0), 800, 800, Verdict::Unknown, false), Owed::Nothing);
+        assert_eq!(waits(opaque(100, 1), 800, 800, Verdict::Unknown, false), Owed::Nothing);
+        let later = with(opaque(100, 0), |conn| conn.exchanges = 2);
+        assert_eq!(waits(later, 900, 900, Verdict::Unknown, true), Owed::Late);
+        assert_eq!(waits(later, 901, 901, Verdict::Unknown, true), Owed::Nothing);
+        assert_eq!(waits(later, 900, 900, Verdict::Unknown, false), Owed::Nothing);
+    }
+
+    #[test]
+    fn where_bytes_cannot_be_read_enough_of_them_are_a_request() {
+        assert!(unanswered(&opaque(MIN_OPAQUE_REQUEST, 0)));
+        assert!(!unanswered(&opaque(MIN_OPAQUE_REQUEST - 1, 0)));
+        assert!(!unanswered(&opaque(MIN_OPAQUE_REQUEST, 1)));
+        assert!(unanswered(&with(opaque(1, 1), |conn| conn.close.unread = 1)));
+        assert!(unanswered(&with(opaque(1, 0), |conn| conn.flags |= flag::SEEDED)));
+        let tls = |exchanges, since_read| {
+            with(opaque(1, since_read), |conn| (conn.flags, conn.exchanges) = (flag::SNIFFED | flag::TLS, exchanges))
+        };
+        assert!(unanswered(&tls(0, 5000)) && unanswered(&tls(1, MAX_TLS_ALERT)));
+        assert!(!unanswered(&tls(1, MAX_TLS_ALERT + 1)) && !unanswered(&tls(2, 0)));
+    }
+}
