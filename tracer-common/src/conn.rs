@@ -68,8 +68,9 @@ shared! {
         pub request_len: u32,
         /// Contiguous bytes of it kept in [`Heads::request`].
         pub request_have: u32,
-        /// `write_seq` when the current request began. Bytes written later may be its response.
-        pub request_written: u32,
+        /// The origin's `write_seq` when the current request began: it had written all bytes before that number. Bytes
+        /// written later may be the response.
+        pub written_before: u32,
         /// Index of its local port in the per-port counters.
         pub port_slot: u32,
         /// Key of its [`Heads`]. 0: it has none.
@@ -150,9 +151,9 @@ impl Conn {
     #[must_use]
     pub const fn answer_from(&self) -> u32 {
         let is_read = self.copied.wrapping_sub(self.request_seq).wrapping_sub(1) < 1 << 31;
-        let is_ahead = self.written.wrapping_sub(self.request_written) < 1 << 31;
+        let is_ahead = self.written.wrapping_sub(self.written_before) < 1 << 31;
         let bodyless = self.flags & conn_flags::BODYLESS != 0;
-        if bodyless && is_read && is_ahead { self.written } else { self.request_written }
+        if bodyless && is_read && is_ahead { self.written } else { self.written_before }
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
                 flags,
                 copied: at(copied),
                 request_seq: at(500),
-                request_written: at(10),
+                written_before: at(10),
                 written: at(written),
                 ..Conn::default()
             };

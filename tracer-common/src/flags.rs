@@ -96,17 +96,18 @@ pub mod origin_flags {
     pub const PENDING: u32 = 1 << 6;
 }
 
-/// Values of [`Attempt::what`](crate::Attempt::what): which packets were lost.
+/// Values of [`Attempt::kind`](crate::Attempt::kind): which packets were lost.
 pub mod attempt {
     /// The edge's SYN.
     pub const SYN: u32 = 1;
     /// The origin's SYN-ACK.
     pub const SYN_ACK: u32 = 2;
-    /// Packets of an established connection.
+    /// Data on an open connection, in either direction. At a listener also what follows the SYN: the bare ACK that
+    /// completes a handshake, or the data sent with it or after it.
     pub const DATA: u32 = 3;
 }
 
-/// Values of [`Attempt::why`](crate::Attempt::why): what the host did with the packets.
+/// Values of [`Attempt::cause`](crate::Attempt::cause): what the host did with the packets.
 pub mod taken {
     /// netfilter dropped them without an answer.
     pub const DROPPED: u32 = 1;
@@ -131,7 +132,7 @@ pub mod hook {
     pub const FORWARD: u32 = 4;
 }
 
-/// Values of [`Attempt::done`](crate::Attempt::done).
+/// Values of [`Attempt::state`](crate::Attempt::state).
 pub mod attempt_state {
     /// The edge may still be waiting: it is not decided yet whether the loss did harm.
     pub const WAITING: u32 = 0;

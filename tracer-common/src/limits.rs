@@ -51,7 +51,8 @@ pub const PORTS: u32 = 256;
 /// Local ports that the user can name; also ports that had a listener when the tracer started.
 pub const WATCHED_PORTS: u32 = 1_024;
 
-/// Attempts of the edge whose packets this host dropped or refused, kept until the edge's timeout has passed.
+/// Attempts, to connect or to send, whose packets this host dropped or refused. They are kept until the edge's timeout
+/// has passed.
 pub const ATTEMPTS: u32 = 4_096;
 
 /// Listening ports whose process is remembered.
@@ -59,7 +60,7 @@ pub const LISTENERS: u32 = 4_096;
 
 /// Slots per CPU and hook in which a program notes its run for its twin. Threads whose ids are equal modulo this share
 /// one.
-pub const WENT_FIRST: u32 = 256;
+pub const FIRST_RAN_FOR: u32 = 256;
 
 /// Slots that count the turns of processes. Processes whose pids are equal modulo this share one.
 pub const TURNS: u32 = 4_096;

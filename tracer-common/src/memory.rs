@@ -63,7 +63,7 @@ const fn bytes_per_cpu() -> usize {
     let ports = limits::PORTS + 1;
     array(ports, size_of::<PortCounts>())
         + array(ports, size_of::<Distributions>())
-        + array(limits::WENT_FIRST * twins::HOOKS, size_of::<u64>())
+        + array(limits::FIRST_RAN_FOR * twins::HOOKS, size_of::<u64>())
         + array(limits::RESET_REASONS + lost::SLOTS + twins::HOOKS + 1, size_of::<u64>())
         + array(3, size_of::<Conn>())
         + array(1, size_of::<Heads>())

@@ -181,8 +181,8 @@ unsafe fn disown(heads: *const Heads, conn: *mut Conn) {
 /// Hands over dropped packets of the edge, with their connection if that is known.
 #[inline(never)]
 pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
-    if attempt.conn != 0
-        && let Some(conn) = connections::get(attempt.conn)
+    if attempt.sock_key != 0
+        && let Some(conn) = connections::get(attempt.sock_key)
     {
         // SAFETY: a live map value.
         let conn = unsafe { &mut *conn };

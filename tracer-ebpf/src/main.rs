@@ -25,12 +25,12 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext},
 };
 
-use tables::twins::Place;
+use tables::twins::Role;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 #[inline(always)]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    hooks::states::set_state(&ctx, Place::First);
+    hooks::states::set_state(&ctx, Role::First);
     0
 }
 
@@ -38,33 +38,33 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 #[inline(always)]
 pub fn inet_sock_set_state_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::states::set_state(&ctx, Place::Second);
+    hooks::states::set_state(&ctx, Role::Second);
     0
 }
 
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
-    hooks::reads::rcv_space_adjust(&ctx, Place::First);
+    hooks::reads::rcv_space_adjust(&ctx, Role::First);
     0
 }
 
 /// The twin of `tcp_rcv_space_adjust`.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::reads::rcv_space_adjust(&ctx, Place::Second);
+    hooks::reads::rcv_space_adjust(&ctx, Role::Second);
     0
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
-    hooks::resets::send_reset(&ctx, Place::First);
+    hooks::resets::send_reset(&ctx, Role::First);
     0
 }
 
 /// The twin of `tcp_send_reset`.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn tcp_send_reset_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::resets::send_reset(&ctx, Place::Second);
+    hooks::resets::send_reset(&ctx, Role::Second);
     0
 }
 
@@ -76,14 +76,14 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    hooks::processes::process_exit(&ctx, Place::First);
+    hooks::processes::process_exit(&ctx, Role::First);
     0
 }
 
 /// The twin of `sched_process_exit`.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit_twin(ctx: BtfTracePointContext) -> i32 {
-    hooks::processes::process_exit(&ctx, Place::Second);
+    hooks::processes::process_exit(&ctx, Role::Second);
     0
 }
 

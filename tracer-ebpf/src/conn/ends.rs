@@ -127,6 +127,6 @@ pub fn retire(conn: &mut Conn) {
     // The buffers of request and response are free for another connection.
     heads::release(conn);
     if conn.flags & (flag::REPORTED | flag::ORIGIN_FIN | flag::UPGRADED) == flag::ORIGIN_FIN {
-        let _full_is_lru = CLOSED.insert(&conn.tuple, conn, 0);
+        let _evicts_when_full = CLOSED.insert(&conn.tuple, conn, 0);
     }
 }

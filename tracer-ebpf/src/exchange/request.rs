@@ -4,6 +4,15 @@
 //! of the current one but seen from outside: bytes that begin like a request, after the origin has begun to answer
 //! the current one. Only the first bytes of the current request are kept, in [`Heads`], since the agent needs its
 //! request line and headers.
+//!
+//! `hooks::packets` calls one of these for a packet:
+//! * [`replace_request`] for new bytes that should be the next request ([`heads_if_answered`]): it begins that request
+//!   and keeps its bytes;
+//! * [`after_fin`] for new bytes after the origin's FIN;
+//! * [`keep_request`] for all others. Before it, and without a copy of their own, [`begin_request`] for a connection's
+//!   first bytes, or [`next_request`] for new bytes that look like a request.
+//!
+//! Bytes are new unless the socket has received them before (a retransmission).
 
 use aya_ebpf::programs::SkBuffContext;
 use tracer_common::{Conn, Heads, conn_flags as flag, limits, rst, triggers};
@@ -24,8 +33,8 @@ use crate::{
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;
 
-/// Returns the connection's buffers if the current request has no body and is being answered: then whatever comes
-/// from the edge is the next request.
+/// Returns the connection's buffers if the current request has no body and the origin has begun to answer it: then
+/// whatever comes from the edge is the next request.
 #[inline(always)]
 pub fn heads_if_answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
     let wanted = flag::SNIFFED | flag::HTTP | flag::BODYLESS;
@@ -33,16 +42,16 @@ pub fn heads_if_answered(conn: &Conn, tcp: &TcpSock) -> Option<*mut Heads> {
     if conn.flags & (wanted | unwanted) == wanted && is_written(conn, tcp) { heads::at(conn.heads) } else { None }
 }
 
-/// Whether the origin has written anything since the current request began. [`Conn::is_awaited`] says nearly the
-/// same, but reads a field that another CPU may just have changed, which costs time.
+/// Whether the origin has written anything since the current request began. ([`Conn::is_awaited`] says nearly the
+/// opposite, that nothing was sent, but reads a field that another CPU may just have changed, which costs time.)
 #[inline(always)]
 fn is_written(conn: &Conn, tcp: &TcpSock) -> bool {
-    tcp.write_seq() != conn.request_written
+    tcp.write_seq() != conn.written_before
 }
 
-/// The current request has no body and is being answered, so these bytes are the next request. Copies them over the
-/// old head and checks them there: one packet read instead of two. If they do not begin like a request, the head is
-/// left empty: nobody knows whose bytes they are.
+/// The current request has no body and the origin has begun to answer it, so these bytes should be the next request.
+/// Copies them over the old head and checks them there, which saves reading their first four bytes beforehand. If they
+/// do not begin like a request, the current one goes on, without its head, which they have overwritten.
 #[inline(always)]
 pub fn replace_request(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, payload: &Payload, tcp: &TcpSock) {
     // SAFETY: callers pass a pointer to a map value, which stays valid while the program runs.
@@ -61,8 +70,8 @@ pub fn replace_request(ctx: &SkBuffContext, conn: &mut Conn, heads: *mut Heads, 
     conn.request_len = payload.len;
 }
 
-/// Adds a packet to the current request: keeps its bytes while the buffer has room, counts them, and finds out the
-/// protocol at the connection's first bytes. `word` is the packet's first four bytes.
+/// Adds a packet to the current request: counts its bytes, and keeps them while the buffer has room and no earlier
+/// bytes are missing. Finds out the protocol at the connection's first bytes. `word` is the packet's first four bytes.
 #[inline(always)]
 pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     let at = payload.seq.wrapping_sub(conn.request_seq);
@@ -76,6 +85,7 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, wor
             conn.request_have += copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, at);
         }
     }
+    // In unsigned arithmetic a retransmission of an earlier request is far ahead of this one.
     let seen = at.wrapping_add(payload.len);
     if seen < 1 << 31 && seen > conn.request_len {
         conn.request_len = seen;
@@ -88,12 +98,14 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, wor
     } else if let Some(heads) = kept {
         sniff_kept(conn, heads);
     } else {
+        // Nothing was kept, since there is no buffer or earlier bytes are missing: the protocol stays unknown.
         conn.flags |= flag::SNIFFED;
     }
 }
 
-/// A packet begins like a request, on a connection whose protocol is known: begins the next request, unless the
-/// packet belongs to the body of the current one.
+/// A packet begins like a request, on a connection whose first bytes were examined and were not TLS. If the origin has
+/// begun to answer the current request, this is the next one. Else it is a further one behind the current
+/// (pipelining), if that has no body; or it is taken for a part of that body.
 #[inline(always)]
 pub fn next_request(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32) {
     if conn.flags & flag::HTTP == 0 {
@@ -105,7 +117,6 @@ pub fn next_request(conn: &mut Conn, payload: &Payload, tcp: &TcpSock, word: u32
         return;
     }
     if !is_written(conn, tcp) {
-        // The current request is not answered yet: this is another one behind it (pipelining), or part of its body.
         if conn.flags & flag::BODYLESS != 0 {
             conn.flags |= flag::PIPELINED;
             count_exchange(conn);
@@ -124,27 +135,30 @@ pub fn begin_request(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.request_len = 0;
     conn.request_have = 0;
     let was_head = if conn.flags & flag::HEAD != 0 { flag::WAS_HEAD } else { 0 };
-    let fresh = flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD | flag::WAS_HEAD;
-    conn.flags = conn.flags & !fresh | was_head;
-    // What the origin sent before any request is what the edge reads as the response to the first one.
+    let of_one_request = flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD | flag::WAS_HEAD;
+    conn.flags = conn.flags & !of_one_request | was_head;
+    // The origin spoke first. The edge reads that as the response to this request, and `keep_response` has counted it
+    // as the first response due already.
     if conn.flags & flag::SPOKE_FIRST != 0 && conn.exchanges == 0 {
-        conn.request_written = conn.response_seq;
+        conn.written_before = conn.response_seq;
         return;
     }
-    conn.request_written = tcp.write_seq();
+    conn.written_before = tcp.write_seq();
     conn.flags &= !flag::INTERIM;
     conn.asked += 1;
 }
 
-/// Bytes from the edge after the origin's FIN. If they are a request, it met a closing connection and fails: reports
-/// it. The rest of an earlier request's body is not reported.
+/// Bytes from the edge after the origin's FIN. If they are a request, that request met a closing connection and fails:
+/// reports it, once ([`emit::conn`] sets [`flag::REPORTED`]). The rest of an earlier request's body is not reported.
+/// Where the bytes cannot be read, enough of them count as a request.
 #[inline(always)]
 pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
     if conn.flags & flag::REPORTED != 0 {
         return;
     }
-    let in_the_clear = conn.flags & flag::HTTP != 0 || nothing_came(conn);
-    let request = if in_the_clear { looks_like_request(word) } else { may_be_request(conn, payload.len) };
+    // The very first bytes are taken for readable, too; the beginning of TLS then is no request.
+    let readable = conn.flags & flag::HTTP != 0 || nothing_came(conn);
+    let request = if readable { looks_like_request(word) } else { may_be_request(conn, payload.len) };
     if !request {
         return;
     }

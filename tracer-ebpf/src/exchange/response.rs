@@ -40,10 +40,10 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
     if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
         conn.flags |= flag::SPOKE_FIRST;
         conn.asked += 1;
-        conn.request_written = payload.seq;
+        conn.written_before = payload.seq;
     }
     let begins = conn.is_awaited()
-        && payload.seq.wrapping_sub(conn.request_written) < 1 << 31
+        && payload.seq.wrapping_sub(conn.written_before) < 1 << 31
         && response_begins(ctx, conn, payload);
     // In unsigned arithmetic a retransmission of an earlier response is far ahead of this one.
     let at = payload.seq.wrapping_sub(conn.response_seq);

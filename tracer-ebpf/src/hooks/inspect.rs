@@ -101,19 +101,19 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
     let known = unsafe { &mut *known };
     let (key, first_ns): (u64, u64) = (ctx.arg(5), ctx.arg(6));
     // Decided since the agent learned of it; or another attempt from the same port has begun.
-    if known.done != attempt_state::WAITING || known.first_ns != first_ns {
+    if known.state != attempt_state::WAITING || known.first_ns != first_ns {
         return SETTLED;
     }
-    if known.what == attempt::DATA && key == 0 {
+    if known.kind == attempt::DATA && key == 0 {
         // The origin no longer has this connection: it would not have answered the packet either.
-        known.done = attempt_state::HARMLESS;
+        known.state = attempt_state::HARMLESS;
         return SETTLED;
     }
-    if known.what == attempt::DATA {
-        known.conn = key;
+    if known.kind == attempt::DATA {
+        known.sock_key = key;
         // A copy of the packet came through after all.
         if !attempts::is_missing(known, &RawSock(key)) {
-            known.done = attempt_state::HARMLESS;
+            known.state = attempt_state::HARMLESS;
             return SETTLED;
         }
     }

@@ -6,19 +6,19 @@
 //! the same two hooks also find the RSTs of closed ports and of connections that are over.
 //!
 //! `kfree_skb(struct sk_buff *skb, void *location[, enum skb_drop_reason reason[, struct sock *rx_sk]])`: `reason`
-//! since //! 5.17; before that `location`, an address that lies within `nf_hook_slow()` if netfilter drops the
-//! packet. `net_dev_queue(struct sk_buff *skb)`, //! 5.10 to 7.2: every packet that is sent, and the only tracepoint
-//! that sees the RST of a REJECT rule; before 6.12 also the only one that sees a RST from a closed port or in answer
-//! to data after a close. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
+//! since 5.17; before that `location`, an address that lies within `nf_hook_slow()` if netfilter drops the packet.
+//! `net_dev_queue(struct sk_buff *skb)`, 5.10 to 7.2: every packet that is sent, and the only tracepoint that sees the
+//! RST of a REJECT rule; before 6.12 also the only one that sees a RST from a closed port or in answer to data after a
+//! close. <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/skb.h>
 
 use core::ffi::c_void;
 
 use aya_ebpf::{Global, programs::BtfTracePointContext};
-use tracer_common::{Attempt, attempt as what, hook, rst, taken};
+use tracer_common::{Attempt, attempt as kind, hook, rst, taken};
 
 use crate::{
     kernel::{
-        features::tells_all,
+        features::send_reset_sees_all,
         skb::{Route, Segment, Skb},
     },
     missing::{
@@ -69,7 +69,7 @@ const RST_LEN: u32 = 14 + 40 + 20 + 4;
 pub fn kfree_skb(ctx: &BtfTracePointContext) {
     let Some(skb) = Skb::new(ctx.arg(0)) else { return };
     if !by_netfilter(ctx) {
-        if !tells_all() {
+        if !send_reset_sees_all() {
             if by_tcp(ctx) {
                 syn_refused(skb);
             }
@@ -101,16 +101,16 @@ fn dropped(skb: Skb) {
     if inward && segment.fin_or_rst && segment.payload == 0 {
         return attempts::edge_left_meanwhile(&tuple);
     }
-    let what = match (segment.syn, segment.ack) {
-        (true, false) if inward => what::SYN,
-        (true, true) if !inward => what::SYN_ACK,
-        (false, _) if segment.payload > 0 => what::DATA,
+    let kind = match (segment.syn, segment.ack) {
+        (true, false) if inward => kind::SYN,
+        (true, true) if !inward => kind::SYN_ACK,
+        (false, _) if segment.payload > 0 => kind::DATA,
         // A bare acknowledgement: nobody waits for it.
         _ => return,
     };
     let mut seen = Attempt {
-        what,
-        why: taken::DROPPED,
+        kind,
+        cause: taken::DROPPED,
         hook: match (skb.came_in(), skb.route()) {
             (true, Some(Route::Onward)) => hook::FORWARD,
             (true, Some(Route::Own)) if inward => hook::INPUT,
@@ -118,11 +118,11 @@ fn dropped(skb: Skb) {
             _ => hook::OUTPUT,
         },
         // Only some packets have their socket by now. A SYN's is the listener, and is no connection's key.
-        conn: if segment.syn { 0 } else { skb.socket() },
+        sock_key: if segment.syn { 0 } else { skb.socket() },
         payload: segment.payload,
-        seq: match what {
-            what::SYN => segment.seq,
-            what::SYN_ACK => segment.acknowledged.wrapping_sub(1),
+        seq: match kind {
+            kind::SYN => segment.seq,
+            kind::SYN_ACK => segment.acknowledged.wrapping_sub(1),
             _ => segment.seq.wrapping_add(segment.payload),
         },
         outward: u32::from(!inward),
@@ -172,7 +172,7 @@ fn syn_refused(skb: Skb) {
 #[inline(never)]
 fn reset_by_tcp(skb: Skb) {
     let Some(answer) = Answer::recent() else { return };
-    if answer.why == taken::ICMP {
+    if answer.cause == taken::ICMP {
         return;
     }
     let Some(segment) = Segment::of(skb.address()) else { return };
@@ -181,7 +181,7 @@ fn reset_by_tcp(skb: Skb) {
     }
     answer.time_ns = 0;
     // A refused SYN is reported by `syn_refused`.
-    if answer.why == taken::RESET && !segment.syn {
+    if answer.cause == taken::RESET && !segment.syn {
         refusals::refused_with_reset(&segment, rst::UNKNOWN);
     }
 }
@@ -197,7 +197,7 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     // Without a connection TCP answers through a socket of the kernel's own (IPv4) or none (IPv6). Such a RST only
     // matters on kernels on which `tcp_send_reset` does not fire for it.
     let socket = skb.socket();
-    if socket != 0 && (tells_all() || connections::get(socket).is_some()) {
+    if socket != 0 && (send_reset_sees_all() || connections::get(socket).is_some()) {
         return;
     }
     // A packet that was received from a device is only forwarded: not an answer of this host.

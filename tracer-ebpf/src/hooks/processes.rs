@@ -23,7 +23,7 @@ use crate::{
         counters::turns,
         maps::{OOM_VICTIMS, OWNERS, SIGNALS},
         processes::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
-        twins::Place,
+        twins::Role,
     },
 };
 
@@ -62,14 +62,14 @@ pub fn mark_victim(ctx: &BtfTracePointContext) {
         let victim = TaskRef(ctx.arg::<u64>(0));
         let leader = victim.leader();
         let tgid = victim.tgid();
-        let _full_is_lru = OOM_VICTIMS.insert(&tgid, &leader.start_ns(), 0);
+        let _evicts_when_full = OOM_VICTIMS.insert(&tgid, &leader.start_ns(), 0);
         emit::oom(tgid, leader.comm());
     } else {
         let pid = ctx.arg::<u32>(0);
         // Only the pid is known. The OOM killer has just sent it SIGKILL: that signal's entry has the start time.
         // SAFETY: an entry that another CPU is writing may be read half old, half new; it then fails to match, no more.
         let start = unsafe { SIGNALS.get(&signal_key(pid, SIGKILL)) }.map_or(0, |seen| seen.target_start_ns);
-        let _full_is_lru = OOM_VICTIMS.insert(&pid, &start, 0);
+        let _evicts_when_full = OOM_VICTIMS.insert(&pid, &start, 0);
         // The name is only known of processes with edge connections.
         let comm = match OWNERS.get_ptr(&pid) {
             // SAFETY: map values stay valid while a program runs, even if another CPU removes the entry.
@@ -120,7 +120,7 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
     if seen.flags & (sig_flags::SELF | sig_flags::KERNEL) == sig_flags::SELF && raised_again(key, &seen) {
         return;
     }
-    let _full_is_lru = SIGNALS.insert(&key, &seen, 0);
+    let _evicts_when_full = SIGNALS.insert(&key, &seen, 0);
 }
 
 /// Whether the process sends itself a signal that it was sent just before: it caught that one, cleaned up, and raises
@@ -168,9 +168,9 @@ fn add_orderer(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
 
 /// A thread exits. If it is the last one of a process that owns edge connections, reports the end of the process.
 #[inline(always)]
-pub fn process_exit(ctx: &BtfTracePointContext, place: Place) {
+pub fn process_exit(ctx: &BtfTracePointContext, role: Role) {
     let task = TaskRef(ctx.arg::<u64>(0));
-    if place.note_run(PROCESS_EXIT, number(task.0 as *const c_void)) {
+    if role.note_run(PROCESS_EXIT, number(task.0 as *const c_void)) {
         return;
     }
     let tgid = task.tgid();

@@ -11,14 +11,16 @@ use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin, tw
 
 use crate::{
     kernel::sock::{Identity, Sock},
-    tables::{connections, counters::count_exchange, maps::TURNS, processes::own, twins::Place},
+    tables::{connections, counters::count_exchange, maps::TURNS, processes::own, twins::Role},
 };
 
 /// The current task has read from the socket.
 #[inline(always)]
-pub fn rcv_space_adjust(ctx: &BtfTracePointContext, place: Place) {
+pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    place.note_run(READ, sk.key());
+    // Only for the count of stand-ins: if the first program has run, the twin finds no new bytes below and changes
+    // nothing.
+    role.note_run(READ, sk.key());
     let Some(conn) = connections::of(sk) else { return };
     // SAFETY: map values stay valid while a program runs; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };

@@ -15,7 +15,7 @@ use crate::{
     conn::ends,
     emit,
     kernel::{
-        features::tells_all,
+        features::send_reset_sees_all,
         number,
         skb::Segment,
         sock::{Identity, Sock},
@@ -24,22 +24,22 @@ use crate::{
         answers, attempts,
         refusals::{count_reset, refused_with_reset},
     },
-    tables::{connections, counters::count, maps::RESETS_RECEIVED, twins::Place},
+    tables::{connections, counters::count, maps::RESETS_RECEIVED, twins::Role},
 };
 
 /// The host sends a RST: in answer to a packet (`skb`), or on a socket that is aborted (`skb` is null).
 #[inline(always)]
-pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
-    let reason = if tells_all() { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
+pub fn send_reset(ctx: &BtfTracePointContext, role: Role) {
+    let reason = if send_reset_sees_all() { ctx.arg::<u32>(2) } else { rst::UNKNOWN };
     let skb: *const c_void = ctx.arg(1);
     if !skb.is_null() {
-        if place.note_run(SEND_RESET, number(skb)) {
+        if role.note_run(SEND_RESET, number(skb)) {
             return;
         }
         return reset_for_packet(skb as u64, reason);
     }
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    if place.note_run(SEND_RESET, sk.key()) {
+    if role.note_run(SEND_RESET, sk.key()) {
         return;
     }
     let Some(conn) = connections::of(sk) else { return };
@@ -54,7 +54,7 @@ pub fn send_reset(ctx: &BtfTracePointContext, place: Place) {
 #[inline(never)]
 fn reset_for_packet(skb: u64, reason: u32) {
     let Some(segment) = Segment::of(skb) else { return };
-    if !tells_all() {
+    if !send_reset_sees_all() {
         answers::note_reported_reset(&segment.tuple);
     }
     refused_with_reset(&segment, reason);

@@ -25,21 +25,21 @@ use crate::{
         edge,
         maps::BLANK,
         processes,
-        twins::{self, Place},
+        twins::{self, Role},
     },
 };
 
 /// A TCP socket goes from one state to another.
 #[inline(always)]
-pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
+pub fn set_state(ctx: &BtfTracePointContext, role: Role) {
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
     let Some(sk) = Sock::new(ctx.arg(0)) else { return };
-    if place.note_run(SET_STATE, sk.key()) && twins::run_together() {
+    if role.note_run(SET_STATE, sk.key()) && twins::never_preempted() {
         return;
     }
     match (old, new) {
-        (SYN_RECV, ESTABLISHED) => return open(ctx, sk, place),
+        (SYN_RECV, ESTABLISHED) => return open(ctx, sk, role),
         (CLOSE, LISTEN) => return processes::listens(sk.listener()),
         (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
@@ -51,7 +51,7 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
     let state = unsafe { &mut *conn };
     let left = flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
     // The first program has run for this change before its twin: see `tables::twins`.
-    if place == Place::Second && old == ESTABLISHED && state.flags & left != 0 {
+    if role == Role::Second && old == ESTABLISHED && state.flags & left != 0 {
         return;
     }
     let outcome = match (old, new) {
@@ -85,7 +85,7 @@ pub fn set_state(ctx: &BtfTracePointContext, place: Place) {
 
 /// A connection that the peer opened is established: watches it from here on if the peer is an edge.
 #[inline(always)]
-fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
+fn open(ctx: &BtfTracePointContext, sk: Sock, role: Role) {
     let peer = sk.peer_addr();
     if !edge::is_edge(&peer) || !edge::is_watched(sk.local_port()) || !sk.is_tcp() {
         return;
@@ -96,7 +96,7 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, place: Place) {
     let is_known =
         |conn: *mut Conn| unsafe { (*conn).copied == tcp.copied_seq() && (*conn).written == tcp.write_seq() };
     if let Some(known) = connections::get(sk.key()) {
-        if place == Place::Second && is_known(known) {
+        if role == Role::Second && is_known(known) {
             return;
         }
         // An earlier connection at the same address, whose close was missed.

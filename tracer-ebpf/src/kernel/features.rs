@@ -6,9 +6,9 @@ use aya_ebpf::Global;
 #[unsafe(no_mangle)]
 static HAS_RST_REASON: Global<u8> = Global::new(0);
 
-/// Whether `tcp_send_reset` also fires for a RST that no full socket sends, as for a refused SYN. Kernels do that
-/// exactly since the tracepoint has the argument `reason`.
+/// Whether the tracepoint `tcp_send_reset` fires for every RST of TCP's, also where no full socket sends it, as for a
+/// refused SYN. Kernels do that exactly since the tracepoint has the argument `reason` (6.12).
 #[inline(always)]
-pub fn tells_all() -> bool {
+pub fn send_reset_sees_all() -> bool {
     HAS_RST_REASON.load() != 0
 }

@@ -10,14 +10,17 @@ use tracer_common::{Attempt, Tuple, taken};
 use crate::{
     kernel::skb::Segment,
     tables::{edge, maps::LAST_ANSWER, values::Answer},
-    wire::packet::{Ends, read},
+    wire::{
+        headers::IPPROTO_TCP,
+        packet::{Ends, read},
+    },
 };
 
 /// How old a kept answer may be, in nanoseconds. A packet's answer and its drop happen in one softirq on one CPU,
 /// microseconds apart; the second covers a virtual machine that is not scheduled between the two.
 const SAME_PACKET_NS: u64 = 1_000_000_000;
 
-/// Value of [`Answer::why`] besides those of [`taken`]: a RST for which `tcp_send_reset` has fired, so that its
+/// Value of [`Answer::cause`] besides those of [`taken`]: a RST for which `tcp_send_reset` has fired, so that its
 /// packet needs no second report.
 const REPORTED: u32 = u32::MAX;
 
@@ -46,7 +49,7 @@ impl Answer {
     /// may have been translated (a container), and then differ between packet and answer.
     #[inline(always)]
     pub fn is_answer_to(&self, tuple: &Tuple, segment: &Segment) -> bool {
-        let number = match self.why {
+        let number = match self.cause {
             REPORTED => return self.tuple.has_same_ends(tuple),
             taken::ICMP => self.seq == segment.seq,
             _ if segment.ack => self.seq == segment.acknowledged,
@@ -60,10 +63,10 @@ impl Answer {
 #[inline(always)]
 pub fn add_answer(tuple: &Tuple, segment: &Segment, seen: &mut Attempt) {
     if let Some(answer) = Answer::recent()
-        && answer.why != REPORTED
+        && answer.cause != REPORTED
         && answer.is_answer_to(tuple, segment)
     {
-        seen.why = answer.why;
+        seen.cause = answer.cause;
         seen.icmp = answer.icmp;
         answer.time_ns = 0;
     }
@@ -73,11 +76,11 @@ pub fn add_answer(tuple: &Tuple, segment: &Segment, seen: &mut Attempt) {
 /// error, `seq` is that of the quoted packet. `icmp` is 0, or code and type with the IP version in bit 16 (set:
 /// IPv6).
 #[inline(always)]
-pub fn keep_answer(tuple: Tuple, why: u32, icmp: u32, [seq, acknowledged]: [u32; 2]) {
+pub fn keep_answer(tuple: Tuple, cause: u32, icmp: u32, [seq, acknowledged]: [u32; 2]) {
     if let Some(answer) = LAST_ANSWER.get_ptr_mut(0) {
         // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed; the helper has no
         // preconditions.
-        unsafe { *answer = Answer { tuple, time_ns: bpf_ktime_get_ns(), why, icmp, seq, acknowledged } }
+        unsafe { *answer = Answer { tuple, time_ns: bpf_ktime_get_ns(), cause, icmp, seq, acknowledged } }
     }
 }
 
@@ -91,7 +94,7 @@ pub fn note_reported_reset(tuple: &Tuple) {
 /// Whether `tcp_send_reset` has just fired for the RST to this peer.
 #[inline(always)]
 pub fn reset_was_reported(tuple: &Tuple) -> bool {
-    Answer::recent().is_some_and(|answer| answer.why == REPORTED && answer.tuple.has_same_ends(tuple))
+    Answer::recent().is_some_and(|answer| answer.cause == REPORTED && answer.tuple.has_same_ends(tuple))
 }
 
 /// Keeps an outgoing ICMP "destination unreachable" that quotes a packet of the edge, as a REJECT rule sends it.
@@ -112,7 +115,7 @@ pub fn keep_icmp_error(ctx: &SkBuffContext) {
         return;
     }
     // The quoted packet follows the 8 bytes of the ICMP header; what it quotes must be TCP.
-    let Some(quoted) = Ends::of(ctx, at + 8, 6) else { return };
+    let Some(quoted) = Ends::of(ctx, at + 8, IPPROTO_TCP) else { return };
     if !edge::is_edge(&quoted.source) {
         return;
     }

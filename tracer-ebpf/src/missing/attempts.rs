@@ -1,11 +1,14 @@
 //! Packets between edge and origin that this host drops: by netfilter, or because a listener's accept queue is full.
 //!
-//! One dropped packet harms nobody: the edge sends it again, and the copy may get through. So the first drop is only
-//! noted, in [`ATTEMPTS`] under the connection's addresses, and later drops are added to that entry. The entry is an
-//! *attempt*: an attempt to connect (its SYN or SYN-ACK is missing), or a piece of data on an established connection.
-//! It waits ([`WAITING`]) until it turns out to be [`HARMLESS`], because a copy came through, or is [`REPORTED`],
-//! because the host refused it or the edge gave up. An edge whose packets vanish falls silent without a further
-//! event: the agent then looks at the attempt when the edge's timeout has passed (`hooks::inspect`).
+//! One dropped packet harms nobody: its sender sends it again, and the copy may get through. So the first drop is only
+//! noted, in [`ATTEMPTS`] under the connection's addresses, and later drops are added to that entry. An entry is an
+//! *attempt* to get something through: of the edge to connect (its SYN or the SYN-ACK is missing), or of either side
+//! to send data on an open connection. It waits ([`WAITING`]) until it turns out to be [`HARMLESS`], because a copy
+//! came through, or is [`REPORTED`], because the host refused it or the edge gave up. An edge whose packets vanish
+//! falls silent without a further event: the agent then looks at the attempt when the edge's timeout has passed
+//! (`hooks::inspect`).
+//!
+//! Each entry has a kind (one of [`kind`]), a cause (one of [`taken`]) and a state.
 //!
 //! The addresses need not be those by which TCP knows the connection: the host may translate the origin's address (a
 //! container). [`CONNECTING`] therefore finds an attempt to connect by the edge's end alone, and sequence numbers say
@@ -13,7 +16,7 @@
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns, programs::SkBuffContext};
 use tracer_common::{
-    Attempt, Tuple, attempt as what,
+    Attempt, Tuple, attempt as kind,
     attempt_state::{HARMLESS, REPORTED, WAITING},
     is_v4_mapped, taken,
 };
@@ -21,7 +24,7 @@ use tracer_common::{
 use crate::{
     emit,
     kernel::{
-        features::tells_all,
+        features::send_reset_sees_all,
         look::{Look, RawSock},
         sock::TcpSock,
     },
@@ -31,16 +34,17 @@ use crate::{
         maps::{ATTEMPT_TIME, ATTEMPTS, CONFIG, CONNECTING, NOTED, PORT_COUNTS},
         values::PeerEnd,
     },
-    wire::packet::Ends,
+    wire::{headers::IPPROTO_TCP, packet::Ends},
 };
 
-/// Age in nanoseconds after which a noted attempt no longer counts: any edge has given up by then, and a packet with
-/// the same addresses belongs to another attempt.
+/// Nanoseconds since an attempt's last drop after which it no longer counts, and a packet with the same addresses
+/// belongs to another one. Cloudflare's edges have given up by then; an option may set a longer timeout, under which
+/// an attempt without further drops is forgotten too early.
 const FORGOTTEN_NS: u64 = 200_000_000_000;
 
 /// Distance in sequence numbers within which two packets belong to the same attempt: more bytes than an edge sends
-/// before it gets an answer. The initial number of a later attempt is further away unless it follows within
-/// milliseconds, since initial numbers advance with time (RFC 6528: at least 1 per 4 µs; Linux: 1 per 64 ns).
+/// before it gets an answer. Initial numbers advance with time, so that the one of a later attempt is further away,
+/// unless it follows within 17 ms (Linux: 1 per 64 ns) or 1 s (the clock of RFC 6528: 1 per 4 µs).
 const NEAR: u32 = 1 << 18;
 
 const SYN: u8 = 0x02;
@@ -58,58 +62,66 @@ fn peer_end(tuple: &Tuple) -> PeerEnd {
 pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     // SAFETY: the helper takes no arguments and has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    count(tuple.local_port, seen.why == taken::QUEUE, false);
+    if seen.cause != taken::QUEUE {
+        count_drop(tuple.local_port);
+    }
     if let Some(known) = recent(tuple, now) {
         if continues(known, seen) {
             known.packets += 1;
             known.last_ns = now;
-            if known.conn == 0 {
-                known.conn = seen.conn;
+            if known.sock_key == 0 {
+                known.sock_key = seen.sock_key;
             }
-            if seen.why != taken::DROPPED {
-                known.why = seen.why;
+            if seen.cause != taken::DROPPED {
+                known.cause = seen.cause;
                 known.icmp = seen.icmp;
             }
             return report_if_refused(tuple, known);
         }
-        // The edge has begun another attempt from the same port: it no longer waits for the noted one.
-        if known.done == WAITING && known.what != what::DATA {
+        // The edge has begun another attempt from the same port: it no longer waits for the noted one. Noted data is
+        // not reported: it has come through, or the end of its connection tells what it meant.
+        if known.state == WAITING && known.kind != kind::DATA {
             report(tuple, known);
         }
     }
-    count(tuple.local_port, seen.why == taken::QUEUE, true);
+    if seen.cause == taken::QUEUE {
+        count_overflow(tuple.local_port);
+    }
     seen.first_ns = now;
     seen.last_ns = now;
     seen.packets = 1;
-    seen.done = WAITING;
-    let _full_is_lru = ATTEMPTS.insert(tuple, &*seen, 0);
-    if seen.what != what::DATA {
-        let _full_is_lru = CONNECTING.insert(&peer_end(tuple), tuple, 0);
+    seen.state = WAITING;
+    let _evicts_when_full = ATTEMPTS.insert(tuple, &*seen, 0);
+    if seen.kind != kind::DATA {
+        let _evicts_when_full = CONNECTING.insert(&peer_end(tuple), tuple, 0);
     }
     if let Some(time) = ATTEMPT_TIME.get_ptr_mut(0) {
         // SAFETY: an array map's value, which is never freed. CPUs overwrite each other's time: any recent one will do.
         unsafe { *time = now }
     }
+    // Looked up again, since `seen` is not the stored copy, in which the report is to be marked.
     if let Some(known) = recent(tuple, now) {
         report_if_refused(tuple, known);
     }
 }
 
-/// Whether the packet `seen` belongs to the attempt `known` of the same addresses, and not to a later one. All SYNs
-/// of one attempt carry the same number, and the data that an edge sends before it gets an answer is close to it
-/// ([`NEAR`]).
+/// Whether the packet `seen` belongs to the attempt `known` of the same addresses, and not to a later one.
 #[inline(always)]
 fn continues(known: &Attempt, seen: &Attempt) -> bool {
-    match (known.what == what::DATA, seen.what == what::DATA) {
+    match (known.kind == kind::DATA, seen.kind == kind::DATA) {
+        // SYN or SYN-ACK: those of one attempt carry the same number of the edge's.
         (false, false) => known.seq == seen.seq,
         // Reported data: netfilter's later drops belong to it. At a listener, a new connection may have the same
         // addresses.
-        (true, true) if known.done == REPORTED => {
-            let at_listener = known.why == taken::QUEUE || known.why == taken::QUEUE_RESET;
+        (true, true) if known.state == REPORTED => {
+            let at_listener = known.cause == taken::QUEUE || known.cause == taken::QUEUE_RESET;
             !at_listener || is_near(known.seq, seen.seq)
         }
-        (true, true) => known.done == WAITING && !came_through(known),
-        _ => known.done == WAITING && (seen.outward != 0 || is_near(known.seq, seen.seq)),
+        // Data that is not reported: one attempt until it has come through.
+        (true, true) => known.state == WAITING && !came_through(known),
+        // One SYN or SYN-ACK, and one piece of data. What the edge sends before it gets an answer has numbers close
+        // together. What goes out cannot be compared: data bears the origin's numbers.
+        _ => known.state == WAITING && (seen.outward != 0 || is_near(known.seq, seen.seq)),
     }
 }
 
@@ -136,21 +148,23 @@ fn recent_of_peer<'a>(tuple: &Tuple, seq: u32, now: u64) -> Option<&'a mut Attem
     // SAFETY: map values stay valid while a program runs. If another CPU replaces this one, it names another attempt,
     // which the comparison of sequence numbers below rejects.
     let noted = unsafe { &*CONNECTING.get_ptr(&peer_end(tuple))? };
-    recent(noted, now).filter(|known| known.what != what::DATA && is_near(known.seq, seq))
+    recent(noted, now).filter(|known| known.kind != kind::DATA && is_near(known.seq, seq))
 }
 
 /// Whether the noted data has reached its receiver since. False where the connection's socket is not known.
 #[inline(always)]
 fn came_through(known: &Attempt) -> bool {
-    known.conn != 0 && !is_missing(known, &RawSock(known.conn))
+    known.sock_key != 0 && !is_missing(known, &RawSock(known.sock_key))
 }
 
-/// Handles a RST to the edge that no socket sends. Usually the packet that it answers is dropped just afterwards and
-/// finds the answer (`answers`). Here the packet was dropped first: the RST had to wait until the edge's link address
-/// was resolved. So the noted attempt becomes a refused one, and is reported.
+/// Handles a RST to the edge that no socket sends. Usually `net_dev_queue` sees the RST first, and when the packet that
+/// it answers is dropped, that packet finds it in `missing::answers`. Here the packet was dropped first: the RST had to
+/// wait until the edge's link address was resolved. So the noted attempt becomes a refused one, and is reported.
 ///
-/// Over IPv6, on kernels on which `tcp_send_reset` does not fire for a closed port, such a RST may also be a closed
-/// port's, whose SYN is freed only now. It is then marked as refused but not reported before the edge's timeout.
+/// Before 6.12 a closed port also sends such a RST over IPv6, in answer to a later copy of the SYN, which netfilter let
+/// through. `netfilter::syn_refused` reports that SYN a moment later and marks the noted attempt as harmless. So the
+/// attempt is only marked as refused here. If it was netfilter's RST after all, the agent has the attempt reported when
+/// the edge's timeout has passed.
 #[inline(always)]
 pub fn reset_without_socket(tuple: &Tuple, acknowledged: u32) {
     // SAFETY: the helper takes no arguments and has no preconditions.
@@ -159,10 +173,10 @@ pub fn reset_without_socket(tuple: &Tuple, acknowledged: u32) {
         return;
     }
     if let Some(known) = recent(tuple, now).or_else(|| recent_of_peer(tuple, acknowledged, now))
-        && known.why == taken::DROPPED
+        && known.cause == taken::DROPPED
     {
-        known.why = taken::RESET;
-        if tells_all() || is_v4_mapped(&tuple.peer_addr) {
+        known.cause = taken::RESET;
+        if send_reset_sees_all() || is_v4_mapped(&tuple.peer_addr) {
             report_if_refused(tuple, known);
         }
     }
@@ -172,10 +186,10 @@ pub fn reset_without_socket(tuple: &Tuple, acknowledged: u32) {
 /// established connection an ICMP error does not make the edge give up).
 #[inline(always)]
 fn report_if_refused(tuple: &Tuple, known: &mut Attempt) {
-    let refused = known.why == taken::RESET
-        || known.why == taken::QUEUE_RESET
-        || known.why == taken::ICMP && known.what != what::DATA;
-    if refused && known.done == WAITING {
+    let refused = known.cause == taken::RESET
+        || known.cause == taken::QUEUE_RESET
+        || known.cause == taken::ICMP && known.kind != kind::DATA;
+    if refused && known.state == WAITING {
         report(tuple, known);
     }
 }
@@ -183,37 +197,37 @@ fn report_if_refused(tuple: &Tuple, known: &mut Attempt) {
 /// Hands the attempt to the agent, and marks it so that it is not handed over again.
 #[inline(always)]
 pub fn report(tuple: &Tuple, known: &mut Attempt) {
-    known.done = REPORTED;
+    known.state = REPORTED;
     emit::attempt(tuple, known);
 }
 
-/// Adds to the port's counters. `queue`: the accept queue was full, which counts once per attempt, when it is `new`;
-/// else netfilter dropped the packet, which counts for each packet, in the call with `new` unset.
+/// Counts a packet that netfilter dropped: each one, also several of one attempt.
 #[inline(always)]
-fn count(port: u16, queue: bool, new: bool) {
-    if queue != new {
-        return;
-    }
-    let Some(counts) = PORT_COUNTS.get_ptr_mut(port_slot(port)) else { return };
-    // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
-    unsafe {
-        if queue {
-            (*counts).queue_overflows += 1;
-        } else {
-            (*counts).firewall_drops += 1;
-        }
+fn count_drop(port: u16) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(port_slot(port)) {
+        // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
+        unsafe { (*counts).firewall_drops += 1 }
     }
 }
 
-/// Whether any packet was dropped recently, on any connection. Saves the look-up on hosts that drop nothing.
+/// Counts an attempt to connect that found the accept queue full: once, however many of its packets are dropped.
+#[inline(always)]
+fn count_overflow(port: u16) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(port_slot(port)) {
+        // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
+        unsafe { (*counts).queue_overflows += 1 }
+    }
+}
+
+/// Whether any attempt began recently, on any connection. Saves the look-up on hosts that drop nothing.
 #[inline(always)]
 fn any_recent(now: u64) -> bool {
     ATTEMPT_TIME.get(0).is_some_and(|time| *time != 0 && now.wrapping_sub(*time) < FORGOTTEN_NS)
 }
 
 /// The host has decided on an attempt to connect: the connection opened, or its SYN was refused and is reported as
-/// such. Earlier drops of this attempt are harmless; later ones belong to a new attempt. `seq` is close to the edge's
-/// initial number.
+/// such. Earlier drops of this attempt are harmless. A later SYN or SYN-ACK with the same number still belongs to it;
+/// any other packet begins a new attempt. `seq` is close to the edge's initial number.
 #[inline(always)]
 pub fn attempt_decided(tuple: &Tuple, seq: u32, now: u64) {
     if any_recent(now) {
@@ -227,84 +241,87 @@ pub fn attempt_decided(tuple: &Tuple, seq: u32, now: u64) {
 fn mark_decided(tuple: &Tuple, seq: u32, now: u64) {
     if let Some(known) = recent(tuple, now) {
         // The noted attempt is an earlier one than the one decided on: it failed, and the edge tried again.
-        if known.done == WAITING && known.what != what::DATA && !is_near(known.seq, seq) {
+        if known.state == WAITING && known.kind != kind::DATA && !is_near(known.seq, seq) {
             report(tuple, known);
         }
-        known.done = HARMLESS;
+        // Reported or not, the entry is closed: drops on the connection that now exists must not be added to it.
+        known.state = HARMLESS;
     }
     if let Some(known) = recent_of_peer(tuple, seq, now)
-        && known.done == WAITING
+        && known.state == WAITING
     {
-        known.done = HARMLESS;
+        known.state = HARMLESS;
     }
 }
 
-/// The connection ended by the origin's close or an abort, which are reported in their own right: marks earlier drops
+/// The origin closed or aborted the connection. `conn::ends` judges that, so earlier drops no longer matter: marks them
 /// as harmless.
 #[inline(always)]
 pub fn mark_harmless(tuple: &Tuple, now: u64) {
     if any_recent(now)
         && let Some(known) = recent(tuple, now)
-        && known.done == WAITING
+        && known.state == WAITING
     {
-        known.done = HARMLESS;
+        known.state = HARMLESS;
     }
 }
 
-/// Whether the data of the attempt `known` has still not reached its receiver: `sock` has not received it or, for
-/// data on the way out, the edge has not acknowledged it.
+/// Whether the data of the attempt `known` has still not reached its receiver. `known.seq` is the number after the
+/// data: it arrived if the receiver has got that far. `sock` has received up to `rcv_nxt`, the edge up to `snd_una`.
 #[inline(always)]
 pub fn is_missing(known: &Attempt, sock: &impl Look) -> bool {
     let reached = if known.outward != 0 { sock.snd_una() } else { sock.rcv_nxt() };
-    known.what == what::DATA && reached.wrapping_sub(known.seq) >= 1 << 31
+    known.kind == kind::DATA && reached.wrapping_sub(known.seq) >= 1 << 31
 }
 
-/// The edge leaves a connection, or its timeout on it has passed (`late`). Reports the noted data and returns true if
-/// it is still missing and has been for long enough to be the reason; else marks it as harmless. `key` is the
-/// connection's.
+/// The edge leaves a connection, or its timeout on it has passed. If the noted data is still missing and explains that,
+/// reports it and returns true; else marks it as harmless. If the edge is `late` (`Owed::Late`: above all, its timeout
+/// has passed), missing data always explains it. Else only data that has been missing for `missing_ms` does: 7/8 of the
+/// edge's timeout for an acknowledgement, or of the one for a response if that is shorter.
 #[inline(always)]
-pub fn edge_stopped_waiting(tuple: &Tuple, key: u64, sock: &impl Look, now: u64, late: bool) -> bool {
+pub fn edge_stopped_waiting(tuple: &Tuple, sock_key: u64, sock: &impl Look, now: u64, late: bool) -> bool {
     if !any_recent(now) {
         return false;
     }
     let Some(known) = ATTEMPTS.get_ptr_mut(tuple) else { return false };
     // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry.
     let known = unsafe { &mut *known };
-    if known.done != WAITING {
+    if known.state != WAITING {
         return false;
     }
     let wait_ns = CONFIG.get(0).map_or(u64::MAX, |config| u64::from(config.missing_ms) * 1_000_000);
     // It came through, or the edge left sooner than a missing packet would make it.
     if !is_missing(known, sock) || !late && now.wrapping_sub(known.first_ns) < wait_ns {
-        known.done = HARMLESS;
+        known.state = HARMLESS;
         return false;
     }
-    known.conn = key;
+    known.sock_key = sock_key;
     report(tuple, known);
     true
 }
 
-/// Whether a REJECT rule has reset the origin's own socket, with a RST that bears the edge's address.
+/// Whether the RST that the origin's socket has just received is netfilter's and not the edge's: a REJECT rule in the
+/// output chain drops a packet on its way to the edge and sends the origin a RST in the edge's name.
 #[inline(always)]
 pub fn reset_by_firewall(tuple: &Tuple, now: u64) -> bool {
     any_recent(now)
         && recent(tuple, now)
-            .is_some_and(|known| known.outward != 0 && known.why == taken::RESET && known.done != HARMLESS)
+            .is_some_and(|known| known.outward != 0 && known.cause == taken::RESET && known.state != HARMLESS)
 }
 
-/// netfilter drops the edge's FIN or RST as well: the edge has given up on this connection. Reports its missing data,
-/// unless that has come through since.
+/// netfilter drops the edge's FIN or RST, as it dropped the data before (or with it, in the same packet): the edge has
+/// given up on this connection. Reports its missing data, unless that has come through since.
 #[inline(always)]
 pub fn edge_left_meanwhile(tuple: &Tuple) {
     if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
         // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry.
         let known = unsafe { &mut *known };
         // Decided already, or an attempt to connect, which has its own timeout.
-        if known.done != WAITING || known.what != what::DATA {
+        if known.state != WAITING || known.kind != kind::DATA {
             return;
         }
         if came_through(known) {
-            known.done = HARMLESS;
+            known.state = HARMLESS;
         } else {
             report(tuple, known);
         }
@@ -312,7 +329,13 @@ pub fn edge_left_meanwhile(tuple: &Tuple) {
 }
 
 /// A packet from the edge reaches a listening socket, `tcp`. If its accept queue is full, the kernel is about to drop
-/// the packet: notes it. Not inlined: its caller would exceed the 512 bytes of stack that a BPF program has.
+/// the packet: notes it.
+///
+/// What is not a SYN is noted as [`kind::DATA`]: the bare ACK that completes a handshake, or data behind it. No
+/// connection exists yet, so `seq` is the packet's own number and not the one after the data. `payload` is the length
+/// of the whole IP packet.
+///
+/// Not inlined: its caller would exceed the 512 bytes of stack that a BPF program has.
 #[inline(never)]
 pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
     let (queue, limit) = (tcp.ack_backlog(), tcp.max_ack_backlog());
@@ -320,7 +343,7 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
     if queue <= limit {
         return;
     }
-    let Some(packet) = Ends::of(ctx, 0, 6) else { return };
+    let Some(packet) = Ends::of(ctx, 0, IPPROTO_TCP) else { return };
     if !edge::is_edge(&packet.source) || !edge::is_watched(packet.destination_port) {
         return;
     }
@@ -339,8 +362,8 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
         netns: tcp.netns(),
     };
     *attempt = Attempt {
-        what: if syn { what::SYN } else { what::DATA },
-        why: taken::QUEUE,
+        kind: if syn { kind::SYN } else { kind::DATA },
+        cause: taken::QUEUE,
         queue,
         queue_limit: limit,
         payload: len,
@@ -357,8 +380,8 @@ pub fn reset_at_listener(tuple: &Tuple) {
     if let Some(known) = ATTEMPTS.get_ptr_mut(tuple) {
         // SAFETY: map values stay valid while a program runs, even if another CPU evicts the entry.
         let known = unsafe { &mut *known };
-        if known.done == WAITING && known.why == taken::QUEUE {
-            known.why = taken::QUEUE_RESET;
+        if known.state == WAITING && known.cause == taken::QUEUE {
+            known.cause = taken::QUEUE_RESET;
             report(tuple, known);
         }
     }

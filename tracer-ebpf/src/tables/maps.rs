@@ -46,8 +46,8 @@ pub static LISTENERS: HashMap<ListenerKey, Listener> = HashMap::with_max_entries
 #[map]
 pub static FOUND: HashMap<ListenerKey, u64> = HashMap::with_max_entries(limits::LISTENERS, NO_PREALLOC);
 
-/// Packets of the edge that were dropped, by connection. The kernel writes; userspace reads, to find those that have
-/// waited for as long as the edge's timeout. Full: the oldest entry is dropped without a report.
+/// Attempts, to connect or to send, whose packets were dropped, by connection. The kernel writes; userspace reads, to
+/// find those that have waited for as long as the edge's timeout. Full: the oldest entry is dropped without a report.
 #[map]
 pub static ATTEMPTS: LruHashMap<Tuple, Attempt> = LruHashMap::with_max_entries(limits::ATTEMPTS, 0);
 
@@ -60,7 +60,7 @@ pub static CONNECTING: LruHashMap<PeerEnd, Tuple> = LruHashMap::with_max_entries
 #[map]
 pub static NOTED: PerCpuArray<(Tuple, Attempt)> = PerCpuArray::with_max_entries(1, 0);
 
-/// Time at which the last such attempt began, in nanoseconds; 0: there was none.
+/// Time at which the last attempt in `ATTEMPTS` began, in nanoseconds; 0: there was none.
 #[map]
 pub static ATTEMPT_TIME: Array<u64> = Array::with_max_entries(1, 0);
 
@@ -161,11 +161,12 @@ pub static RESETS_RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
 
 /// The object (socket, packet or task) of the last run of a program that has a twin, by thread and hook, on this
-/// CPU, until the twin has read it. (Where no other task can run in between, the thread is 0 on each CPU.)
+/// CPU, until the twin has read it.
 #[map]
-pub static WENT_FIRST: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::WENT_FIRST * twins::HOOKS, 0);
+pub static FIRST_RAN_FOR: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::FIRST_RAN_FOR * twins::HOOKS, 0);
 
-/// Runs in which a twin stood in for the first program, by hook. Counted only where tracepoints can be preempted.
+/// Runs in which a twin stood in for the first program, by hook. The kernel counts them, only where tracepoints can
+/// be preempted; userspace reads them, to tell lost events from skipped runs.
 #[map]
 pub static STOOD_IN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twins::HOOKS, 0);
 

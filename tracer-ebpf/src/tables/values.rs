@@ -25,7 +25,7 @@ pub struct Answer {
     pub tuple: Tuple,
     /// When it was sent; 0 once it has been matched with its packet.
     pub time_ns: u64,
-    pub why: u32,
+    pub cause: u32,
     pub icmp: u32,
     /// The sequence and acknowledgment number of the RST; for an ICMP error, `seq` of the packet that it quotes.
     pub seq: u32,

@@ -108,14 +108,14 @@ impl Sweep {
             .iter()
             .filter_map(Result::ok)
             .filter(|(_, seen)| {
-                seen.done == attempt_state::WAITING
+                seen.state == attempt_state::WAITING
                     && age(now_ns, seen.first_ns) >= Limits::nearly(timeout(seen, &self.limits))
             })
             .collect();
-        let connected = due.iter().any(|(_, seen)| seen.what == attempt::DATA);
+        let connected = due.iter().any(|(_, seen)| seen.kind == attempt::DATA);
         let open = if connected { self.connections.all(ebpf)? } else { Vec::new() };
         for (tuple, seen) in due {
-            let same = |conn: &&Conn| seen.what == attempt::DATA && is_of(&seen, &tuple, &conn.tuple);
+            let same = |conn: &&Conn| seen.kind == attempt::DATA && is_of(&seen, &tuple, &conn.tuple);
             // 0: there is no such connection, or none any more.
             let key = open.iter().find(same).map_or(0, |conn| conn.key);
             let mut arguments = words(&tuple).to_vec();
@@ -153,7 +153,7 @@ fn jiffies(time: Duration, tick_ns: u64) -> u32 {
 /// How long the edge waits for packets that went missing: it has no reason to wait longer for an answer than for the
 /// acknowledgement of its request.
 fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
-    if seen.what == attempt::DATA { limits.ack.min(limits.read) } else { limits.connect }
+    if seen.kind == attempt::DATA { limits.ack.min(limits.read) } else { limits.connect }
 }
 
 /// Whether what went missing under these addresses is of that connection. On the way to a container or back it went
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_request_that_nobody_acknowledges_is_not_waited_for_longer_than_an_answer() {
         let limits = Limits { read: Duration::from_secs(2), ..Limits::default() };
-        let seen = |what| Attempt { what, ..Attempt::default() };
+        let seen = |kind| Attempt { kind, ..Attempt::default() };
         assert_eq!(timeout(&seen(attempt::SYN), &limits), limits.connect);
         assert_eq!(timeout(&seen(attempt::DATA), &limits), limits.read);
         assert_eq!(timeout(&seen(attempt::DATA), &Limits::default()), Limits::default().ack);

@@ -219,13 +219,13 @@ impl State {
         let seen = &record.attempt;
         let [kind, code, v6, _] = seen.icmp.to_le_bytes();
         let attempt = Attempt {
-            missing: match seen.what {
+            missing: match seen.kind {
                 attempt::SYN => Missing::Syn,
                 attempt::SYN_ACK => Missing::SynAck,
                 _ if seen.outward != 0 => Missing::Answer,
                 _ => Missing::Data,
             },
-            taken: match seen.why {
+            taken: match seen.cause {
                 taken::RESET => Taken::Reset,
                 taken::ICMP => Taken::Icmp { v6: v6 != 0, kind, code },
                 taken::QUEUE => Taken::Queue { length: seen.queue, limit: seen.queue_limit },

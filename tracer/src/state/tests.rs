@@ -111,7 +111,7 @@ fn dropped(outward: u32, asked: u32, flags: u32) -> Diagnosis {
     let conn = unanswered();
     record.attempt.header.kind = kinds::ATTEMPT_CONN;
     record.attempt.attempt =
-        tracer_common::Attempt { what: attempt::DATA, why: taken::DROPPED, outward, ..Default::default() };
+        tracer_common::Attempt { kind: attempt::DATA, cause: taken::DROPPED, outward, ..Default::default() };
     record.attempt.listener_pid = 6;
     record.conn = conn.conn;
     record.conn.owner = 7;
