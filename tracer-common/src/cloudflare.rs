@@ -14,5 +14,8 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(125);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the edge keeps an idle connection for the next request.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
+/// Ports on which the edge speaks HTTPS, to visitors and to the origin
+/// ([network ports](https://developers.cloudflare.com/fundamentals/reference/network-ports/)).
+pub const HTTPS_PORTS: [u16; 6] = [443, 2053, 2083, 2087, 2096, 8443];
 /// Largest header section of a response that the edge takes, in bytes (520).
 pub const HEADER_LIMIT: u32 = 131_072;

@@ -60,8 +60,10 @@ shared! {
         pub flags: u32,
         /// Exchanges that began. On an opaque connection: inbound turns.
         pub exchanges: u32,
-        /// Responses due so far, those already begun included; see [`Conn::is_awaited`].
-        pub asked: u32,
+        /// Responses due so far, those already begun included; wraps around. See [`Conn::is_awaited`].
+        pub asked: u16,
+        /// Index of its local port in the per-port counters.
+        pub port_slot: u16,
         /// First sequence number of the current request.
         pub request_seq: u32,
         /// Bytes of the current request seen on the wire.
@@ -71,8 +73,8 @@ shared! {
         /// The origin's `write_seq` when the current request began: it had written all bytes before that number. Bytes
         /// written later may be the response.
         pub written_before: u32,
-        /// Index of its local port in the per-port counters.
-        pub port_slot: u32,
+        /// Sequence number at which the edge's next TLS record begins. Valid with [`conn_flags::RECORDS`].
+        pub record_seq: u32,
         /// Key of its [`Heads`]. 0: it has none.
         pub heads: u64,
         /// Its key in the table of connections.
@@ -99,7 +101,8 @@ shared! {
         /// Process id of the last reader. 0: no process has read yet.
         pub owner: u32,
         /// [`Conn::asked`] when the last response began.
-        pub answered: u32,
+        pub answered: u16,
+        pub pad: u16,
         /// First sequence number of the current response.
         pub response_seq: u32,
         /// Bytes of the current response seen on the wire.
@@ -118,7 +121,10 @@ shared! {
         /// Valid with [`origin_flags::IN_CHUNKS`](crate::origin_flags::IN_CHUNKS).
         pub chunk_at: u32,
         /// Inode of the socket, by which userspace finds the owner. 0: the connection was not open at the start.
-        pub inode: u64,
+        pub inode: u32,
+        /// Where the bytes cannot be read as HTTP: sequence number after the last bytes from the edge that may be a
+        /// request; see [`Conn::turn_may_be_request`].
+        pub request_end: u32,
         /// Start of the owner, boot-time nanoseconds.
         pub owner_start_ns: u64,
         pub owner_comm: [u8; COMM_LEN],
@@ -139,6 +145,17 @@ impl Conn {
     #[must_use]
     pub const fn is_awaited(&self) -> bool {
         self.asked != self.answered
+    }
+
+    /// Whether the current inbound turn, on a connection whose bytes cannot be read as HTTP, may be a request: it has
+    /// a TLS record, or, where records are not followed, a read, of at least
+    /// [`MIN_OPAQUE_REQUEST`](crate::limits::MIN_OPAQUE_REQUEST) bytes. Their sum does not count: HTTP/2 sends small
+    /// control frames at any time, in any number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn turn_may_be_request(&self) -> bool {
+        // Beyond the start of the turn, in the arithmetic of sequence numbers.
+        self.request_end.wrapping_sub(self.turn_copied).wrapping_sub(1) < 1 << 31
     }
 
     /// First sequence number that the response to the current request can have, while it [is

@@ -73,6 +73,10 @@ pub mod conn_flags {
     pub const LEAVING: u32 = 1 << 15;
     /// The connection switched to another protocol (WebSocket) after a 101: no further request follows.
     pub const UPGRADED: u32 = 1 << 16;
+    /// The edge's TLS records are followed from one to the next: [`Conn::record_seq`](crate::Conn::record_seq).
+    pub const RECORDS: u32 = 1 << 17;
+    /// The edge has sent its last part of the TLS handshake: application data that follows is no part of it.
+    pub const FINISHED: u32 = 1 << 18;
 }
 
 /// Bits of [`Conn::origin_flags`](crate::Conn::origin_flags). Only the origin's side sets them.

@@ -12,7 +12,7 @@
 
 use crate::{
     Config, Conn, conn_flags as flag,
-    limits::{FRESH_NS, MAX_TLS_ALERT, MIN_OPAQUE_REQUEST, READ_SLACK_PARTS, REQUEST_LEN},
+    limits::{FRESH_NS, MAX_TLS_ALERT, READ_SLACK_PARTS, REQUEST_LEN},
     origin_flags as origin, pf,
 };
 
@@ -168,7 +168,7 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Ow
         return if leaving { Owed::Late } else { after(close.received_jiffies_ago, config.read_jiffies) };
     }
     // The bytes cannot be read. A request is only assumed where enough came in and nothing was written since.
-    if close.since_read > 0 || close.turn_in < MIN_OPAQUE_REQUEST {
+    if close.since_read > 0 || !conn.turn_may_be_request() {
         return Owed::Nothing;
     }
     // After the first exchange the last bytes in need not be a request (a goodbye, an acknowledgement of the
@@ -197,8 +197,7 @@ pub fn unanswered(conn: &Conn) -> bool {
         return close.response_bytes == 0 && conn.flags & flag::INTERIM == 0;
     }
     close.unread > 0
-        || (close.since_read == 0 && close.turn_in >= MIN_OPAQUE_REQUEST)
-        || (close.since_read == 0 && conn.flags & flag::SEEDED != 0)
+        || close.since_read == 0 && conn.turn_may_be_request()
         || conn.flags & flag::TLS != 0
             && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= MAX_TLS_ALERT)
 }
@@ -272,10 +271,10 @@ mod tests {
         Conn { flags, exchanges: 1, request_len: 50, response_len: written, heads: 1, close, ..Conn::default() }
     }
 
-    /// Bytes that cannot be read, `since_read` of them written after `turn_in` had come.
-    fn opaque(turn_in: u32, since_read: u32) -> Conn {
-        let close = Close { bytes_received: turn_in.into(), accepted: 1, turn_in, since_read, ..Close::default() };
-        Conn { flags: flag::SNIFFED, exchanges: 1, close, ..Conn::default() }
+    /// Bytes that cannot be read, with a long record or read among the last ones or not, and what was written since.
+    fn opaque(long: bool, since_read: u32) -> Conn {
+        let close = Close { bytes_received: 300, accepted: 1, turn_in: 300, since_read, ..Close::default() };
+        Conn { flags: flag::SNIFFED, exchanges: 1, request_end: u32::from(long), close, ..Conn::default() }
     }
 
     fn with(mut conn: Conn, change: impl FnOnce(&mut Conn)) -> Conn {
@@ -337,7 +336,7 @@ mod tests {
         }
         assert!(is_loss(&old(http(0)), 1000, &Says(Verdict::Unknown, 0)));
         assert!(is_loss(&old(with(http(90), |conn| conn.close.accepted = 0)), 1000, &Says(Verdict::Whole, 0)));
-        let idle = old(with(opaque(0, 0), |conn| conn.exchanges = 0));
+        let idle = old(with(opaque(false, 0), |conn| (conn.exchanges, conn.close.bytes_received) = (0, 0)));
         assert!(!is_loss(&idle, 1000, &Says(Verdict::Unknown, 0)));
         let fresh = with(idle, |conn| conn.close.time_ns = FRESH_NS - 1);
         assert!(is_loss(&fresh, 1000, &Says(Verdict::Unknown, 0)));
@@ -367,10 +366,10 @@ mod tests {
         }
         let stuck = with(http(0), |conn| conn.close.unread = 10);
         assert_eq!(waits(stuck, 200, 0, Verdict::Unknown, false), Owed::Late);
-        assert_eq!(waits(opaque(100, 0), 800, 800, Verdict::Unknown, false), Owed::Late);
-        assert_eq!(waits(opaque(99, 0), 800, 800, Verdict::Unknown, false), Owed::Nothing);
-        assert_eq!(waits(opaque(100, 1), 800, 800, Verdict::Unknown, false), Owed::Nothing);
-        let later = with(opaque(100, 0), |conn| conn.exchanges = 2);
+        assert_eq!(waits(opaque(true, 0), 800, 800, Verdict::Unknown, false), Owed::Late);
+        assert_eq!(waits(opaque(false, 0), 800, 800, Verdict::Unknown, false), Owed::Nothing);
+        assert_eq!(waits(opaque(true, 1), 800, 800, Verdict::Unknown, false), Owed::Nothing);
+        let later = with(opaque(true, 0), |conn| conn.exchanges = 2);
         assert_eq!(waits(later, 900, 900, Verdict::Unknown, true), Owed::Late);
         assert_eq!(waits(later, 901, 901, Verdict::Unknown, true), Owed::Nothing);
         assert_eq!(waits(later, 900, 900, Verdict::Unknown, false), Owed::Nothing);
@@ -378,13 +377,16 @@ mod tests {
 
     #[test]
     fn where_bytes_cannot_be_read_enough_of_them_are_a_request() {
-        assert!(unanswered(&opaque(MIN_OPAQUE_REQUEST, 0)));
-        assert!(!unanswered(&opaque(MIN_OPAQUE_REQUEST - 1, 0)));
-        assert!(!unanswered(&opaque(MIN_OPAQUE_REQUEST, 1)));
-        assert!(unanswered(&with(opaque(1, 1), |conn| conn.close.unread = 1)));
-        assert!(unanswered(&with(opaque(1, 0), |conn| conn.flags |= flag::SEEDED)));
+        assert!(unanswered(&opaque(true, 0)));
+        assert!(!unanswered(&opaque(false, 0)));
+        assert!(!unanswered(&opaque(true, 1)));
+        assert!(unanswered(&with(opaque(false, 1), |conn| conn.close.unread = 1)));
+        // The long one belongs to an earlier turn.
+        assert!(!unanswered(&with(opaque(true, 0), |conn| conn.turn_copied = 1)));
         let tls = |exchanges, since_read| {
-            with(opaque(1, since_read), |conn| (conn.flags, conn.exchanges) = (flag::SNIFFED | flag::TLS, exchanges))
+            with(opaque(false, since_read), |conn| {
+                (conn.flags, conn.exchanges) = (flag::SNIFFED | flag::TLS, exchanges)
+            })
         };
         assert!(unanswered(&tls(0, 5000)) && unanswered(&tls(1, MAX_TLS_ALERT)));
         assert!(!unanswered(&tls(1, MAX_TLS_ALERT + 1)) && !unanswered(&tls(2, 0)));

@@ -80,9 +80,10 @@ pub const RESET_REASONS: u32 = 64;
 /// Size of the ring buffer, in bytes.
 pub const RING_BYTES: u32 = 4 << 20;
 
-/// Fewest inbound bytes that count as a request on a connection whose bytes can't be read (TLS, or payload not
-/// examined). A request of the edge is never shorter. TLS close alerts, WebSocket close frames and HTTP/2 control
-/// frames are.
+/// Size of the smallest TLS record, or read, that counts as a request where bytes can't be read, bytes. A request in
+/// HTTP/1 is larger. Alerts, WebSocket close frames and HTTP/2 control frames are smaller (WINDOW_UPDATE takes 35 to
+/// 42 bytes, PING 39 to 46), also a few of them in one record. A request in HTTP/2 on a used connection may be smaller,
+/// too: it looks like control frames, and does not count.
 pub const MIN_OPAQUE_REQUEST: u32 = 100;
 
 /// Most bytes that an encrypted TLS alert takes on the wire (31 with TLS 1.2, 24 with TLS 1.3). So few bytes from the

@@ -119,14 +119,25 @@ prop_compose! {
         time_ns in select(vec![1_u64, 500_000_000, 5_000_000_000]),
     ) -> Close {
         // No more bytes can lie unread, or make up a turn, than have come.
-        let came = u32::try_from(bytes.0).unwrap();
+        let came = u32::try_from(bytes.0).expect("a small number");
         let unread = unread.min(came);
         // What came since the origin last wrote is the current turn.
         let turn_in = turn_in.min(came).max(unread).max(u32::from(since_read == 0 && came > 0));
         Close {
-            time_ns, bytes_received: bytes.0, bytes_sent: bytes.1, unread, since_read, turn_in,
-            response_bytes: held_back, received_jiffies_ago: ago.0, sent_jiffies_ago: ago.1, err, unacked: unacked.max(held_back), window,
-            accepted, ..Close::default()
+            time_ns,
+            bytes_received: bytes.0,
+            bytes_sent: bytes.1,
+            unread,
+            since_read,
+            turn_in,
+            response_bytes: held_back,
+            received_jiffies_ago: ago.0,
+            sent_jiffies_ago: ago.1,
+            err,
+            unacked: unacked.max(held_back),
+            window,
+            accepted,
+            ..Close::default()
         }
     }
 }
@@ -150,6 +161,7 @@ prop_compose! {
         exchanges in 0_u32..4,
         turns in 0_u32..4,
         turn_out in select(vec![0_u32, 24, 31, 5000]),
+        long in any::<bool>(),
         awaited in any::<bool>(),
         close in close(),
         request in select(REQUESTS.to_vec()),
@@ -159,14 +171,14 @@ prop_compose! {
         has_heads in any::<bool>(),
     ) -> Case {
         let bytes = vec![0; size_of::<ConnRecord>()];
-        let mut record = Box::new(ConnRecord::read_from_bytes(&bytes[..]).unwrap());
+        let mut record = Box::new(ConnRecord::read_from_bytes(&bytes[..]).expect("as many bytes as a record has"));
         let sent = if awaited { &[][..] } else { &response[..cut.min(response.len())] };
         let end = sent.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
         record.header.kind = kinds::CONN;
         record.header.time_ns = close.time_ns;
         record.heads.request[..request.len()].copy_from_slice(request);
         record.heads.response[..sent.len()].copy_from_slice(sent);
-        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a small number");
         // Where no buffer was left, nothing is kept.
         let kept = |bytes: &[u8]| if has_heads { len(bytes) } else { 0 };
         let origin_flags = match end {
@@ -186,8 +198,13 @@ prop_compose! {
         let exchanges = if http { exchanges.max(1) } else if bytes_received == 0 { 0 } else { exchanges };
         let close = Close { bytes_received, ..close };
         record.conn = Conn {
-            flags, exchanges, turns, turn_out, origin_flags,
-            asked: u32::from(awaited),
+            flags,
+            exchanges,
+            turns,
+            turn_out,
+            origin_flags,
+            request_end: u32::from(long && bytes_received > 0),
+            asked: u16::from(awaited),
             request_len: len(request),
             request_have: kept(request),
             heads: u64::from(has_heads),

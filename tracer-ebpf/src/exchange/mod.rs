@@ -2,12 +2,13 @@
 //! agent, and whether the response is whole.
 //!
 //! The way in is [`request`] for bytes from the edge and [`response`] for bytes to it. [`sniff`] finds out the
-//! protocol, [`early`] handles data that arrives before the connection exists. Of a response, [`section`] and
-//! [`search`] find the end of the header section, [`chunks`] follows the body's chunks, and [`verdict`] judges the
-//! whole by a [`walk`] over its header lines.
+//! protocol, [`early`] handles data that arrives before the connection exists, and [`records`] follows the edge's TLS
+//! records. Of a response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's
+//! chunks, and [`verdict`] judges the whole by a [`walk`] over its header lines.
 
 pub mod chunks;
 pub mod early;
+pub mod records;
 pub mod request;
 pub mod response;
 pub mod search;

@@ -20,8 +20,8 @@ use tracer_common::{Conn, Heads, conn_flags as flag, limits, rst, triggers};
 use crate::{
     emit,
     exchange::sniff::{
-        PROXY_V1, PROXY_V2, begins_like_a_request, describe, looks_like_request, may_be_request, nothing_came, sniff,
-        sniff_kept,
+        PROXY_V1, PROXY_V2, begins_like_a_request, describe, looks_like_request, nothing_came, packet_may_be_request,
+        sniff, sniff_kept,
     },
     kernel::sock::TcpSock,
     tables::{counters::count_exchange, heads},
@@ -145,7 +145,7 @@ pub fn begin_request(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     }
     conn.written_before = tcp.write_seq();
     conn.flags &= !flag::INTERIM;
-    conn.asked += 1;
+    conn.asked = conn.asked.wrapping_add(1);
 }
 
 /// Bytes from the edge after the origin's FIN. If they are a request, that request met a closing connection and fails:
@@ -158,7 +158,7 @@ pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: 
     }
     // The very first bytes are taken for readable, too; the beginning of TLS then is no request.
     let readable = conn.flags & flag::HTTP != 0 || nothing_came(conn);
-    let request = if readable { looks_like_request(word) } else { may_be_request(conn, payload.len) };
+    let request = if readable { looks_like_request(word) } else { packet_may_be_request(conn, payload) };
     if !request {
         return;
     }

@@ -39,7 +39,7 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
     // The origin sends before the edge has sent anything.
     if conn.flags & flag::SNIFFED == 0 && conn.request_len == 0 && conn.flags & flag::SPOKE_FIRST == 0 {
         conn.flags |= flag::SPOKE_FIRST;
-        conn.asked += 1;
+        conn.asked = conn.asked.wrapping_add(1);
         conn.written_before = payload.seq;
     }
     let begins = conn.is_awaited()
@@ -61,7 +61,7 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
         conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, payload, heads.response.as_mut_ptr(), at);
         if begins
             && conn.flags & flag::HTTP != 0
-            && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot)
+            && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot.into())
             && let Some(tcp) = sk.tcp()
         {
             // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.

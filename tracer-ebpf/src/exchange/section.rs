@@ -120,7 +120,7 @@ fn header_ended(conn: &mut Conn, heads: *const Heads) {
     if is_upgrade(unsafe { &*heads }) {
         conn.flags |= flag::UPGRADED;
     }
-    if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot) {
+    if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot.into()) {
         // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
         observe_header(conn, unsafe { &mut *distributions });
     }

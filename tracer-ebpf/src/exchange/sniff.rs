@@ -8,7 +8,10 @@ use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
 use crate::{
     tables::counters::count_exchange,
-    wire::verifier::{opaque, unknown},
+    wire::{
+        packet::Payload,
+        verifier::{opaque, unknown},
+    },
 };
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;
@@ -64,8 +67,18 @@ const REPORT: u32 = u32::from_ne_bytes(*b"REPO");
 const SEARCH: u32 = u32::from_ne_bytes(*b"SEAR");
 const QUERY: u32 = u32::from_ne_bytes(*b"QUER");
 
-/// Whether `len` bytes after the origin's FIN, whose content is not known, may be a request. Only a few bytes are the
-/// edge's own goodbye (close_notify inside TLS), or the end of an upload.
+/// Whether a packet that came after the origin's FIN, and whose content is not known, may be a request.
+#[inline(always)]
+pub fn packet_may_be_request(conn: &Conn, payload: &Payload) -> bool {
+    if conn.flags & flag::RECORDS != 0 {
+        // A long record ends in this packet, or goes on after it.
+        return conn.request_end.wrapping_sub(payload.seq).wrapping_sub(1) < 1 << 31;
+    }
+    may_be_request(conn, payload.len)
+}
+
+/// The same by the number of bytes alone. Only a few are the edge's own goodbye (close_notify inside TLS), or the end
+/// of an upload.
 #[inline(always)]
 pub fn may_be_request(conn: &Conn, len: u32) -> bool {
     nothing_came(conn) || len >= limits::MIN_OPAQUE_REQUEST

@@ -12,6 +12,7 @@ use crate::{
     emit,
     exchange::{
         early::keep_early_data,
+        records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
         sniff::looks_like_request,
@@ -54,7 +55,10 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(tcp) = sk.tcp() else { return };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let conn = unsafe { &mut *conn };
-    // After the first exchange nothing can be learned from the bytes of TLS.
+    if conn.flags & flag::TLS != 0 {
+        records::follow(ctx, conn, &payload);
+    }
+    // After the first exchange nothing more can be learned from the bytes of TLS.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
         return heads::release(conn);
     }

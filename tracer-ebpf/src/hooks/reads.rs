@@ -47,6 +47,11 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
     if conn.flags & (flag::HTTP | flag::ORIGIN_FIN) == 0 && conn.origin_flags & origin::COUNTED == 0 {
         begin_opaque(conn);
     }
+    // Where records can't be followed, a read shows how much came at once.
+    if conn.flags & (flag::HTTP | flag::RECORDS) == 0 && copied.wrapping_sub(conn.copied) >= limits::MIN_OPAQUE_REQUEST
+    {
+        conn.request_end = copied;
+    }
     conn.copied = copied;
     conn.read_ns = tcp.clock();
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;

@@ -7,7 +7,9 @@
 use core::ffi::c_void;
 
 use tracer_common::{
-    Conn, conn_flags as flag,
+    Conn,
+    cloudflare::HTTPS_PORTS,
+    conn_flags as flag,
     tcp_state::{ESTABLISHED, LISTEN},
 };
 
@@ -61,8 +63,11 @@ pub fn tcp(ctx: *const u64) {
     let never_answered = tcp.bytes_sent() == 0 && tcp.bytes_received() > 0;
     let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
-    seeded.inode = tcp.inode();
-    seeded.port_slot = port_slot(port);
+    seeded.inode = tcp.inode() as u32;
+    // What came in last on a port for HTTPS may have been a control frame of HTTP/2.
+    let may_be_request = waiting && !HTTPS_PORTS.contains(&port);
+    seeded.request_end = seeded.copied.wrapping_add(u32::from(may_be_request));
+    seeded.port_slot = port_slot(port) as u16;
     if connections::insert(sk.key(), seeded)
         && waiting
         && let Some(conn) = connections::get(sk.key())

@@ -116,9 +116,10 @@ fn open(ctx: &BtfTracePointContext, sk: Sock, role: Role) {
     conn.read_ns = 0;
     conn.copied = tcp.copied_seq();
     conn.turn_copied = conn.copied;
+    conn.request_end = conn.copied;
     conn.written = tcp.write_seq();
     conn.inode = 0;
-    conn.port_slot = port_slot(conn.tuple.local_port);
+    conn.port_slot = port_slot(conn.tuple.local_port) as u16;
     if insert(sk.key(), conn) {
         take_early_data(&tcp);
         attempts::attempt_decided(&conn.tuple, conn.copied, conn.opened_ns);

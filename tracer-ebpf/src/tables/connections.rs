@@ -181,7 +181,7 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
         count(&LOST, lost::CONNECTIONS);
         return false;
     }
-    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot.into()) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe {
             if is_v4_mapped(&conn.tuple.peer_addr) {
@@ -198,7 +198,7 @@ pub fn insert(key: u64, conn: &Conn) -> bool {
 #[inline(always)]
 pub fn forget(key: u64, conn: *mut Conn) {
     // SAFETY: a live map value.
-    if let Some(counts) = PORT_COUNTS.get_ptr_mut(unsafe { (*conn).port_slot }) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(unsafe { (*conn).port_slot }.into()) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe { (*counts).closed += 1 }
     }

@@ -51,7 +51,7 @@ pub fn turns(tgid: u32) -> u32 {
 #[inline(always)]
 pub fn count_exchange(conn: &mut Conn) {
     conn.exchanges += 1;
-    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot) {
+    if let Some(counts) = PORT_COUNTS.get_ptr_mut(conn.port_slot.into()) {
         // SAFETY: this CPU's slot of a live map value.
         unsafe { (*counts).exchanges += 1 }
     }

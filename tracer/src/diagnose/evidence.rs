@@ -247,8 +247,8 @@ pub struct Evidence {
     pub quiet: Duration,
     /// Bytes written since request bytes were last read.
     pub since_read: u32,
-    /// Bytes of the last inbound turn, unread ones included.
-    pub turn_in: u32,
+    /// Where the bytes can't be read: the last ones that came in are many enough for a request.
+    pub turn_may_be_request: bool,
     /// Bytes written before the last inbound turn, after the turn before that.
     pub turn_out: u32,
     /// The last request could not have a body (GET, HEAD).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracer_common::limits::{FRESH_NS, MAX_TLS_ALERT, MIN_OPAQUE_REQUEST};
+use tracer_common::limits::{FRESH_NS, MAX_TLS_ALERT};
 
 use super::{
     Attempt, End, Evidence, Limits, Protocol, Trigger,
@@ -177,7 +177,7 @@ fn opaque(e: &Evidence) -> Option<Loss> {
         // Later on the last bytes in need not be a request: they count as one if the edge leaves just in time for it.
         let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
         let just_then = left && e.waited <= Limits::little_over(e.limits.read);
-        let waits = e.since_read == 0 && e.turn_in >= MIN_OPAQUE_REQUEST && (first || just_then);
+        let waits = e.since_read == 0 && e.turn_may_be_request && (first || just_then);
         return (waits && e.waited >= Limits::nearly(e.limits.read)).then_some(Loss::Waited);
     }
     if !holds_request(e) {
@@ -194,11 +194,11 @@ fn is_fresh(e: &Evidence) -> bool {
     e.age.is_none_or(|age| age < FRESH)
 }
 
-/// Whether the last bytes in, which can't be read, may be a request: enough of them, or the first ones inside TLS. Of
-/// a seeded connection not all are known; and what nobody has read is lost, whatever it was.
+/// Whether the last bytes in, which can't be read, may be a request: enough of them at once, or the first ones inside
+/// TLS. What nobody has read is lost, whatever it was.
 fn holds_request(e: &Evidence) -> bool {
     let first_inside_tls = e.protocol == Protocol::Tls && e.exchanges <= 1;
-    e.turn_in >= MIN_OPAQUE_REQUEST || e.unread > 0 || e.seeded || first_inside_tls
+    e.turn_may_be_request || e.unread > 0 || first_inside_tls
 }
 
 /// Whether the process was ending by a signal or with an error.

@@ -30,7 +30,7 @@ fn unanswered() -> Evidence {
         waited: Duration::from_millis(1),
         quiet: Duration::from_millis(1),
         since_read: 0,
-        turn_in: 182,
+        turn_may_be_request: true,
         turn_out: 500,
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },

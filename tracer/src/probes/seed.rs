@@ -143,7 +143,7 @@ fn own(ebpf: &mut Ebpf, connections: &Connections) -> Result<Seeded> {
     for conn in connections.all(ebpf)? {
         if conn.flags & conn_flags::SEEDED != 0 {
             seeded.connections += 1;
-            sockets.insert(conn.inode);
+            sockets.insert(conn.inode.into());
         }
     }
     if !sockets.is_empty() {

@@ -54,7 +54,7 @@ impl State {
             waited: jiffies_of(close.received_jiffies_ago, clock),
             quiet: jiffies_of(close.sent_jiffies_ago, clock),
             since_read: close.since_read,
-            turn_in: close.turn_in,
+            turn_may_be_request: conn.turn_may_be_request(),
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0,
             request,
@@ -86,7 +86,7 @@ impl State {
         if conn.owner != 0 {
             return Some(self.process(conn.owner, conn.owner_start_ns, name(&conn.owner_comm)));
         }
-        let (pid, comm) = self.seeded_owners.get(&conn.inode)?;
+        let (pid, comm) = self.seeded_owners.get(&conn.inode.into())?;
         Some(self.process(*pid, 0, comm.clone()))
     }
 
@@ -295,7 +295,7 @@ impl State {
             waited: Duration::ZERO,
             quiet: Duration::ZERO,
             since_read: 0,
-            turn_in: 0,
+            turn_may_be_request: false,
             turn_out: 0,
             bodyless: false,
             request: Request::default(),

@@ -105,7 +105,7 @@ fn a_dying_process_needs_no_waiting() {
 }
 
 /// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
-fn dropped(outward: u32, asked: u32, flags: u32) -> Diagnosis {
+fn dropped(outward: u32, asked: u16, flags: u32) -> Diagnosis {
     let bytes = vec![0; size_of::<AttemptConnRecord>()];
     let mut record: AttemptConnRecord = zerocopy::FromBytes::read_from_bytes(&bytes[..]).unwrap();
     let conn = unanswered();

@@ -4,6 +4,7 @@ mod doctor;
 mod events;
 mod healthy;
 mod host;
+mod http2;
 mod layout;
 mod life;
 mod mechanism;
@@ -41,6 +42,7 @@ pub(crate) fn all() -> Vec<Case> {
         events::cases(),
         doctor::cases(),
         healthy::cases(),
+        http2::cases(),
         mechanism::cases(),
         race::cases(),
         process::cases(),

@@ -78,10 +78,20 @@ fn refused(lab: &Lab, port: u16, version: &'static Version, roots: RootCertStore
 
 /// The edge's side of a handshake.
 pub(super) fn client(version: &'static Version, roots: RootCertStore) -> Result<ClientConnection> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    client_with(version, roots, &[])
+}
+
+/// The same where the edge offers these protocols (ALPN).
+pub(super) fn client_with(
+    version: &'static Version,
+    roots: RootCertStore,
+    protocols: &[&[u8]],
+) -> Result<ClientConnection> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(ClientConnection::new(Arc::new(config), ServerName::try_from(NAME)?)?)
 }
 

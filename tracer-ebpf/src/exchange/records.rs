@@ -1,0 +1,74 @@
+//! The edge's TLS records: which of them may be a request?
+//!
+//! Inside TLS only the outside of a record can be read: its type and its length. Requests are long. HTTP/2 sends
+//! control frames as well (WINDOW_UPDATE, PING, SETTINGS), at any time and in any number, each in a short record. So
+//! records are followed from header to header ([`Conn::record_seq`]), and [`Conn::request_end`] notes the end of the
+//! last long one.
+//!
+//! Where the next record begins is lost if a header lies across two packets, or if packets arrive out of order. It is
+//! found again at a packet that begins like a record.
+
+use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
+use tracer_common::{Conn, conn_flags as flag, limits};
+
+use crate::wire::{packet::Payload, verifier::unknown};
+
+/// How many records of one packet are followed. More of them are short ones.
+const MOST: u32 = 16;
+
+/// Size of a record's header: type, version, length.
+const HEADER: u32 = 5;
+
+/// Longest content of a record (RFC 8446 §5.2).
+const LONGEST: u32 = (1 << 14) + 256;
+
+/// Content types (RFC 8446 §5.1).
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+
+/// Lengths of the record with the edge's Finished in TLS 1.3, with a hash of 32 and of 48 bytes: four bytes of header,
+/// the hash, the inner content type, 16 bytes of tag. It looks like application data.
+const FINISHED: [u32; 2] = [53, 69];
+
+/// A ClientHello is never as short. Any shorter handshake record of the edge is of TLS 1.2, after the origin's part: the
+/// key exchange, or Finished.
+const SHORTEST_HELLO: u32 = 100;
+
+/// Follows the records that begin in this packet, on a connection that speaks TLS. Not inlined: its caller would
+/// exceed the 512 bytes of stack that a BPF program has.
+#[inline(never)]
+pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
+    let known = conn.record_seq.wrapping_sub(payload.seq);
+    let in_step = conn.flags & flag::RECORDS != 0 && known < 1 << 31;
+    let mut at = if in_step { known } else { 0 };
+    for _ in 0..MOST {
+        if at >= payload.len {
+            conn.record_seq = payload.seq.wrapping_add(at);
+            conn.flags |= flag::RECORDS;
+            return;
+        }
+        let header = payload.after(unknown(at.into()) as u32);
+        let mut bytes = [0_u64; 1];
+        // SAFETY: writes HEADER bytes into a buffer of eight; the helper checks that they lie within the packet.
+        let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), header.offset, bytes.as_mut_ptr().cast(), HEADER) };
+        let [kind, major, _, high, low, ..] = bytes[0].to_ne_bytes();
+        let length = u32::from(high) << 8 | u32::from(low);
+        if failed != 0 || !(20..=23).contains(&kind) || major != 3 || length > LONGEST {
+            break;
+        }
+        at += HEADER + length;
+        if kind == APPLICATION_DATA {
+            if conn.flags & flag::FINISHED != 0 {
+                conn.flags |= flag::TLS_DATA;
+            } else if FINISHED.contains(&length) {
+                conn.flags |= flag::FINISHED;
+            }
+            if HEADER + length >= limits::MIN_OPAQUE_REQUEST {
+                conn.request_end = payload.seq.wrapping_add(at);
+            }
+        } else if kind == HANDSHAKE && length < SHORTEST_HELLO {
+            conn.flags |= flag::FINISHED;
+        }
+    }
+    conn.flags &= !flag::RECORDS;
+}
