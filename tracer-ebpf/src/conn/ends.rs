@@ -13,12 +13,12 @@ use crate::{
         snapshot::{snapshot, snapshot_at_close},
     },
     emit,
-    exchange::verdict::Verdict,
     kernel::{
         look::TypedSock,
         sock::{Identity, Sock},
     },
     missing::attempts,
+    parse::framing::Verdict,
     tables::{
         connections::forget,
         heads,

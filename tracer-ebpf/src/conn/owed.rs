@@ -8,11 +8,9 @@
 use tracer_common::{Config, Conn, conn_flags as flag, limits, origin_flags as origin, pf};
 
 use crate::{
-    exchange::{
-        search,
-        verdict::{self, Verdict},
-    },
+    exchange::{search, verdict},
     kernel::sock::TcpSock,
+    parse::framing::Verdict,
     tables::maps::CONFIG,
 };
 

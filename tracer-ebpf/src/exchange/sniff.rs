@@ -7,8 +7,8 @@
 use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
 use crate::{
+    parse::verifier::{opaque, unknown},
     tables::counters::count_exchange,
-    wire::verifier::{opaque, unknown},
 };
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;
