@@ -31,6 +31,21 @@ pub enum Verdict {
     Odd = 4,
 }
 
+impl Verdict {
+    /// The verdict with this number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        match number {
+            1 => Self::Whole,
+            2 => Self::UntilClose,
+            3 => Self::Cut,
+            4 => Self::Odd,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// What only the kept bytes of a connection tell. The kernel programs find them in a map.
 pub trait Kept {
     /// Judges the current response, of which `total` bytes were written.

@@ -15,6 +15,7 @@ mod exchange;
 mod hooks;
 mod kernel;
 mod missing;
+mod parse;
 mod tables;
 mod wire;
 

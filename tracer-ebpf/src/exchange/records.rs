@@ -11,7 +11,7 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::{Conn, conn_flags as flag, limits};
 
-use crate::wire::{packet::Payload, verifier::unknown};
+use crate::{parse::verifier::unknown, wire::packet::Payload};
 
 /// How many records of one packet are followed. More of them are short ones.
 const MOST: u32 = 16;

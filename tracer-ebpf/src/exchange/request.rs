@@ -24,11 +24,9 @@ use crate::{
         sniff, sniff_kept,
     },
     kernel::sock::TcpSock,
+    parse::verifier::unaligned,
     tables::{counters::count_exchange, heads},
-    wire::{
-        packet::{Payload, copy},
-        verifier::unaligned,
-    },
+    wire::packet::{Payload, copy},
 };
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;

@@ -9,11 +9,12 @@ use tracer_common::{Conn, Heads, conn_flags as flag, gate::Verdict, limits, orig
 
 use crate::{
     exchange::{
-        chunks, search,
-        section::{STATUS, section, tail},
+        chunks,
+        section::{section, tail},
         verdict,
     },
     kernel::sock::PacketSock,
+    parse::{chunk_trail::may_begin, empty_line::ends_at, framing::STATUS},
     tables::{
         counters::{observe_first_byte, observe_header},
         heads,
@@ -71,7 +72,7 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
             if ends_where_the_last_did(conn, heads, before) {
                 conn.head_len = before;
                 conn.origin_flags &= !origin::IN_HEAD;
-                chunks::may_begin(conn, heads);
+                may_begin(conn, &heads.response);
                 observe_header(conn, distributions);
             }
         }
@@ -99,8 +100,8 @@ fn ends_where_the_last_did(conn: &Conn, heads: &Heads, end: u32) -> bool {
     end != 0
         && conn.origin_flags & origin::IN_HEAD != 0
         && end <= conn.response_have
-        && search::ends_at(heads, end)
-        && heads.response[STATUS as usize] != b'1'
+        && ends_at(&heads.response, end)
+        && heads.response[STATUS] != b'1'
 }
 
 /// The first packet after a request. Begins its response and returns true, or returns false if the packet goes on

@@ -9,25 +9,24 @@ use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, program
 use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
 
 use crate::{
-    exchange::{chunks, search},
+    exchange::search,
+    parse::{
+        chunk_trail::may_begin,
+        framing::{is_interim, is_upgrade},
+        verifier::{unknown, up_to},
+    },
     tables::{
         counters::observe_header,
         heads,
         maps::{DISTRIBUTIONS, SCRATCH},
         values::CHUNK,
     },
-    wire::{
-        packet::{Payload, UNUSED, copy, copy_piece},
-        verifier::{unknown, up_to},
-    },
+    wire::packet::{Payload, UNUSED, copy, copy_piece},
 };
 
 const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
 
 const TAIL: u32 = limits::TAIL_LEN as u32;
-
-/// Offset of the status in a status line, after `HTTP/1.1 `.
-pub const STATUS: u32 = 9;
 
 /// Searches for the end of the header section in the packet that has just gone out, which begins `at` bytes into the
 /// response. Until it is found, [`Conn::head_len`] is how many bytes were searched.
@@ -47,7 +46,7 @@ pub fn section(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32)
     let Some(heads) = heads::at(conn.heads) else { return };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let heads = unsafe { &*heads };
-    if is_interim(heads) && end <= RESPONSE {
+    if is_interim(&heads.response) && end <= RESPONSE {
         return interim(ctx, conn, payload, at, end);
     }
     conn.head_len = end;
@@ -90,34 +89,19 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
         // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
         // other.
         let heads = unsafe { &*heads };
-        if !is_interim(heads) {
+        if !is_interim(&heads.response) {
             return header_ended(conn, heads);
         }
     }
     conn.origin_flags &= !origin::IN_HEAD;
 }
 
-/// Whether this is an interim response: another one to the same request follows. A 101 is final.
-#[inline(always)]
-fn is_interim(heads: &Heads) -> bool {
-    heads.response[STATUS as usize] == b'1' && !is_upgrade(heads)
-}
-
-/// Whether the response's status is 101.
-#[inline(always)]
-fn is_upgrade(heads: &Heads) -> bool {
-    let [.., hundreds, tens, ones] =
-        heads.response.first_chunk::<{ STATUS as usize + 3 }>().copied().unwrap_or_default();
-    [hundreds, tens, ones] == *b"101"
-}
-
 /// The end of the header section was found, and [`Conn::head_len`] is set: begins to follow the body.
 #[inline(always)]
-fn header_ended(conn: &mut Conn, heads: *const Heads) {
+fn header_ended(conn: &mut Conn, heads: &Heads) {
     conn.origin_flags &= !origin::IN_HEAD;
-    chunks::may_begin(conn, heads);
-    // SAFETY: callers pass a pointer to a map value, which stays valid while the program runs.
-    if is_upgrade(unsafe { &*heads }) {
+    may_begin(conn, &heads.response);
+    if is_upgrade(&heads.response) {
         conn.flags |= flag::UPGRADED;
     }
     if let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot.into()) {

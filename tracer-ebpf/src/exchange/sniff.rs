@@ -7,11 +7,9 @@
 use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
 use crate::{
+    parse::verifier::{opaque, unknown},
     tables::counters::count_exchange,
-    wire::{
-        packet::Payload,
-        verifier::{opaque, unknown},
-    },
+    wire::packet::Payload,
 };
 
 const REQUEST: u32 = limits::REQUEST_LEN as u32;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     kernel::sock::Identity,
-    wire::verifier::{opaque, unknown},
+    parse::verifier::{opaque, unknown},
 };
 
 /// Returned for a place's number where there is no place: one past the last.

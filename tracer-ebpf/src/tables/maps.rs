@@ -12,7 +12,8 @@ use tracer_common::{
     PortCounts, RangeKey, Tuple, limits, lost, twins,
 };
 
-use super::values::{Answer, BUCKETS, PeerEnd, SCRATCH_LEN, Tags, WALKS, Walk};
+use super::values::{Answer, BUCKETS, PeerEnd, SCRATCH_LEN, Tags, WALKS};
+use crate::parse::fields::Walk;
 
 /// Flag: memory is allocated for each entry, not for the whole table at its creation.
 const NO_PREALLOC: u32 = 1;

@@ -32,53 +32,6 @@ pub struct Answer {
     pub acknowledged: u32,
 }
 
-/// A number in memory that every access reads from there or writes to there: the compiler does not keep it in a
-/// register.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub struct Cell(pub u64);
-
-impl Cell {
-    #[inline(always)]
-    pub fn get(&self) -> u64 {
-        // SAFETY: reads through a reference, so the value is live and aligned.
-        unsafe { core::ptr::read_volatile(&raw const self.0) }
-    }
-
-    #[inline(always)]
-    pub fn set(&mut self, value: u64) {
-        // SAFETY: writes through a unique reference, so the value is live and aligned.
-        unsafe { core::ptr::write_volatile(&raw mut self.0, value) }
-    }
-}
-
-/// The state of a walk through a header section: how far it has come, and what it has found.
-///
-/// It lies in a map and each step reads it from there. The verifier does not track what map values hold; of values
-/// in registers or on the stack it would follow every combination of findings through every step.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Walk {
-    /// Where the walk is now.
-    pub at: Cell,
-    /// Where the walk ends.
-    pub to: Cell,
-    /// Where the current line begins; and all ones while the line has had no colon, 0 otherwise (the status line
-    /// needs none).
-    pub line: Cell,
-    pub nameless: Cell,
-    /// 1: a line is not a field. 2: the empty line after the last field was reached.
-    pub over: Cell,
-    /// Where the first line ends.
-    pub status_end: Cell,
-    /// Number of Content-Length fields; where the value of the last one begins and ends.
-    pub lengths: Cell,
-    pub length: Cell,
-    pub length_end: Cell,
-    /// Where the last Transfer-Encoding field ends.
-    pub coding_end: Cell,
-}
-
 /// Number of walks that can be in progress on a CPU: one in a process, one in a softirq that interrupts it, and so
 /// on.
 pub const WALKS: u32 = 4;

@@ -1,7 +1,4 @@
-//! Reads packets: their headers and payload, and numbers in a form that the verifier accepts.
+//! Reads packets: their headers and payload.
 
 pub mod headers;
 pub mod packet;
-pub mod size_line;
-pub mod verifier;
-pub mod words;

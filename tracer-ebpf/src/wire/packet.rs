@@ -7,10 +7,8 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::v4_mapped;
 
-use super::{
-    headers::{IPPROTO_TCP, Ipv4, Ipv6},
-    verifier::{opaque, unaligned, unknown, up_to},
-};
+use super::headers::{IPPROTO_TCP, Ipv4, Ipv6};
+use crate::parse::verifier::{opaque, unaligned, unknown, up_to};
 
 /// The payload of a TCP segment: `len` bytes at `offset` in the packet, at `seq` in the stream.
 #[derive(Clone, Copy)]

@@ -1,17 +1,9 @@
 //! The kernel programs' parsers, compiled for this machine and held against the agent's.
 
-#[path = "../../../tracer-ebpf/src/wire/size_line.rs"]
-#[allow(dead_code, unreachable_pub, reason = "a module of the kernel programs, which use all of it")]
-mod size_line;
-#[path = "../../../tracer-ebpf/src/wire/verifier.rs"]
-#[allow(dead_code, unreachable_pub, reason = "a module of the kernel programs, which use all of it")]
-mod verifier;
-#[path = "../../../tracer-ebpf/src/wire/words.rs"]
-#[allow(dead_code, unreachable_pub, reason = "a module of the kernel programs, which use all of it")]
-mod words;
-
-use size_line::{LAST, LINE, NONE, UNKNOWN, chunk_line};
-use words::{equal, lowest, word};
+use tracer_fuzz_targets::kernel::parse::{
+    size_line::{LAST, LINE, NONE, UNKNOWN, chunk_line},
+    words::{equal, lowest, word},
+};
 
 /// What the kernel makes of a packet that begins with a size line.
 fn read(packet: &[u8]) -> u64 {
@@ -109,11 +101,9 @@ fn a_byte_is_found_at_its_first_place_in_a_word() {
 fn a_word_past_the_end_is_zero() {
     let buffer: [u8; 16] = std::array::from_fn(|index| index as u8 + 1);
     for at in 0..32 {
-        // SAFETY: `buffer` has 16 bytes.
-        let read = unsafe { word::<16>(buffer.as_ptr(), at) };
         let wanted = buffer
             .get(at as usize..at as usize + 8)
             .map_or(0, |bytes| u64::from_le_bytes(std::array::from_fn(|index| bytes[index])));
-        assert_eq!(read, wanted, "{at}");
+        assert_eq!(word(&buffer, at), wanted, "{at}");
     }
 }

@@ -36,6 +36,7 @@ const HOUSES: &[House] = &[
             &["emit"],
             &["tables"],
             &["kernel", "wire"],
+            &["parse"],
         ],
         parents_call_down: false,
     },

@@ -2,6 +2,8 @@
 //!
 //! The fuzzer's own crate calls these; no fuzzer is needed to compile them or to run them on the seeds.
 
+pub mod kernel;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 

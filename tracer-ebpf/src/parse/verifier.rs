@@ -3,7 +3,7 @@
 //! run, there is no verifier, and they only return the value.
 
 /// Always 0. The verifier can't know that, since it lies in writable memory.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 static mut ZERO: u64 = 0;
 
 /// Returns `value`, and hides from the compiler where it comes from. Without this the compiler may check one

@@ -10,18 +10,15 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// The bit that makes an ASCII letter lower case, in each byte.
 pub const LOWER: u64 = 0x2020_2020_2020_2020;
 
-/// Loads the eight bytes at `at` from a buffer of `SIZE` bytes at `base`; 0 if they reach past its end.
-///
-/// # Safety
-/// `base` points to at least `SIZE` bytes of a live map value.
+/// Loads the eight bytes at `at`; 0 if they reach past the end.
 #[inline(always)]
-pub unsafe fn word<const SIZE: usize>(base: *const u8, at: u64) -> u64 {
+pub fn word<const SIZE: usize>(bytes: &[u8; SIZE], at: u64) -> u64 {
     let at = opaque(at);
     if at > SIZE as u64 - 8 {
         return 0;
     }
-    // SAFETY: `at + 8 <= SIZE`, as just checked, and `base` has `SIZE` bytes, as required above.
-    unsafe { unaligned(base.add(at as usize).cast::<u64>()) }
+    // SAFETY: `at + 8 <= SIZE`, as just checked.
+    unsafe { unaligned(bytes.as_ptr().add(at as usize).cast::<u64>()) }
 }
 
 /// A word with `each` in all of its eight bytes.

@@ -20,7 +20,7 @@ pub const LAST: u64 = 2;
 
 /// Reads a size line. `first` and `second` are its first 16 bytes, in memory order; only `have` of them are in the
 /// packet.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 pub extern "C" fn chunk_line(first: u64, second: u64, have: u32) -> u64 {
     let have = u64::from(have);
