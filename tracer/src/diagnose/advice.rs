@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Cause, End, Evidence, OomScope, Process, Sender, Trigger,
+    Cause, End, Evidence, OomScope, Process, Sender, Trigger, settings,
     signal::{self, SIGTERM},
     units::span,
 };
@@ -99,6 +99,19 @@ fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
 
 /// The process closed or reset the connection, and no byte of a response was written.
 fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
+    if cause != Cause::ClosedBeforeRequest
+        && !e.destroyed
+        && e.bytes_received > 0
+        && let Some(timeout) = settings::round(e.waited)
+    {
+        return format!(
+            "{who} closed the connection {} after the request had come: that looks like a timeout of its own of {} s \
+             ({}); find what the request waits for, raise the timeout, or answer with a status (503, 504) before it.",
+            span(e.waited),
+            timeout.as_secs(),
+            settings::timeouts(e.process.as_ref())
+        );
+    }
     match cause {
         Cause::ClosedBeforeRequest => format!(
             "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at \
@@ -253,10 +266,14 @@ fn supervisor(e: &Evidence, who: &str) -> String {
         Some(Sender::Master { pid, name }) => format!("{name}[{pid}]"),
         _ => "its master".to_owned(),
     };
-    let age = e.idle.map_or_else(String::new, |idle| format!(" {} after the last byte of the request", span(idle)));
+    let age = if e.bytes_received > 0 {
+        format!(" {} after the last byte of the request", span(e.waited))
+    } else {
+        String::new()
+    };
     format!(
-        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, \
-         request_terminate_timeout); find out what the request waits for, or raise the limit."
+        "{master} ended its worker {who}{age}: a worker timeout (gunicorn `--timeout`, uWSGI `harakiri`, php-fpm \
+         `request_terminate_timeout`, Unicorn `timeout`); find out what the request waits for, or raise the limit."
     )
 }
 

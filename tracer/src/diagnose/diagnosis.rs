@@ -49,6 +49,8 @@ pub struct Diagnosis {
     pub exchanges: Option<u64>,
     pub age_ms: Option<f64>,
     pub idle_ms: Option<f64>,
+    /// Since the last byte of the request came.
+    pub request_age_ms: Option<f64>,
     pub bytes_received: Option<u64>,
     pub bytes_sent: Option<u64>,
     pub ray: Option<String>,

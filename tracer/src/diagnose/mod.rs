@@ -9,6 +9,7 @@ mod loss;
 mod outcome;
 mod record;
 mod rules;
+mod settings;
 mod signal;
 mod spelled;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{
     Attempt, Cause, Certainty, Diagnosis, End, Evidence, ResetBy, Taken, Trigger,
     advice::advice,
     loss::Loss,
-    outcome::{edge_status, end_how, end_signal, symptom},
+    outcome::{edge_status, end_how, end_signal, request_age, symptom},
     units::ms,
     words::evidence,
 };
@@ -41,6 +41,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         exchanges: counted.then_some(e.exchanges + u64::from(loss == Loss::Late)),
         age_ms: e.age.map(ms),
         idle_ms: e.idle.filter(|_| connection).map(ms),
+        request_age_ms: request_age(e, loss).map(ms),
         bytes_received: connection.then_some(e.bytes_received),
         bytes_sent: connection.then_some(e.bytes_sent),
         ray: e.request.ray.clone(),

@@ -562,3 +562,36 @@ fn every_cause_is_spelled_once_and_announces_its_statuses() {
     assert_eq!(names.len(), Cause::ALL.len());
     assert!(Cause::ALL.iter().all(|cause| !cause.edge_statuses().is_empty()));
 }
+
+#[test]
+fn the_age_of_a_request_counts_from_its_last_byte_and_not_from_what_was_sent_meanwhile() {
+    let killed = with(|e| {
+        (e.end, e.signal) = (End::Signaled(9), signal(9, master()));
+        (e.waited, e.quiet, e.idle) =
+            (Duration::from_millis(1070), Duration::from_millis(72), Some(Duration::from_millis(72)));
+    });
+    let verdict = diagnose(&killed).unwrap();
+    assert_eq!((verdict.cause, verdict.request_age_ms), (Cause::SupervisorKill, Some(1070.0)));
+    assert!(verdict.advice.contains("1.1 s after the last byte of the request"), "{}", verdict.advice);
+    assert!(verdict.evidence.contains(&"the request's last byte had come 1.1 s before".to_owned()), "{verdict:#?}");
+    let upload = diagnose(&with(|e| (e.bodyless, e.trigger, e.unread) = (false, Trigger::Rst, 5))).unwrap();
+    let soon = "the last byte from the edge had come less than 10 ms before";
+    assert!(upload.evidence.contains(&soon.to_owned()), "{upload:#?}");
+    let late = with(|e| (e.trigger, e.request.method) = (Trigger::Late { bytes: 9 }, Some("GET".to_owned())));
+    assert_eq!(diagnose(&late).unwrap().request_age_ms, None);
+}
+
+#[test]
+fn a_close_after_a_round_time_is_told_as_a_timeout_of_the_servers_own() {
+    let advice = |millis, name: &str| {
+        let closed = with(|e| {
+            e.waited = Duration::from_millis(millis);
+            e.process = Some(Process { name: name.to_owned(), pid: 7, ..Process::default() });
+        });
+        diagnose(&closed).unwrap().advice
+    };
+    let node = advice(5_004, "node");
+    assert!(node.contains("timeout of its own of 5 s") && node.contains("server.requestTimeout"), "{node}");
+    assert!(advice(10_010, "api").contains("WriteTimeout"));
+    assert!(!advice(1_300, "api").contains("timeout of its own"));
+}

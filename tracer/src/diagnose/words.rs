@@ -1,8 +1,11 @@
 //! The evidence in words: one short sentence per observation.
 
+use std::time::Duration;
+
 use super::{
     Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
     loss::Loss,
+    outcome::request_age,
     signal,
     units::{named, span},
 };
@@ -10,6 +13,9 @@ use crate::{
     http::{Fault, Progress},
     tls::Answer,
 };
+
+/// The longest tick that a kernel counts times in.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Observations, in the order in which they happened.
 pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
@@ -39,6 +45,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         Loss::Handshake(_) => lines.extend(shaken(e)),
         _ => lines.push(taken(e)),
     }
+    lines.extend(age(e, loss));
     lines.extend(response(e, loss));
     match loss {
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
@@ -174,6 +181,15 @@ fn taken(e: &Evidence) -> String {
         (0, None) => format!("the request was read ({} bytes received)", e.bytes_received),
         (unread, _) => format!("{unread} of {} bytes received were never read", e.bytes_received),
     }
+}
+
+/// How old the request was: what a timeout of the server's is compared with. Where the edge waited in vain, its own
+/// sentence says it.
+fn age(e: &Evidence, loss: Loss) -> Option<String> {
+    let age = request_age(e, loss).filter(|_| !matches!(loss, Loss::Waited | Loss::NotRead))?;
+    let what = if e.bodyless { "the request's last byte" } else { "the last byte from the edge" };
+    let before = if age < TICK { format!("less than {}", span(TICK)) } else { span(age) };
+    Some(format!("{what} had come {before} before"))
 }
 
 fn late(e: &Evidence) -> String {

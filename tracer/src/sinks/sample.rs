@@ -20,6 +20,7 @@ pub(crate) fn diagnosis() -> Diagnosis {
         exchanges: Some(1),
         age_ms: Some(12.4),
         idle_ms: Some(0.9),
+        request_age_ms: Some(0.9),
         bytes_received: Some(182),
         bytes_sent: Some(0),
         ray: Some("7d1234567890abcd-LAX".into()),
