@@ -12,13 +12,14 @@ use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracer_common::{pf, taken, triggers};
 
 use crate::{
     config::Settings,
     decode::Event,
-    diagnose::{Diagnosis, EndHow},
+    diagnose::{Around, Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Depth, HookState, Kernel, Records, Sweep, proc},
+    probes::{Depth, HookState, Kernel, Records, Surroundings, Sweep, proc},
     recording::Recorder,
     state::{Output, State},
 };
@@ -61,6 +62,7 @@ pub struct Agent {
     shared: Arc<Shared>,
     sweep: Sweep,
     kernel_log: Option<proc::KernelLog>,
+    surroundings: Surroundings,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
@@ -107,6 +109,7 @@ impl Agent {
             sweep,
             shared: Arc::new(shared),
             kernel_log,
+            surroundings: Surroundings::default(),
             recorder: None,
             kernel,
             _kernel_debug: debug,
@@ -216,9 +219,42 @@ impl Agent {
                 self.recorder = None;
             }
             look_at(event, &mut self.state, &mut self.kernel_log);
+            let around = self.around(event, clock.monotonic_ns);
+            self.state.set_around(around);
             outputs.extend(self.state.handle(event, &clock));
         }
         outputs
+    }
+
+    /// What the host looks like as this failure is told, where a living process held the connection or should have
+    /// accepted it.
+    fn around(&mut self, event: &Event, now_ns: u64) -> Around {
+        match event {
+            Event::Conn(record) => {
+                let conn = &record.conn;
+                // What an ending process had is gone.
+                if conn.closer.flags & pf::EXITING != 0 {
+                    return Around::default();
+                }
+                let owner = match conn.owner {
+                    0 => (conn.closer.tgid, conn.closer.start_ns),
+                    owner => (owner, conn.owner_start_ns),
+                };
+                let mut around = self.surroundings.of(owner, now_ns);
+                let waits = matches!(record.trigger, triggers::OVERDUE | triggers::EDGE_FIN | triggers::EDGE_RST);
+                if waits && conn.close.accepted == 0 && conn.turns == 0 {
+                    let tuple = &conn.tuple;
+                    let (kernel, sweep) = (&mut self.kernel, &self.sweep);
+                    let held = || kernel.held(sweep, tuple.netns, tuple.local_port);
+                    (around.queue, around.held) = self.surroundings.queue(conn.owner, tuple, now_ns, held);
+                }
+                around
+            }
+            Event::Attempt(record) if matches!(record.attempt.why, taken::QUEUE | taken::QUEUE_RESET) => {
+                self.surroundings.of((record.listener_pid, record.listener.start_ns), now_ns)
+            }
+            _ => Around::default(),
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

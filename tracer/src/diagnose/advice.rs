@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    Cause, End, Evidence, OomScope, Process, Sender, Trigger, settings,
+    Cause, Descriptors, End, Evidence, OomScope, Process, Sender, Trigger,
+    context::is_unaccepted,
+    settings,
     signal::{self, SIGTERM},
     units::span,
 };
@@ -179,6 +181,7 @@ fn unreadable(cause: Cause, e: &Evidence, who: &str) -> String {
 /// The process took longer than the edge waits.
 fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
+        Cause::ResponseTimeout | Cause::RequestStalled if is_unaccepted(e) => unaccepted(e, who),
         Cause::ResponseTimeout => format!(
             "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, \
              or move long work into the background.",
@@ -198,9 +201,27 @@ fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
     }
 }
 
+/// Nobody took the connection out of its accept queue.
+fn unaccepted(e: &Evidence, who: &str) -> String {
+    let few = e.around.descriptors.is_some_and(Descriptors::are_few);
+    let waited = span(e.waited);
+    if few {
+        return format!(
+            "{who} accepted no connection for {waited} and is out of descriptors: raise its limit (LimitNOFILE of the \
+             unit, worker_rlimit_nofile of nginx), or find what leaks them."
+        );
+    }
+    format!(
+        "{who} accepted no connection for {waited}: all its workers are busy, or each holds an idle connection. Run \
+         more workers or threads, shorten keep-alive where a worker can hold one connection only, and find what the \
+         workers wait for; a longer backlog alone makes the edge wait longer."
+    )
+}
+
 /// The TLS handshake came to nothing.
 fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
+        Cause::TlsHandshakeFailed if is_unaccepted(e) => unaccepted(e, who),
         Cause::TlsToPlainPort => format!(
             "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
              what this origin offers.",

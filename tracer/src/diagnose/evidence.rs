@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use tracer_common::cloudflare;
 
-use super::spelled::spelled;
+use super::{around::Around, spelled::spelled};
 use crate::{
     http::{Request, Response},
     tls::Handshake,
@@ -253,4 +253,6 @@ pub struct Evidence {
     pub reset_reason: Option<String>,
     /// The connection was destroyed by a tool (`ss -K`).
     pub destroyed: bool,
+    /// What the host looked like at that moment.
+    pub around: Around,
 }

@@ -42,6 +42,7 @@ fn unanswered() -> Evidence {
         signal: None,
         reset_reason: None,
         destroyed: false,
+        around: Around::default(),
     }
 }
 
@@ -594,4 +595,50 @@ fn a_close_after_a_round_time_is_told_as_a_timeout_of_the_servers_own() {
     assert!(node.contains("timeout of its own of 5 s") && node.contains("server.requestTimeout"), "{node}");
     assert!(advice(10_010, "api").contains("WriteTimeout"));
     assert!(!advice(1_300, "api").contains("timeout of its own"));
+}
+
+#[test]
+fn a_connection_that_nobody_accepted_comes_with_its_queue_and_with_who_holds_others() {
+    let waiting = with(|e| {
+        (e.trigger, e.accepted, e.turns) = (Trigger::Overdue, false, 0);
+        (e.waited, e.quiet, e.unread) = (Duration::from_secs(125), Duration::from_secs(125), 182);
+        e.around.queue = Some(Queue { waiting: 12, limit: Some(128), sockets: 1 });
+        e.around.held = Some(Held { connections: 4, processes: 4, awaited: Some(0) });
+        e.around.descriptors = Some(Descriptors { open: 20, limit: 1024 });
+    });
+    let verdict = diagnose(&waiting).unwrap();
+    assert_eq!(verdict.cause, Cause::ResponseTimeout);
+    assert_eq!(
+        verdict.evidence,
+        [
+            "nobody has accepted the connection: it waits in the accept queue with 182 bytes of a request",
+            "no response byte was sent in 2.1 min (the edge's read timeout is 2.1 min)",
+            "12 of at most 128 connections wait in the accept queue of port 80",
+            "4 connections of port 80 had been accepted and read by 4 processes, and none of these waits for an answer",
+        ]
+    );
+    assert!(verdict.advice.contains("more workers"), "{}", verdict.advice);
+    let silent = with(|e| {
+        (e.trigger, e.accepted, e.turns, e.protocol) = (Trigger::Overdue, false, 0, Protocol::Tls);
+        (e.waited, e.exchanges) = (Duration::from_secs(125), 0);
+        e.handshake = Some(Handshake { hello: true, answer: Answer::Nothing, ..Handshake::default() });
+        e.around.queue = Some(Queue { waiting: 1, limit: None, sockets: 2 });
+    });
+    let verdict = diagnose(&silent).unwrap();
+    assert!(verdict.evidence[0].starts_with("nobody has accepted the connection"), "{verdict:#?}");
+    assert!(verdict.evidence.contains(&"1 connection waits in the 2 accept queues of port 80".to_owned()));
+    assert!(verdict.advice.contains("accepted no connection") && !verdict.advice.contains("ciphers"));
+}
+
+#[test]
+fn what_runs_out_around_a_failure_is_named_and_what_does_not_is_not() {
+    let told = |descriptors, memory_pressure| {
+        diagnose(&with(|e| (e.around.descriptors, e.around.memory_pressure) = (descriptors, memory_pressure))).unwrap()
+    };
+    let short = told(Some(Descriptors { open: 1020, limit: 1024 }), Some(43)).evidence;
+    assert!(short.contains(&"web[7] has 1020 of at most 1024 descriptors open".to_owned()), "{short:?}");
+    let memory = "memory is short: in 43 % of the last ten seconds some task waited for it";
+    assert!(short.contains(&memory.to_owned()), "{short:?}");
+    let calm = told(Some(Descriptors { open: 20, limit: 1024 }), Some(3)).evidence;
+    assert_eq!(calm, diagnose(&unanswered()).unwrap().evidence);
 }

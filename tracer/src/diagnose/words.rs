@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{
     Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
+    context::{around, is_unaccepted},
     loss::Loss,
     outcome::request_age,
     signal,
-    units::{named, span},
+    units::{many, named, span},
 };
 use crate::{
     http::{Fault, Progress},
@@ -33,16 +34,23 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
             return lines;
         }
         Loss::Unaccepted => lines.push(format!(
-            "the connection waited in the accept queue with {} bytes of a request when its listener was closed",
+            "nobody had accepted the connection: it waited in the accept queue with {} bytes of a request when its \
+             listener was closed",
             e.bytes_received
         )),
         Loss::Late => lines.push(late(e)),
         Loss::Fresh => lines.push("the connection was reset before a byte of a request came".to_owned()),
         Loss::Attempt(attempt) => {
             lines.extend(went_missing(e, attempt));
+            if matches!(attempt.taken, Taken::Queue { .. } | Taken::QueueReset) {
+                lines.extend(around(e, loss));
+            }
             return lines;
         }
-        Loss::Handshake(_) => lines.extend(shaken(e)),
+        Loss::Handshake(_) => {
+            lines.extend(is_unaccepted(e).then(|| taken(e)));
+            lines.extend(shaken(e));
+        }
         _ => lines.push(taken(e)),
     }
     lines.extend(age(e, loss));
@@ -57,6 +65,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         _ => {}
     }
     lines.extend(waiting(e, loss));
+    lines.extend(around(e, loss));
     if by_end {
         lines.extend(end(e));
     }
@@ -142,7 +151,7 @@ fn shaken(e: &Evidence) -> Vec<String> {
 
 /// Which packets went missing, and how.
 fn went_missing(e: &Evidence, attempt: Attempt) -> Vec<String> {
-    let packets = if attempt.packets == 1 { "1 packet".to_owned() } else { format!("{} packets", attempt.packets) };
+    let packets = many(attempt.packets, "packet");
     let hook = attempt.hook.map_or_else(String::new, |hook| format!(" in its {} hook", hook.name()));
     let what = match attempt.missing {
         Missing::Syn => "SYN",
@@ -176,6 +185,12 @@ fn went_missing(e: &Evidence, attempt: Attempt) -> Vec<String> {
 }
 
 fn taken(e: &Evidence) -> String {
+    if is_unaccepted(e) {
+        return format!(
+            "nobody has accepted the connection: it waits in the accept queue with {} bytes of a request",
+            e.bytes_received
+        );
+    }
     match (e.unread, &e.process) {
         (0, Some(process)) => format!("{} read the request ({} bytes received)", named(process), e.bytes_received),
         (0, None) => format!("the request was read ({} bytes received)", e.bytes_received),

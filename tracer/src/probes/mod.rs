@@ -14,6 +14,7 @@ pub mod proc;
 mod records;
 mod seed;
 mod sockets;
+mod surroundings;
 mod sweep;
 
 pub use attach::Depth;
@@ -23,6 +24,7 @@ pub use load::Kernel;
 pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
+pub use surroundings::Surroundings;
 pub use sweep::Sweep;
 use tracer_common::twins;
 

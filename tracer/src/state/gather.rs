@@ -46,7 +46,7 @@ impl State {
             age: (!seeded).then(|| Duration::from_nanos(record.header.time_ns.saturating_sub(conn.opened_ns))),
             idle: Some(idle(record, protocol, clock)),
             closed_for: late.then_some(closed_for),
-            bytes_received: close.bytes_received,
+            bytes_received: received(conn),
             bytes_sent: close.bytes_sent,
             unread: close.unread,
             window: close.window,
@@ -66,6 +66,7 @@ impl State {
             signal,
             reset_reason: reason(record.rst_reason, &self.rst_reasons),
             destroyed,
+            around: self.around,
         }
     }
 
@@ -109,6 +110,20 @@ fn protocol(conn: &Conn) -> Protocol {
     } else {
         Protocol::Opaque
     }
+}
+
+/// Bytes that came from the edge. The kernel counts the edge's FIN as one: it is known as such where nobody has read,
+/// and on the first request of a connection whose bytes are looked at.
+fn received(conn: &Conn) -> u64 {
+    let (close, has) = (&conn.close, |bit| conn.flags & bit != 0);
+    let bytes = if conn.turns == 0 && close.unread > 0 {
+        close.unread
+    } else if has(flag::HTTP) && conn.exchanges == 1 && !has(flag::SEEDED | flag::PIPELINED) {
+        conn.request_len
+    } else {
+        return close.bytes_received;
+    };
+    if close.bytes_received == u64::from(bytes) + 1 { bytes.into() } else { close.bytes_received }
 }
 
 fn trigger(record: &ConnRecord) -> Trigger {
@@ -305,6 +320,7 @@ impl State {
             signal: None,
             reset_reason: None,
             destroyed: false,
+            around: self.around,
         }
     }
 }

@@ -15,7 +15,7 @@ use tracer_common::{ConnRecord, ProcessRecord};
 
 use crate::{
     decode::Event,
-    diagnose::{self, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
+    diagnose::{self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
 };
 use processes::Processes;
@@ -83,6 +83,7 @@ pub struct State {
     oom_scopes: VecDeque<(u32, OomScope)>,
     table_full_ns: Option<u64>,
     limits: Limits,
+    around: Around,
     held: VecDeque<Held>,
 }
 
@@ -102,6 +103,7 @@ impl State {
             oom_scopes: VecDeque::new(),
             table_full_ns: None,
             limits: Limits::default(),
+            around: Around::default(),
             held: VecDeque::new(),
         }
     }
@@ -138,6 +140,11 @@ impl State {
             self.oom_scopes.pop_front();
         }
         self.oom_scopes.push_back((pid, scope));
+    }
+
+    /// What the host looked like when the next event happened.
+    pub fn set_around(&mut self, around: Around) {
+        self.around = around;
     }
 
     /// Takes one event.

@@ -104,6 +104,29 @@ fn a_dying_process_needs_no_waiting() {
     assert_eq!(causes(&state.handle(&Event::Conn(Box::new(record)), &clock(0))), [Cause::Crash]);
 }
 
+#[test]
+fn the_edges_fin_is_no_byte_of_a_request() {
+    let told = |change: fn(&mut tracer_common::ConnRecord)| {
+        let mut record = unanswered();
+        record.trigger = tracer_common::triggers::EDGE_FIN;
+        (record.conn.request_len, record.conn.close.received_jiffies_ago) = (18, 50_000);
+        record.conn.close.sent_jiffies_ago = 50_000;
+        (record.conn.close.bytes_received, record.conn.close.window) = (19, 65_535);
+        change(&mut record);
+        let outputs = state().handle(&Event::Conn(Box::new(record)), &clock(0));
+        let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
+        Diagnosis::clone(diagnosis)
+    };
+    assert_eq!(told(|record| record.conn.turns = 1).bytes_received, Some(18));
+    let waiting = told(|record| (record.conn.close.accepted, record.conn.close.unread) = (0, 18));
+    assert_eq!((waiting.cause, waiting.bytes_received), (Cause::ResponseTimeout, Some(18)));
+    let first = "nobody has accepted the connection: it waits in the accept queue with 18 bytes of a request";
+    assert_eq!(waiting.evidence[0], first);
+    assert!(waiting.advice.contains("accepted no connection for"), "{}", waiting.advice);
+    // A second request, or bytes that nobody looked at: nothing is known of it.
+    assert_eq!(told(|record| record.conn.exchanges = 2).bytes_received, Some(19));
+}
+
 /// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
 fn dropped(outward: u32, asked: u32, flags: u32) -> Diagnosis {
     let bytes = vec![0; size_of::<AttemptConnRecord>()];
