@@ -642,3 +642,15 @@ fn what_runs_out_around_a_failure_is_named_and_what_does_not_is_not() {
     let calm = told(Some(Descriptors { open: 20, limit: 1024 }), Some(3)).evidence;
     assert_eq!(calm, diagnose(&unanswered()).unwrap().evidence);
 }
+
+#[test]
+fn a_count_of_bytes_that_contradicts_the_response_is_left_out() {
+    let cut = |sent| {
+        let verdict =
+            diagnose(&with(|e| (e.response, e.bytes_sent) = (progress(Progress::InBody), sent))).expect("a failure");
+        verdict.evidence.into_iter().find(|line| line.contains("inside its body")).unwrap()
+    };
+    assert_eq!(cut(1080), "the response ended inside its body, 1080 bytes were sent in all");
+    assert_eq!(cut(0), "the response ended inside its body");
+    assert_eq!(cut(39), "the response ended inside its body");
+}

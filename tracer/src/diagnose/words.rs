@@ -59,9 +59,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
         Loss::Unanswered => lines.push("nothing was written after the last bytes came in".to_owned()),
         Loss::Head => lines.push("the response ended inside its header section".to_owned()),
-        Loss::Body => {
-            lines.push(format!("the response ended inside its body, {} bytes were sent in all", e.bytes_sent))
-        }
+        Loss::Body => lines.push(body(e)),
         _ => {}
     }
     lines.extend(waiting(e, loss));
@@ -94,6 +92,15 @@ fn response(e: &Evidence, loss: Loss) -> Option<String> {
         ),
         _ => return None,
     })
+}
+
+/// A response that ended in its body. The count stands beside it only where it holds the header section at least.
+fn body(e: &Evidence) -> String {
+    if e.bytes_sent > 0 && e.bytes_sent >= e.response.header_bytes.unwrap_or(0) {
+        format!("the response ended inside its body, {} bytes were sent in all", e.bytes_sent)
+    } else {
+        "the response ended inside its body".to_owned()
+    }
 }
 
 /// For how long the edge waited, and for what.

@@ -47,7 +47,7 @@ impl State {
             idle: Some(idle(record, protocol, clock)),
             closed_for: late.then_some(closed_for),
             bytes_received: received(conn),
-            bytes_sent: close.bytes_sent,
+            bytes_sent: sent(conn),
             unread: close.unread,
             window: close.window,
             waited: jiffies_of(close.received_jiffies_ago, clock),
@@ -124,6 +124,13 @@ fn received(conn: &Conn) -> u64 {
         return close.bytes_received;
     };
     if close.bytes_received == u64::from(bytes) + 1 { bytes.into() } else { close.bytes_received }
+}
+
+/// Bytes that went to the edge. What a process had written and the kernel not yet sent at the close goes out after it:
+/// of the current response as much as was seen on the wire had been sent.
+fn sent(conn: &Conn) -> u64 {
+    let response = if conn.is_awaited() { 0 } else { conn.response_len };
+    conn.close.bytes_sent.max(response.into())
 }
 
 fn trigger(record: &ConnRecord) -> Trigger {

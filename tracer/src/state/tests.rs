@@ -127,6 +127,22 @@ fn the_edges_fin_is_no_byte_of_a_request() {
     assert_eq!(told(|record| record.conn.exchanges = 2).bytes_received, Some(19));
 }
 
+#[test]
+fn what_went_out_after_the_close_was_sent() {
+    let mut record = unanswered();
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n12345";
+    record.heads.response[..head.len()].copy_from_slice(head);
+    let len = u32::try_from(head.len()).unwrap();
+    (record.conn.response_have, record.conn.response_len, record.conn.close.response_bytes) = (len, len, len);
+    record.conn.head_len = len - 5;
+    (record.conn.closer.flags, record.conn.closer.exit_code) = (pf::EXITING, 11);
+    let outputs = state().handle(&Event::Conn(Box::new(record)), &clock(0));
+    let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(diagnosis.bytes_sent, Some(len.into()));
+    let ended = format!("the response ended inside its body, {len} bytes were sent in all");
+    assert!(diagnosis.evidence.contains(&ended), "{diagnosis:#?}");
+}
+
 /// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
 fn dropped(outward: u32, asked: u32, flags: u32) -> Diagnosis {
     let bytes = vec![0; size_of::<AttemptConnRecord>()];
