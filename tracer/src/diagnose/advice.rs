@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Cause, Descriptors, End, Evidence, OomScope, Process, Sender, Trigger,
     context::is_unaccepted,
+    handshake::left_by_origin,
     settings,
     signal::{self, SIGTERM},
     units::span,
@@ -222,6 +223,15 @@ fn unaccepted(e: &Evidence, who: &str) -> String {
 fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
         Cause::TlsHandshakeFailed if is_unaccepted(e) => unaccepted(e, who),
+        Cause::TlsHandshakeFailed
+            if left_by_origin(e) && e.handshake.as_ref().is_some_and(|h| h.hello_cut.is_some()) =>
+        {
+            format!(
+                "{who} closed before the whole ClientHello had come: what looks into it wants it in one piece. Hellos \
+                 with a post-quantum key share are longer than a packet: wait for the rest (HAProxy: `tcp-request \
+                 inspect-delay 5s` before rules on req.ssl_…; else a router by server name or a middlebox)."
+            )
+        }
         Cause::TlsToPlainPort => format!(
             "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
              what this origin offers.",

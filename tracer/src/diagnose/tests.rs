@@ -654,3 +654,17 @@ fn a_count_of_bytes_that_contradicts_the_response_is_left_out() {
     assert_eq!(cut(0), "the response ended inside its body");
     assert_eq!(cut(39), "the response ended inside its body");
 }
+
+#[test]
+fn a_close_amid_the_hello_is_told_by_how_much_had_come_and_not_as_a_matter_of_ciphers() {
+    let cut = with(|e| {
+        (e.protocol, e.exchanges, e.bytes_received) = (Protocol::Tls, 0, 200);
+        let hello_cut = Some((200, 517));
+        e.handshake = Some(Handshake { hello: true, hello_cut, answer: Answer::Nothing, ..Handshake::default() });
+    });
+    check(&cut, Cause::TlsHandshakeFailed, C, Symptom::TlsFin, Some(525));
+    let verdict = diagnose(&cut).unwrap();
+    assert_eq!(verdict.evidence[1], "the origin closed after 200 of 517 bytes of the ClientHello");
+    assert!(!verdict.evidence.iter().any(|line| line.contains("did not answer")), "{verdict:#?}");
+    assert!(verdict.advice.contains("inspect-delay") && !verdict.advice.contains("cipher"), "{}", verdict.advice);
+}

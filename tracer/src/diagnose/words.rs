@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
     context::{around, is_unaccepted},
+    handshake::left_by_origin,
     loss::Loss,
     outcome::request_age,
     signal,
@@ -133,9 +134,17 @@ fn shaken(e: &Evidence) -> Vec<String> {
     let offered: Vec<_> = h.offered.iter().map(ToString::to_string).collect();
     let offered = if offered.is_empty() { String::new() } else { format!(", offering {}", offered.join(", ")) };
     lines.push(format!("the edge began a TLS handshake{sni}{offered}"));
+    if let Some((came, all)) = h.hello_cut {
+        lines.push(if left_by_origin(e) {
+            format!("the origin closed after {came} of {all} bytes of the ClientHello")
+        } else {
+            format!("only {came} of {all} bytes of the ClientHello came")
+        });
+    }
     match (h.answer, h.agreed) {
         (Answer::PlainHttp, _) => lines.push("the origin answered in plain HTTP".to_owned()),
         (Answer::Garbage, _) => lines.push("the origin answered with bytes that are no TLS".to_owned()),
+        (Answer::Nothing, _) if h.hello_cut.is_some() && left_by_origin(e) => {}
         (Answer::Nothing, _) => lines.push(format!("the origin did not answer for {}", span(e.waited))),
         (_, Some(version)) => lines.push(format!("they agreed on {version}")),
         _ => {}
