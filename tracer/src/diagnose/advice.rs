@@ -115,6 +115,13 @@ fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
             settings::timeouts(e.process.as_ref())
         );
     }
+    let (head_limit, setting) = settings::head_limit(e.process.as_ref());
+    if let Some(bytes) = e.request_head.filter(|bytes| *bytes > head_limit && cause != Cause::ClosedBeforeRequest) {
+        return format!(
+            "{who} closed on a request with {bytes} bytes of header fields, and may take {head_limit} only: look for \
+             growing cookies or a long path, or raise the limit ({setting})."
+        );
+    }
     match cause {
         Cause::ClosedBeforeRequest => format!(
             "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at \

@@ -3,6 +3,7 @@
 use super::{
     Descriptors, Evidence, Held, Queue,
     loss::Loss,
+    settings::head_limit,
     units::{many, named},
 };
 
@@ -23,6 +24,9 @@ pub(super) fn around(e: &Evidence, loss: Loss) -> Vec<String> {
     }
     if matches!(loss, Loss::Refused) {
         return lines;
+    }
+    if let Some(bytes) = e.request_head.filter(|bytes| *bytes > head_limit(e.process.as_ref()).0) {
+        lines.push(format!("the request's header section is large: {bytes} bytes of it came"));
     }
     let who = e.process.as_ref().map_or_else(|| "the process".to_owned(), named);
     if let Some(Descriptors { open, limit }) = e.around.descriptors.filter(|descriptors| descriptors.are_few()) {

@@ -238,6 +238,9 @@ pub struct Evidence {
     /// The last request could not have a body (GET, HEAD).
     pub bodyless: bool,
     pub request: Request,
+    /// Size of the request's header section, as far as it came. Known where it is longer than what was kept of it, and
+    /// the request has no body.
+    pub request_head: Option<u64>,
     pub response: Response,
     /// On TLS: what the handshake shows from outside.
     pub handshake: Option<Handshake>,

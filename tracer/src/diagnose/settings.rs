@@ -12,7 +12,7 @@ const EARLY: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(60);
 
 /// Where the names of a server begin so, these settings end a request that takes too long.
-const TIMEOUTS: [(&[&str], &str); 17] = [
+const TIMEOUTS: [(&[&str], &str); 18] = [
     (&["nginx", "openresty", "angie"], "nginx `send_timeout`, `client_body_timeout`"),
     (&["apache2", "httpd"], "Apache `Timeout`, `RequestReadTimeout`"),
     (&["haproxy"], "HAProxy `timeout client`, `timeout server`"),
@@ -20,6 +20,7 @@ const TIMEOUTS: [(&[&str], &str); 17] = [
     (&["gunicorn"], "gunicorn `--timeout`"),
     (&["uwsgi"], "uWSGI `harakiri`, `socket-timeout`"),
     (&["uvicorn"], "uvicorn `--timeout-keep-alive`"),
+    (&["python"], "gunicorn `--timeout`, uWSGI `harakiri`, Waitress `channel_timeout`"),
     (&["php-fpm"], "php-fpm `request_terminate_timeout`"),
     (&["puma"], "Puma `worker_timeout`, `first_data_timeout`"),
     (&["unicorn"], "Unicorn `timeout`"),
@@ -32,6 +33,21 @@ const TIMEOUTS: [(&[&str], &str); 17] = [
     (&["lighttpd"], "lighttpd `server.max-write-idle`, `server.max-read-idle`"),
 ];
 
+/// Where the names of a server begin so, it takes header sections, or single fields, of so many bytes unless it is told
+/// otherwise by this setting. What is not here is taken for one of the many that take 8 KiB.
+const HEADS: [(&[&str], u64, &str); 10] = [
+    (&["uwsgi"], 4096, "uWSGI `buffer-size`"),
+    (&["nginx", "openresty", "angie"], 8192, "nginx `large_client_header_buffers`"),
+    (&["apache2", "httpd"], 8190, "Apache `LimitRequestFieldSize`"),
+    (&["gunicorn"], 8190, "gunicorn `--limit-request-field_size`"),
+    (&["java"], 8192, "Tomcat `maxHttpRequestHeaderSize`, Jetty `requestHeaderSize`"),
+    (&["haproxy"], 15_360, "HAProxy `tune.bufsize`, `tune.maxrewrite`"),
+    (&["node", "nodejs"], 16_384, "Node `--max-http-header-size`"),
+    (&["dotnet"], 32_768, "Kestrel `MaxRequestHeadersTotalSize`"),
+    (&["puma", "ruby"], 114_688, "Puma: fixed"),
+    (&["caddy", "traefik"], 1 << 20, "Caddy `max_header_size`"),
+];
+
 /// The timeout that a server would have that gave up after this time, if it is one that people set.
 pub(super) fn round(age: Duration) -> Option<Duration> {
     let mut timeouts = ROUND_S.into_iter().map(Duration::from_secs);
@@ -40,13 +56,29 @@ pub(super) fn round(age: Duration) -> Option<Duration> {
 
 /// The settings of this server that end a request which takes too long.
 pub(super) fn timeouts(process: Option<&Process>) -> &'static str {
-    let known = process.and_then(|process| {
-        let exe = process.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
-        let named = |name: &str| TIMEOUTS.iter().find(|(names, _)| names.iter().any(|one| name.starts_with(one)));
-        // Of an interpreter, its process mostly has the better name.
-        named(&process.name).or_else(|| exe.and_then(named))
-    });
+    let known = of(process, TIMEOUTS.iter(), |(names, _)| names);
     known.map_or("in Go: `http.Server.WriteTimeout`, `ReadTimeout`", |(_, settings)| settings)
+}
+
+/// How large a header section this server takes, and the setting that says so.
+pub(super) fn head_limit(process: Option<&Process>) -> (u64, &'static str) {
+    let known = of(process, HEADS.iter(), |(names, ..)| names);
+    known.map_or((8192, "such as uWSGI's `buffer-size`, Node's `--max-http-header-size`"), |(_, bytes, setting)| {
+        (*bytes, setting)
+    })
+}
+
+/// The row that is about this process.
+fn of<'a, T>(
+    process: Option<&Process>,
+    rows: impl Iterator<Item = &'a T> + Clone,
+    names: impl Fn(&T) -> &[&str],
+) -> Option<&'a T> {
+    let process = process?;
+    let exe = process.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
+    let named = |name: &str| rows.clone().find(|row| names(row).iter().any(|one| name.starts_with(one)));
+    // Of an interpreter, its process mostly has the better name.
+    named(&process.name).or_else(|| exe.and_then(named))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ fn unanswered() -> Evidence {
         turn_out: 500,
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
+        request_head: None,
         response: Response { progress: Progress::Nothing, ..Response::default() },
         handshake: None,
         limits: Limits::default(),
@@ -667,4 +668,22 @@ fn a_close_amid_the_hello_is_told_by_how_much_had_come_and_not_as_a_matter_of_ci
     assert_eq!(verdict.evidence[1], "the origin closed after 200 of 517 bytes of the ClientHello");
     assert!(!verdict.evidence.iter().any(|line| line.contains("did not answer")), "{verdict:#?}");
     assert!(verdict.advice.contains("inspect-delay") && !verdict.advice.contains("cipher"), "{}", verdict.advice);
+}
+
+#[test]
+fn a_request_head_above_what_the_server_takes_is_named_with_its_size() {
+    let told = |bytes, name: &str| {
+        diagnose(&with(|e| {
+            e.request_head = Some(bytes);
+            e.process = Some(Process { name: name.to_owned(), pid: 7, ..Process::default() });
+        }))
+        .unwrap()
+    };
+    let uwsgi = told(5_000, "uwsgi");
+    let large = "the request's header section is large: 5000 bytes of it came";
+    assert!(uwsgi.evidence.contains(&large.to_owned()), "{uwsgi:#?}");
+    assert!(uwsgi.advice.contains("buffer-size") && uwsgi.advice.contains("5000"), "{}", uwsgi.advice);
+    let other = told(5_000, "web");
+    assert!(!other.evidence.contains(&large.to_owned()) && !other.advice.contains("5000"), "{other:#?}");
+    assert!(told(9_000, "web").advice.contains("9000 bytes of header fields"));
 }

@@ -55,6 +55,7 @@ impl State {
             since_read: close.since_read,
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0,
+            request_head: request_head(record, protocol),
             request,
             response,
             handshake: (protocol == Protocol::Tls && !late).then(|| handshake(record)),
@@ -197,6 +198,18 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
     exchange
 }
 
+/// Size of a request's header section of which more came than was kept.
+fn request_head(record: &ConnRecord, protocol: Protocol) -> Option<u64> {
+    let conn = &record.conn;
+    let bodyless = conn.flags & (flag::BODYLESS | flag::PIPELINED) == flag::BODYLESS;
+    if protocol != Protocol::Http || !bodyless || conn.request_len <= conn.request_have {
+        return None;
+    }
+    // With its end among what was kept, the rest is a body all the same.
+    let kept = kept(&record.heads.request, conn.request_have);
+    (!kept.windows(4).any(|end| end == b"\r\n\r\n")).then_some(conn.request_len.into())
+}
+
 /// What the kernel found following the response's chunks.
 fn chunks(conn: &Conn) -> Chunks {
     match conn.origin_flags & origin_flags::CHUNKS {
@@ -317,6 +330,7 @@ impl State {
             turn_out: 0,
             bodyless: false,
             request: Request::default(),
+            request_head: None,
             response: Response::default(),
             handshake: None,
             limits: self.limits,

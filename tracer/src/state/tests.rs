@@ -143,6 +143,22 @@ fn what_went_out_after_the_close_was_sent() {
     assert!(diagnosis.evidence.contains(&ended), "{diagnosis:#?}");
 }
 
+#[test]
+fn a_head_is_measured_where_more_of_it_came_than_was_kept() {
+    let told = |kept: &[u8], flags| {
+        let mut record = unanswered();
+        record.heads.request[..kept.len()].copy_from_slice(kept);
+        record.conn.request_have = u32::try_from(kept.len()).unwrap();
+        (record.conn.request_len, record.conn.flags) = (9_000, record.conn.flags | flags);
+        state().evidence(&record, &clock(0)).request_head
+    };
+    let cut = b"GET / HTTP/1.1\r\nCookie: aaaa";
+    assert_eq!(told(cut, conn_flags::BODYLESS), Some(9_000));
+    assert_eq!(told(cut, 0), None, "the rest may be a body");
+    assert_eq!(told(cut, conn_flags::BODYLESS | conn_flags::PIPELINED), None, "the rest is another request");
+    assert_eq!(told(b"GET / HTTP/1.1\r\n\r\n", conn_flags::BODYLESS), None, "the rest is a body");
+}
+
 /// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
 fn dropped(outward: u32, asked: u32, flags: u32) -> Diagnosis {
     let bytes = vec![0; size_of::<AttemptConnRecord>()];
