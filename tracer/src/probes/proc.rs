@@ -14,6 +14,9 @@ use crate::{
     state::{Clock, Facts},
 };
 
+/// `USER_HZ`: what /proc tells the start of a process in, nanoseconds.
+pub const TICK_NS: u64 = 10_000_000;
+
 /// Both clocks, now.
 #[must_use]
 pub fn clock() -> Clock {
@@ -27,17 +30,20 @@ pub fn clock() -> Clock {
     Clock { monotonic_ns: nanos(now), wall: jiff::Timestamp::now(), tick_ns: nanos(tick) }
 }
 
-/// What /proc says of a living process. What can't be read stays unknown.
+/// What /proc says of a living process, and when it began: boot-time nanoseconds, in steps of 10 ms. What can't be read
+/// stays unknown.
 #[must_use]
-pub fn facts(pid: u32) -> Option<Facts> {
+pub fn facts(pid: u32) -> Option<(u64, Facts)> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    Some(Facts {
-        name: process.stat().ok()?.comm,
+    let stat = process.stat().ok()?;
+    let facts = Facts {
+        name: stat.comm,
         exe: process.exe().ok().map(|path| path.to_string_lossy().into_owned()),
         unit: unit(&cgroup),
         container: container(&cgroup),
-    })
+    };
+    Some((stat.starttime.saturating_mul(TICK_NS), facts))
 }
 
 /// The systemd unit in a process's cgroup path.
@@ -140,7 +146,8 @@ mod tests {
 
     #[test]
     fn this_process_has_facts() {
-        let facts = facts(std::process::id()).unwrap();
+        let (start_ns, facts) = facts(std::process::id()).unwrap();
+        assert!(start_ns > 0);
         assert!(facts.exe.is_some());
         assert!(!facts.name.is_empty());
     }

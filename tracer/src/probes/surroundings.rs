@@ -13,6 +13,7 @@ use std::{
 use procfs::process::Process;
 use tracer_common::Tuple;
 
+use super::proc::TICK_NS;
 use crate::{
     diagnose::{Around, Descriptors, Held, Queue},
     host::{limits::open_files_limit, listeners::listening},
@@ -24,8 +25,6 @@ const FRESH_NS: u64 = 1_000_000_000;
 const MOST: usize = 64;
 /// A process with a higher limit is not looked at where its descriptors would have to be counted one by one.
 const COUNTABLE: u64 = 65_536;
-/// `USER_HZ`: what /proc tells the start of a process in.
-const TICK_NS: u64 = 10_000_000;
 
 /// A process, by pid and start.
 type Owner = (u32, u64);

@@ -91,7 +91,7 @@ impl State {
     }
 
     fn process(&self, pid: u32, start_ns: u64, name: String) -> Process {
-        let facts = self.processes.get((pid, start_ns)).cloned().unwrap_or_default();
+        let facts = self.processes.get((pid, start_ns), &name).unwrap_or_default();
         Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container }
     }
 

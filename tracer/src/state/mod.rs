@@ -134,6 +134,11 @@ impl State {
         self.processes.learn(owner, facts);
     }
 
+    /// The same of a process that may come to hold connections of the edge.
+    pub fn expect(&mut self, process: (u32, u64), facts: Facts) {
+        self.processes.expect(process, facts);
+    }
+
     /// Remembers which memory had run out when this process was chosen.
     pub fn oom_scope(&mut self, pid: u32, scope: OomScope) {
         if self.oom_scopes.len() == MAX_SCOPES {
