@@ -67,6 +67,8 @@ pub struct Diagnosis {
     pub firewall_hook: Option<FirewallHook>,
     pub process: Option<String>,
     pub pid: Option<u32>,
+    /// The same in the process's own pid namespace, where that is not the host's.
+    pub ns_pid: Option<u32>,
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,

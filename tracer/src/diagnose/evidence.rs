@@ -150,6 +150,8 @@ pub struct Process {
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,
+    /// In the innermost pid namespace, where that is not the host's.
+    pub ns_pid: Option<u32>,
 }
 
 spelled! {

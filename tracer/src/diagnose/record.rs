@@ -55,6 +55,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         firewall_hook: attempt.and_then(|attempt| attempt.hook),
         process: process.map(|process| process.name.clone()),
         pid: process.map(|process| process.pid),
+        ns_pid: process.and_then(|process| process.ns_pid),
         exe: process.and_then(|process| process.exe.clone()),
         unit: process.and_then(|process| process.unit.clone()),
         container: process.and_then(|process| process.container.clone()),

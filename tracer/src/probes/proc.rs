@@ -42,6 +42,7 @@ pub fn facts(pid: u32) -> Option<(u64, Facts)> {
         exe: process.exe().ok().map(|path| path.to_string_lossy().into_owned()),
         unit: unit(&cgroup),
         container: container(&cgroup),
+        ns_pid: inner_pid(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()),
     };
     Some((stat.starttime.saturating_mul(TICK_NS), facts))
 }
@@ -56,12 +57,21 @@ fn unit(cgroup: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The container's id in a process's cgroup path: 64 hexadecimal digits, shortened to 12 as its tools do.
+/// The id of the innermost container in a process's cgroup path: 64 hexadecimal digits, shortened to 12 as its tools
+/// do. Where the hierarchies of version 1 differ, the one with the most containers in it counts.
 fn container(cgroup: &str) -> Option<String> {
-    cgroup
-        .split(['/', '-', '.', ':', '\n'])
-        .find(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .map(|id| id[..12].to_owned())
+    let ids = |path: &str| {
+        let parts = path.split(['/', '-', '.', ':']);
+        let ids = parts.filter(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        ids.map(|id| id[..12].to_owned()).collect::<Vec<_>>()
+    };
+    cgroup.lines().map(ids).reduce(|most, other| if other.len() > most.len() { other } else { most })?.pop()
+}
+
+/// The process's id in its own namespace, the innermost of the line `NSpid:`; `None`: it has but one.
+fn inner_pid(status: &str) -> Option<u32> {
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    pids.split_ascii_whitespace().skip(1).last()?.parse().ok()
 }
 
 /// The kernel's log, read for what no hook shows.
@@ -132,6 +142,25 @@ mod tests {
         let path = format!("0::/kubepods.slice/cri-containerd-{id}.scope\n");
         assert_eq!(container(&path).as_deref(), Some("0123456789ab"));
         assert_eq!(container("0::/system.slice/nginx.service\n"), None);
+    }
+
+    #[test]
+    fn of_containers_in_containers_the_innermost_counts() {
+        let [outer, inner] = ["0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4)];
+        let nested = format!("0::/docker/{outer}/kubepods/pod7/cri-containerd-{inner}.scope\n");
+        assert_eq!(container(&nested).as_deref(), Some("fedcba987654"));
+        let mixed = format!("12:memory:/docker/{outer}/docker/{inner}\n1:name=systemd:/docker/{outer}\n0::/\n");
+        assert_eq!(container(&mixed).as_deref(), Some("fedcba987654"));
+        assert_eq!(container(""), None);
+    }
+
+    #[test]
+    fn the_pid_in_a_container_is_the_last_of_its_pids() {
+        let status = |pids: &str| format!("Name:\tnode\nNStgid:\t{pids}\nNSpid:\t{pids}\nThreads:\t7\n");
+        assert_eq!(inner_pid(&status("4711\t1")), Some(1));
+        assert_eq!(inner_pid(&status("4711\t20\t7")), Some(7));
+        assert_eq!(inner_pid(&status("4711")), None);
+        assert_eq!(inner_pid("Name:\tnode\n"), None);
     }
 
     #[test]

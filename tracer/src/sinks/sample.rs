@@ -34,6 +34,7 @@ pub(crate) fn diagnosis() -> Diagnosis {
         firewall_hook: None,
         process: Some("nginx".into()),
         pid: Some(1_234),
+        ns_pid: None,
         exe: Some("/usr/sbin/nginx".into()),
         unit: Some("nginx.service".into()),
         container: None,

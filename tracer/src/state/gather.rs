@@ -92,7 +92,7 @@ impl State {
 
     fn process(&self, pid: u32, start_ns: u64, name: String) -> Process {
         let facts = self.processes.get((pid, start_ns), &name).unwrap_or_default();
-        Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container }
+        Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container, ns_pid: facts.ns_pid }
     }
 
     fn scope(&self, pid: u32) -> Option<OomScope> {

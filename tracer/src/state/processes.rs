@@ -14,6 +14,8 @@ pub struct Facts {
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,
+    /// Its id as processes of its own namespace see it, where that is not the host's.
+    pub ns_pid: Option<u32>,
 }
 
 /// Facts of one process.
@@ -91,7 +93,7 @@ mod tests {
             name: name.to_owned(),
             exe: exe.map(str::to_owned),
             unit: Some("web.service".to_owned()),
-            container: None,
+            ..Facts::default()
         }
     }
 
