@@ -83,6 +83,11 @@ fn keepalive(e: &Evidence) -> String {
 
 /// Nobody listens, or nobody accepts.
 fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
+    if cause == Cause::ListenOverflow
+        && let Some(advice) = out_of_descriptors(e, who)
+    {
+        return advice;
+    }
     match cause {
         Cause::ListenerClosed => format!(
             "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or \
@@ -211,19 +216,21 @@ fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
 
 /// Nobody took the connection out of its accept queue.
 fn unaccepted(e: &Evidence, who: &str) -> String {
-    let few = e.around.descriptors.is_some_and(Descriptors::are_few);
     let waited = span(e.waited);
-    if few {
-        return format!(
-            "{who} accepted no connection for {waited} and is out of descriptors: raise its limit (LimitNOFILE of the \
-             unit, worker_rlimit_nofile of nginx), or find what leaks them."
-        );
-    }
-    format!(
+    out_of_descriptors(e, who).unwrap_or_else(|| format!(
         "{who} accepted no connection for {waited}: all its workers are busy, or each holds an idle connection. Run \
          more workers or threads, shorten keep-alive where a worker can hold one connection only, and find what the \
          workers wait for; a longer backlog alone makes the edge wait longer."
-    )
+    ))
+}
+
+/// A process without a descriptor left accepts nothing.
+fn out_of_descriptors(e: &Evidence, who: &str) -> Option<String> {
+    let Descriptors { open, limit } = e.around.descriptors.filter(|descriptors| descriptors.are_few())?;
+    Some(format!(
+        "{who} has {open} of at most {limit} descriptors open, and without one it accepts nothing: raise the limit \
+         (LimitNOFILE of the unit, nginx worker_rlimit_nofile), or find what leaks them."
+    ))
 }
 
 /// The TLS handshake came to nothing.

@@ -619,6 +619,12 @@ fn a_connection_that_nobody_accepted_comes_with_its_queue_and_with_who_holds_oth
         ]
     );
     assert!(verdict.advice.contains("more workers"), "{}", verdict.advice);
+    let full = Evidence {
+        around: Around { descriptors: Some(Descriptors { open: 1024, limit: 1024 }), ..Around::default() },
+        ..waiting
+    };
+    let advice = diagnose(&full).unwrap().advice;
+    assert!(advice.starts_with("web has 1024 of at most 1024 descriptors open"), "{advice}");
     let silent = with(|e| {
         (e.trigger, e.accepted, e.turns, e.protocol) = (Trigger::Overdue, false, 0, Protocol::Tls);
         (e.waited, e.exchanges) = (Duration::from_secs(125), 0);

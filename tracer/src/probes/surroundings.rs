@@ -26,6 +26,9 @@ const MOST: usize = 64;
 /// A process with a higher limit is not looked at where its descriptors would have to be counted one by one.
 const COUNTABLE: u64 = 65_536;
 
+/// Where version 2 is mounted.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// A process, by pid and start.
 type Owner = (u32, u64);
 
@@ -112,9 +115,14 @@ fn descriptors(pid: u32) -> Option<Descriptors> {
 fn pressure(pid: u32) -> Option<u8> {
     let host = fs::read_to_string("/proc/pressure/memory").ok();
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
-    let group = group.and_then(|group| fs::read_to_string(format!("/sys/fs/cgroup/{group}/memory.pressure")).ok());
+    let group = group(&groups).and_then(|group| fs::read_to_string(format!("{CGROUPS}/{group}/memory.pressure")).ok());
     [host, group].iter().flatten().filter_map(|text| some_avg10(text)).max()
+}
+
+/// The path in version 2's hierarchy below its root; of one that lies outside of what is seen here, none.
+fn group(groups: &str) -> Option<&str> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    (!path.split('/').any(|part| part == "..")).then_some(path)
 }
 
 /// `some avg10=12.34 avg60=… avg300=… total=…`: 12.
@@ -252,6 +260,10 @@ mod tests {
         }
         assert_eq!(some_avg10("some avg10=43.21 avg60=0.00 avg300=0.00 total=1\nfull avg10=9.00"), Some(43));
         assert_eq!(some_avg10("full avg10=9.00"), None);
+        assert_eq!(group("1:cpu:/x\n0::/system.slice/web.service\n"), Some("system.slice/web.service"));
+        for outside in ["0::/../web\n", "0::/..\n", "1:cpu:/x\n"] {
+            assert_eq!(group(outside), None, "{outside}");
+        }
     }
 
     #[test]
