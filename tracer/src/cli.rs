@@ -39,6 +39,7 @@ Exit status: 0 this host can be traced, 3 it can't; what it finds on the host ch
 
 Examples:
   tracer doctor
+  tracer doctor --verbose
   tracer doctor --port 3000 --extra-range 10.0.0.0/8
   tracer doctor --json | jq '.host[] | select(.status != \"ok\")'";
 
@@ -143,6 +144,9 @@ pub struct DoctorArgs {
     /// Write one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Write a line for each hook and each cause, also where all are in order
+    #[arg(long, conflicts_with = "json")]
+    pub verbose: bool,
     #[command(flatten)]
     pub shared: SharedArgs,
 }

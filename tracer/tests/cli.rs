@@ -162,6 +162,7 @@ fn bad_variables_are_named() {
 fn unknown_words_are_wrong_use() {
     refused(&["run", "--lisen", "x"], &["--lisen", "--listen"]);
     refused(&["fly"], &["fly"]);
+    refused(&["doctor", "--json", "--verbose"], &["--json", "--verbose"]);
     refused(&["ranges", "check", "1.2.3"], &["1.2.3"]);
     refused(&["ranges", "check"], &["IP"]);
     assert_eq!(tracer(&[]).status, WRONG_USE);

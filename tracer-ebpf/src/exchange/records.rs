@@ -30,8 +30,8 @@ const APPLICATION_DATA: u8 = 23;
 /// the hash, the inner content type, 16 bytes of tag. It looks like application data.
 const FINISHED: [u32; 2] = [53, 69];
 
-/// A ClientHello is never as short. Any shorter handshake record of the edge is of TLS 1.2, after the origin's part: the
-/// key exchange, or Finished.
+/// A ClientHello is never as short. Any shorter handshake record of the edge is of TLS 1.2, after the origin's part:
+/// the key exchange, or Finished.
 const SHORTEST_HELLO: u32 = 100;
 
 /// Follows the records that begin in this packet, on a connection that speaks TLS. Not inlined: its caller would

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS tracer.failures
     `exchanges` Nullable(UInt64) CODEC(ZSTD(1)),
     `age_ms` Nullable(Float64) CODEC(ZSTD(1)),
     `idle_ms` Nullable(Float64) CODEC(ZSTD(1)),
+    `request_age_ms` Nullable(Float64) CODEC(ZSTD(1)),
     `bytes_received` Nullable(UInt64) CODEC(ZSTD(1)),
     `bytes_sent` Nullable(UInt64) CODEC(ZSTD(1)),
     `ray` Nullable(String) CODEC(ZSTD(1)),
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS tracer.failures
     `firewall_hook` LowCardinality(Nullable(String)),
     `process` LowCardinality(Nullable(String)),
     `pid` Nullable(UInt32) CODEC(ZSTD(1)),
+    `ns_pid` Nullable(UInt32) CODEC(ZSTD(1)),
     `exe` LowCardinality(Nullable(String)),
     `unit` LowCardinality(Nullable(String)),
     `container` LowCardinality(Nullable(String)),
@@ -60,6 +62,10 @@ ORDER BY (`cause`, `origin`, `time`)
 TTL toDateTime(`time`) + INTERVAL 30 DAY DELETE
 -- Days go as a whole. A batch that a shipper sends again is stored once.
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+
+-- Tables that were made before these columns were: 0.1.0.
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `request_age_ms` Nullable(Float64) CODEC(ZSTD(1)) AFTER `idle_ms`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `ns_pid` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `pid`;
 
 -- Counts by minute, kept for a year: what dashboards read.
 CREATE TABLE IF NOT EXISTS tracer.failures_per_minute

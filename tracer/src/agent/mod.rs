@@ -6,21 +6,22 @@ mod signals;
 
 pub use shared::Shared;
 
-use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracer_common::{pf, taken, triggers};
 
 use crate::{
     config::Settings,
     decode::Event,
-    diagnose::{Diagnosis, EndHow},
+    diagnose::{Around, Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Depth, HookState, Kernel, Records, Sweep, proc},
+    probes::{Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
     recording::Recorder,
-    state::{Output, State},
+    state::{Facts, Output, State},
 };
 
 /// How often /proc is asked about processes that newly own edge connections.
@@ -61,6 +62,8 @@ pub struct Agent {
     shared: Arc<Shared>,
     sweep: Sweep,
     kernel_log: Option<proc::KernelLog>,
+    surroundings: Surroundings,
+    family: Family,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
@@ -97,8 +100,12 @@ impl Agent {
         let counters = kernel.counters()?;
         let shared = Shared::new(counters, &ranges);
         let reasons = kernel.layout.rst_reasons.clone();
+        let held_before: BTreeSet<u32> = seeded.owners.values().map(|(pid, _)| *pid).collect();
         let mut state = State::new(ranges, reasons, seeded.owners);
         state.set_limits(settings.limits);
+        for pid in held_before {
+            learn_new(&mut state, (pid, 0));
+        }
         let kernel_log = proc::KernelLog::open();
         privileges::give_up(|| kernel.use_once());
         Ok(Self {
@@ -107,6 +114,8 @@ impl Agent {
             sweep,
             shared: Arc::new(shared),
             kernel_log,
+            surroundings: Surroundings::default(),
+            family: Family::default(),
             recorder: None,
             kernel,
             _kernel_debug: debug,
@@ -216,9 +225,42 @@ impl Agent {
                 self.recorder = None;
             }
             look_at(event, &mut self.state, &mut self.kernel_log);
+            let around = self.around(event, clock.monotonic_ns);
+            self.state.set_around(around);
             outputs.extend(self.state.handle(event, &clock));
         }
         outputs
+    }
+
+    /// What the host looks like as this failure is told, where a living process held the connection or should have
+    /// accepted it.
+    fn around(&mut self, event: &Event, now_ns: u64) -> Around {
+        match event {
+            Event::Conn(record) => {
+                let conn = &record.conn;
+                // What an ending process had is gone.
+                if conn.closer.flags & pf::EXITING != 0 {
+                    return Around::default();
+                }
+                let owner = match conn.owner {
+                    0 => (conn.closer.tgid, conn.closer.start_ns),
+                    owner => (owner, conn.owner_start_ns),
+                };
+                let mut around = self.surroundings.of(owner, now_ns);
+                let waits = matches!(record.trigger, triggers::OVERDUE | triggers::EDGE_FIN | triggers::EDGE_RST);
+                if waits && conn.close.accepted == 0 && conn.turns == 0 {
+                    let tuple = &conn.tuple;
+                    let (kernel, sweep) = (&mut self.kernel, &self.sweep);
+                    let held = || kernel.held(sweep, tuple.netns, tuple.local_port);
+                    (around.queue, around.held) = self.surroundings.queue(conn.owner, tuple, now_ns, held);
+                }
+                around
+            }
+            Event::Attempt(record) if matches!(record.attempt.cause, taken::QUEUE | taken::QUEUE_RESET) => {
+                self.surroundings.of((record.listener_pid, record.listener.start_ns), now_ns)
+            }
+            _ => Around::default(),
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -227,11 +269,21 @@ impl Agent {
         Some(Instant::now() + Duration::from_nanos(left))
     }
 
-    /// Looks at processes that own edge connections while they live: when they die it is too late.
+    /// Looks at processes that own edge connections, or may come to, while they live: when they die it is too late.
     fn look_around(&mut self) {
-        let owners: Vec<_> = self.shared.owners();
-        for (pid, start_ns) in self.state.unknown(&owners) {
-            self.state.learn((pid, start_ns), proc::facts(pid).unwrap_or_default());
+        let owners = self.shared.owners();
+        let listeners = self.shared.listeners();
+        let servers = [owners, listeners].concat();
+        for process in self.state.unknown(&servers) {
+            if !learn(&mut self.state, process) {
+                // Gone: it need not be looked for again.
+                self.state.learn(process, Facts::default());
+            }
+        }
+        for pid in self.family.grown(&servers.iter().map(|(pid, _)| *pid).collect()) {
+            if let Some((start_ns, facts)) = proc::facts(pid) {
+                self.state.expect((pid, start_ns), facts);
+            }
         }
     }
 
@@ -280,20 +332,43 @@ fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<proc::Kerne
     {
         read_log(log, state);
     }
-    let Event::Conn(record) = event else { return };
-    let closer = &record.conn.closer;
-    if closer.oom != 0
-        && let Some(log) = kernel_log
-    {
-        read_log(log, state);
+    match event {
+        Event::Conn(record) => {
+            let (conn, closer) = (&record.conn, &record.conn.closer);
+            if closer.oom != 0
+                && let Some(log) = kernel_log
+            {
+                read_log(log, state);
+            }
+            learn_new(state, (closer.tgid, closer.start_ns));
+            learn_new(state, (conn.owner, conn.owner_start_ns));
+        }
+        Event::Attempt(record) => learn_new(state, (record.listener_pid, record.listener.start_ns)),
+        Event::AttemptConn(record) => {
+            let (attempt, conn) = (&record.attempt, &record.conn);
+            learn_new(state, (attempt.listener_pid, attempt.listener.start_ns));
+            learn_new(state, (conn.owner, conn.owner_start_ns));
+        }
+        Event::Refused(_) | Event::Process(_) | Event::Oom(_) => {}
     }
-    let process = (closer.tgid, closer.start_ns);
-    if closer.tgid != 0
-        && !state.unknown(&[process]).is_empty()
-        && let Some(facts) = proc::facts(closer.tgid)
-    {
-        state.learn(process, facts);
+}
+
+/// Looks at a process that a record is about, unless it was looked at before.
+fn learn_new(state: &mut State, process: (u32, u64)) {
+    if process.0 != 0 && !state.unknown(&[process]).is_empty() {
+        let _found = learn(state, process);
     }
+}
+
+/// Looks at a process. `false`: it is gone, or another one has its number.
+fn learn(state: &mut State, (pid, start_ns): (u32, u64)) -> bool {
+    let Some((began_ns, facts)) = proc::facts(pid) else { return false };
+    // The start of one that was there before the tracer is not in records.
+    if start_ns != 0 && began_ns.abs_diff(start_ns) > proc::TICK_NS {
+        return false;
+    }
+    state.learn((pid, if start_ns == 0 { began_ns } else { start_ns }), facts);
+    true
 }
 
 fn read_log(log: &mut proc::KernelLog, state: &mut State) {

@@ -53,6 +53,11 @@ impl Shared {
         self.counters.owners().map(|(pid, owner)| (pid, owner.start_ns)).collect()
     }
 
+    /// Processes that listen, on whatever port: pid and start.
+    pub(super) fn listeners(&self) -> Vec<(u32, u64)> {
+        self.counters.listeners().map(|listener| (listener.pid, listener.process.start_ns)).collect()
+    }
+
     /// All that is counted, now. A table that can't be read is logged and left out.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.counters.snapshot().unwrap_or_else(|error| {

@@ -104,6 +104,7 @@ pub struct WatchConfig {
 pub struct DoctorConfig {
     pub settings: Settings,
     pub json: bool,
+    pub verbose: bool,
 }
 
 /// `tracer ranges`, checked.
@@ -162,7 +163,7 @@ impl DoctorArgs {
     /// [`Invalid`], for the first value that can't be.
     pub fn check(&self) -> Result<DoctorConfig, Invalid> {
         let layers = Layers::open(&self.shared.source, &layers::process_environment)?;
-        Ok(DoctorConfig { settings: settings(&layers, &self.shared)?, json: self.json })
+        Ok(DoctorConfig { settings: settings(&layers, &self.shared)?, json: self.json, verbose: self.verbose })
     }
 }
 

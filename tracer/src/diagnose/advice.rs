@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Cause, End, Evidence, OomScope, Process, Sender, Trigger,
+    Cause, Descriptors, End, Evidence, OomScope, Process, Sender, Trigger,
+    context::is_unaccepted,
+    handshake::left_by_origin,
+    settings,
     signal::{self, SIGTERM},
     units::span,
 };
@@ -80,6 +83,11 @@ fn keepalive(e: &Evidence) -> String {
 
 /// Nobody listens, or nobody accepts.
 fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
+    if cause == Cause::ListenOverflow
+        && let Some(advice) = out_of_descriptors(e, who)
+    {
+        return advice;
+    }
     match cause {
         Cause::ListenerClosed => format!(
             "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or \
@@ -99,6 +107,26 @@ fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
 
 /// The process closed or reset the connection, and no byte of a response was written.
 fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
+    if cause != Cause::ClosedBeforeRequest
+        && !e.destroyed
+        && e.bytes_received > 0
+        && let Some(timeout) = settings::round(e.waited)
+    {
+        return format!(
+            "{who} closed the connection {} after the request had come: that looks like a timeout of its own of {} s \
+             ({}); find what the request waits for, raise the timeout, or answer with a status (503, 504) before it.",
+            span(e.waited),
+            timeout.as_secs(),
+            settings::timeouts(e.process.as_ref())
+        );
+    }
+    let (head_limit, setting) = settings::head_limit(e.process.as_ref());
+    if let Some(bytes) = e.request_head.filter(|bytes| *bytes > head_limit && cause != Cause::ClosedBeforeRequest) {
+        return format!(
+            "{who} closed on a request with {bytes} bytes of header fields, and may take {head_limit} only: look for \
+             growing cookies or a long path, or raise the limit ({setting})."
+        );
+    }
     match cause {
         Cause::ClosedBeforeRequest => format!(
             "{who} closes connections as soon as it has accepted them: look for a connection limit, an access rule at \
@@ -166,6 +194,7 @@ fn unreadable(cause: Cause, e: &Evidence, who: &str) -> String {
 /// The process took longer than the edge waits.
 fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
+        Cause::ResponseTimeout | Cause::RequestStalled if is_unaccepted(e) => unaccepted(e, who),
         Cause::ResponseTimeout => format!(
             "{who} gave no answer in {}: find what the request waits for (database, upstream, lock), answer earlier, \
              or move long work into the background.",
@@ -185,9 +214,38 @@ fn slow(cause: Cause, e: &Evidence, who: &str) -> String {
     }
 }
 
+/// Nobody took the connection out of its accept queue.
+fn unaccepted(e: &Evidence, who: &str) -> String {
+    let waited = span(e.waited);
+    out_of_descriptors(e, who).unwrap_or_else(|| format!(
+        "{who} accepted no connection for {waited}: all its workers are busy, or each holds an idle connection. Run \
+         more workers or threads, shorten keep-alive where a worker can hold one connection only, and find what the \
+         workers wait for; a longer backlog alone makes the edge wait longer."
+    ))
+}
+
+/// A process without a descriptor left accepts nothing.
+fn out_of_descriptors(e: &Evidence, who: &str) -> Option<String> {
+    let Descriptors { open, limit } = e.around.descriptors.filter(|descriptors| descriptors.are_few())?;
+    Some(format!(
+        "{who} has {open} of at most {limit} descriptors open, and without one it accepts nothing: raise the limit \
+         (LimitNOFILE of the unit, nginx worker_rlimit_nofile), or find what leaks them."
+    ))
+}
+
 /// The TLS handshake came to nothing.
 fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
+        Cause::TlsHandshakeFailed if is_unaccepted(e) => unaccepted(e, who),
+        Cause::TlsHandshakeFailed
+            if left_by_origin(e) && e.handshake.as_ref().is_some_and(|h| h.hello_cut.is_some()) =>
+        {
+            format!(
+                "{who} closed before the whole ClientHello had come: what looks into it wants it in one piece. Hellos \
+                 with a post-quantum key share are longer than a packet: wait for the rest (HAProxy: `tcp-request \
+                 inspect-delay 5s` before rules on req.ssl_…; else a router by server name or a middlebox)."
+            )
+        }
         Cause::TlsToPlainPort => format!(
             "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
              what this origin offers.",
@@ -253,10 +311,14 @@ fn supervisor(e: &Evidence, who: &str) -> String {
         Some(Sender::Master { pid, name }) => format!("{name}[{pid}]"),
         _ => "its master".to_owned(),
     };
-    let age = e.idle.map_or_else(String::new, |idle| format!(" {} after the last byte of the request", span(idle)));
+    let age = if e.bytes_received > 0 {
+        format!(" {} after the last byte of the request", span(e.waited))
+    } else {
+        String::new()
+    };
     format!(
-        "{master} ended its worker {who}{age}: a worker timeout (gunicorn --timeout, uwsgi harakiri, \
-         request_terminate_timeout); find out what the request waits for, or raise the limit."
+        "{master} ended its worker {who}{age}: a worker timeout (gunicorn `--timeout`, uWSGI `harakiri`, php-fpm \
+         `request_terminate_timeout`, Unicorn `timeout`); find out what the request waits for, or raise the limit."
     )
 }
 

@@ -49,6 +49,8 @@ pub struct Diagnosis {
     pub exchanges: Option<u64>,
     pub age_ms: Option<f64>,
     pub idle_ms: Option<f64>,
+    /// Since the last byte of the request came.
+    pub request_age_ms: Option<f64>,
     pub bytes_received: Option<u64>,
     pub bytes_sent: Option<u64>,
     pub ray: Option<String>,
@@ -65,6 +67,8 @@ pub struct Diagnosis {
     pub firewall_hook: Option<FirewallHook>,
     pub process: Option<String>,
     pub pid: Option<u32>,
+    /// The same in the process's own pid namespace, where that is not the host's.
+    pub ns_pid: Option<u32>,
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,

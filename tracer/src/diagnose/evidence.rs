@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use tracer_common::{cloudflare, limits::READ_SLACK_PARTS};
 
-use super::spelled::spelled;
+use super::{around::Around, spelled::spelled};
 use crate::{
     http::{Request, Response},
     tls::Handshake,
@@ -162,6 +162,8 @@ pub struct Process {
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,
+    /// In the innermost pid namespace, where that is not the host's.
+    pub ns_pid: Option<u32>,
 }
 
 spelled! {
@@ -254,6 +256,9 @@ pub struct Evidence {
     /// The last request could not have a body (GET, HEAD).
     pub bodyless: bool,
     pub request: Request,
+    /// Size of the request's header section, as far as it came. Known where it is longer than what was kept of it, and
+    /// the request has no body.
+    pub request_head: Option<u64>,
     pub response: Response,
     /// On TLS: what the handshake shows from outside.
     pub handshake: Option<Handshake>,
@@ -269,4 +274,6 @@ pub struct Evidence {
     pub reset_reason: Option<String>,
     /// The connection was destroyed by a tool (`ss -K`).
     pub destroyed: bool,
+    /// What the host looked like at that moment.
+    pub around: Around,
 }

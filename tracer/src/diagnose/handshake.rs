@@ -42,7 +42,7 @@ pub(super) fn broken(e: &Evidence) -> Option<Broken> {
         });
     }
     let edge_left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst);
-    let origin_left = matches!(e.trigger, Trigger::Fin | Trigger::Rst);
+    let origin_left = left_by_origin(e);
     // Encrypted: by its size. Both sides hang up on it, and either may be first.
     if h.edge_alert_encrypted && (edge_left || origin_left) {
         return Some(Broken {
@@ -73,6 +73,11 @@ pub(super) fn broken(e: &Evidence) -> Option<Broken> {
     }
     let silent = h.answer == Answer::Nothing && e.waited >= Limits::nearly(e.limits.read);
     silent.then(|| refused(Symptom::TlsNoAnswer))
+}
+
+/// Whether the origin ended the connection.
+pub(super) const fn left_by_origin(e: &Evidence) -> bool {
+    matches!(e.trigger, Trigger::Fin | Trigger::Rst)
 }
 
 /// TLS 1.3: the edge finished its part, with an empty certificate, and all that the origin said to that is an alert.

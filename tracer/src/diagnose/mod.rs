@@ -1,7 +1,9 @@
 //! From evidence to verdict: pure functions, no clock, no map, no log.
 
 mod advice;
+mod around;
 mod cause;
+mod context;
 mod diagnosis;
 mod evidence;
 mod handshake;
@@ -9,6 +11,7 @@ mod loss;
 mod outcome;
 mod record;
 mod rules;
+mod settings;
 mod signal;
 mod spelled;
 #[cfg(test)]
@@ -16,6 +19,7 @@ mod tests;
 mod units;
 mod words;
 
+pub use around::{Around, Descriptors, Held, Queue};
 pub use cause::{Cause, Certainty, Symptom};
 pub use diagnosis::{Diagnosis, EndHow, ResetBy};
 pub use evidence::{

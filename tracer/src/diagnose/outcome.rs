@@ -1,5 +1,7 @@
 //! What showed: on the wire, to the visitor, and of the process.
 
+use std::time::Duration;
+
 use super::{
     Cause, End, EndHow, Evidence, Missing, Sender, Signal, Symptom, Taken, Trigger,
     loss::Loss,
@@ -56,6 +58,15 @@ pub(super) fn edge_status(e: &Evidence, loss: Loss) -> Option<u16> {
         }),
         _ => Some(520),
     }
+}
+
+/// How long ago the last byte of the request that was lost had come. `None`: none was in hand.
+pub(super) fn request_age(e: &Evidence, loss: Loss) -> Option<Duration> {
+    let in_hand = match loss {
+        Loss::Refused | Loss::Attempt(_) | Loss::Late | Loss::Fresh | Loss::Handshake(_) => false,
+        _ => e.bytes_received > 0,
+    };
+    in_hand.then_some(e.waited)
 }
 
 /// How the process ended, where its end is the cause.

@@ -34,6 +34,7 @@ fn unanswered() -> Evidence {
         turn_out: 500,
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
+        request_head: None,
         response: Response { progress: Progress::Nothing, ..Response::default() },
         handshake: None,
         limits: Limits::default(),
@@ -44,6 +45,7 @@ fn unanswered() -> Evidence {
         signal: None,
         reset_reason: None,
         destroyed: false,
+        around: Around::default(),
     }
 }
 
@@ -563,4 +565,133 @@ fn every_cause_is_spelled_once_and_announces_its_statuses() {
     names.dedup();
     assert_eq!(names.len(), Cause::ALL.len());
     assert!(Cause::ALL.iter().all(|cause| !cause.edge_statuses().is_empty()));
+}
+
+#[test]
+fn the_age_of_a_request_counts_from_its_last_byte_and_not_from_what_was_sent_meanwhile() {
+    let killed = with(|e| {
+        (e.end, e.signal) = (End::Signaled(9), signal(9, master()));
+        (e.waited, e.quiet, e.idle) =
+            (Duration::from_millis(1070), Duration::from_millis(72), Some(Duration::from_millis(72)));
+    });
+    let verdict = diagnose(&killed).unwrap();
+    assert_eq!((verdict.cause, verdict.request_age_ms), (Cause::SupervisorKill, Some(1070.0)));
+    assert!(verdict.advice.contains("1.1 s after the last byte of the request"), "{}", verdict.advice);
+    assert!(verdict.evidence.contains(&"the request's last byte had come 1.1 s before".to_owned()), "{verdict:#?}");
+    let upload = diagnose(&with(|e| (e.bodyless, e.trigger, e.unread) = (false, Trigger::Rst, 5))).unwrap();
+    let soon = "the last byte from the edge had come less than 10 ms before";
+    assert!(upload.evidence.contains(&soon.to_owned()), "{upload:#?}");
+    let late = with(|e| (e.trigger, e.request.method) = (Trigger::Late { bytes: 9 }, Some("GET".to_owned())));
+    assert_eq!(diagnose(&late).unwrap().request_age_ms, None);
+}
+
+#[test]
+fn a_close_after_a_round_time_is_told_as_a_timeout_of_the_servers_own() {
+    let advice = |millis, name: &str| {
+        let closed = with(|e| {
+            e.waited = Duration::from_millis(millis);
+            e.process = Some(Process { name: name.to_owned(), pid: 7, ..Process::default() });
+        });
+        diagnose(&closed).unwrap().advice
+    };
+    let node = advice(5_004, "node");
+    assert!(node.contains("timeout of its own of 5 s") && node.contains("server.requestTimeout"), "{node}");
+    assert!(advice(10_010, "api").contains("WriteTimeout"));
+    assert!(!advice(1_300, "api").contains("timeout of its own"));
+}
+
+#[test]
+fn a_connection_that_nobody_accepted_comes_with_its_queue_and_with_who_holds_others() {
+    let waiting = with(|e| {
+        (e.trigger, e.accepted, e.turns) = (Trigger::Overdue, false, 0);
+        (e.waited, e.quiet, e.unread) = (Duration::from_secs(125), Duration::from_secs(125), 182);
+        e.around.queue = Some(Queue { waiting: 12, limit: Some(128), sockets: 1 });
+        e.around.held = Some(Held { connections: 4, processes: 4, awaited: Some(0) });
+        e.around.descriptors = Some(Descriptors { open: 20, limit: 1024 });
+    });
+    let verdict = diagnose(&waiting).unwrap();
+    assert_eq!(verdict.cause, Cause::ResponseTimeout);
+    assert_eq!(
+        verdict.evidence,
+        [
+            "nobody has accepted the connection: it waits in the accept queue with 182 bytes of a request",
+            "no response byte was sent in 2.1 min (the edge's read timeout is 2.1 min)",
+            "12 of at most 128 connections wait in the accept queue of port 80",
+            "4 connections of port 80 had been accepted and read by 4 processes, and none of these waits for an answer",
+        ]
+    );
+    assert!(verdict.advice.contains("more workers"), "{}", verdict.advice);
+    let full = Evidence {
+        around: Around { descriptors: Some(Descriptors { open: 1024, limit: 1024 }), ..Around::default() },
+        ..waiting
+    };
+    let advice = diagnose(&full).unwrap().advice;
+    assert!(advice.starts_with("web has 1024 of at most 1024 descriptors open"), "{advice}");
+    let silent = with(|e| {
+        (e.trigger, e.accepted, e.turns, e.protocol) = (Trigger::Overdue, false, 0, Protocol::Tls);
+        (e.waited, e.exchanges) = (Duration::from_secs(125), 0);
+        e.handshake = Some(Handshake { hello: true, answer: Answer::Nothing, ..Handshake::default() });
+        e.around.queue = Some(Queue { waiting: 1, limit: None, sockets: 2 });
+    });
+    let verdict = diagnose(&silent).unwrap();
+    assert!(verdict.evidence[0].starts_with("nobody has accepted the connection"), "{verdict:#?}");
+    assert!(verdict.evidence.contains(&"1 connection waits in the 2 accept queues of port 80".to_owned()));
+    assert!(verdict.advice.contains("accepted no connection") && !verdict.advice.contains("ciphers"));
+}
+
+#[test]
+fn what_runs_out_around_a_failure_is_named_and_what_does_not_is_not() {
+    let told = |descriptors, memory_pressure| {
+        diagnose(&with(|e| (e.around.descriptors, e.around.memory_pressure) = (descriptors, memory_pressure))).unwrap()
+    };
+    let short = told(Some(Descriptors { open: 1020, limit: 1024 }), Some(43)).evidence;
+    assert!(short.contains(&"web[7] has 1020 of at most 1024 descriptors open".to_owned()), "{short:?}");
+    let memory = "memory is short: in 43 % of the last ten seconds some task waited for it";
+    assert!(short.contains(&memory.to_owned()), "{short:?}");
+    let calm = told(Some(Descriptors { open: 20, limit: 1024 }), Some(3)).evidence;
+    assert_eq!(calm, diagnose(&unanswered()).unwrap().evidence);
+}
+
+#[test]
+fn a_count_of_bytes_that_contradicts_the_response_is_left_out() {
+    let cut = |sent| {
+        let verdict =
+            diagnose(&with(|e| (e.response, e.bytes_sent) = (progress(Progress::InBody), sent))).expect("a failure");
+        verdict.evidence.into_iter().find(|line| line.contains("inside its body")).unwrap()
+    };
+    assert_eq!(cut(1080), "the response ended inside its body, 1080 bytes were sent in all");
+    assert_eq!(cut(0), "the response ended inside its body");
+    assert_eq!(cut(39), "the response ended inside its body");
+}
+
+#[test]
+fn a_close_amid_the_hello_is_told_by_how_much_had_come_and_not_as_a_matter_of_ciphers() {
+    let cut = with(|e| {
+        (e.protocol, e.exchanges, e.bytes_received) = (Protocol::Tls, 0, 200);
+        let hello_cut = Some((200, 517));
+        e.handshake = Some(Handshake { hello: true, hello_cut, answer: Answer::Nothing, ..Handshake::default() });
+    });
+    check(&cut, Cause::TlsHandshakeFailed, C, Symptom::TlsFin, Some(525));
+    let verdict = diagnose(&cut).unwrap();
+    assert_eq!(verdict.evidence[1], "the origin closed after 200 of 517 bytes of the ClientHello");
+    assert!(!verdict.evidence.iter().any(|line| line.contains("did not answer")), "{verdict:#?}");
+    assert!(verdict.advice.contains("inspect-delay") && !verdict.advice.contains("cipher"), "{}", verdict.advice);
+}
+
+#[test]
+fn a_request_head_above_what_the_server_takes_is_named_with_its_size() {
+    let told = |bytes, name: &str| {
+        diagnose(&with(|e| {
+            e.request_head = Some(bytes);
+            e.process = Some(Process { name: name.to_owned(), pid: 7, ..Process::default() });
+        }))
+        .unwrap()
+    };
+    let uwsgi = told(5_000, "uwsgi");
+    let large = "the request's header section is large: 5000 bytes of it came";
+    assert!(uwsgi.evidence.contains(&large.to_owned()), "{uwsgi:#?}");
+    assert!(uwsgi.advice.contains("buffer-size") && uwsgi.advice.contains("5000"), "{}", uwsgi.advice);
+    let other = told(5_000, "web");
+    assert!(!other.evidence.contains(&large.to_owned()) && !other.advice.contains("5000"), "{other:#?}");
+    assert!(told(9_000, "web").advice.contains("9000 bytes of header fields"));
 }

@@ -9,6 +9,15 @@ pub(super) fn named(process: &Process) -> String {
     format!("{}[{}]", process.name, process.pid)
 }
 
+/// `1 packet`, `2 packets`, `3 processes`.
+pub(super) fn many(count: u32, what: &str) -> String {
+    match (count, what.ends_with('s')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{count} {what}es"),
+        (_, false) => format!("{count} {what}s"),
+    }
+}
+
 /// Milliseconds, to the microsecond.
 pub(super) fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3

@@ -1,15 +1,23 @@
 //! The evidence in words: one short sentence per observation.
 
+use std::time::Duration;
+
 use super::{
     Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
+    context::{around, is_unaccepted},
+    handshake::left_by_origin,
     loss::Loss,
+    outcome::request_age,
     signal,
-    units::{named, span},
+    units::{many, named, span},
 };
 use crate::{
     http::{Fault, Progress},
     tls::Answer,
 };
+
+/// The longest tick that a kernel counts times in.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Observations, in the order in which they happened.
 pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
@@ -27,29 +35,36 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
             return lines;
         }
         Loss::Unaccepted => lines.push(format!(
-            "the connection waited in the accept queue with {} bytes of a request when its listener was closed",
+            "nobody had accepted the connection: it waited in the accept queue with {} bytes of a request when its \
+             listener was closed",
             e.bytes_received
         )),
         Loss::Late => lines.push(late(e)),
         Loss::Fresh => lines.push("the connection was reset before a byte of a request came".to_owned()),
         Loss::Attempt(attempt) => {
             lines.extend(went_missing(e, attempt));
+            if matches!(attempt.taken, Taken::Queue { .. } | Taken::QueueReset) {
+                lines.extend(around(e, loss));
+            }
             return lines;
         }
-        Loss::Handshake(_) => lines.extend(shaken(e)),
+        Loss::Handshake(_) => {
+            lines.extend(is_unaccepted(e).then(|| taken(e)));
+            lines.extend(shaken(e));
+        }
         _ => lines.push(taken(e)),
     }
+    lines.extend(age(e, loss));
     lines.extend(response(e, loss));
     match loss {
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
         Loss::Unanswered => lines.push("nothing was written after the last bytes came in".to_owned()),
         Loss::Head => lines.push("the response ended inside its header section".to_owned()),
-        Loss::Body => {
-            lines.push(format!("the response ended inside its body, {} bytes were sent in all", e.bytes_sent))
-        }
+        Loss::Body => lines.push(body(e)),
         _ => {}
     }
     lines.extend(waiting(e, loss));
+    lines.extend(around(e, loss));
     if by_end {
         lines.extend(end(e));
     }
@@ -78,6 +93,15 @@ fn response(e: &Evidence, loss: Loss) -> Option<String> {
         ),
         _ => return None,
     })
+}
+
+/// A response that ended in its body. The count stands beside it only where it holds the header section at least.
+fn body(e: &Evidence) -> String {
+    if e.bytes_sent > 0 && e.bytes_sent >= e.response.header_bytes.unwrap_or(0) {
+        format!("the response ended inside its body, {} bytes were sent in all", e.bytes_sent)
+    } else {
+        "the response ended inside its body".to_owned()
+    }
 }
 
 /// For how long the edge waited, and for what.
@@ -110,9 +134,17 @@ fn shaken(e: &Evidence) -> Vec<String> {
     let offered: Vec<_> = h.offered.iter().map(ToString::to_string).collect();
     let offered = if offered.is_empty() { String::new() } else { format!(", offering {}", offered.join(", ")) };
     lines.push(format!("the edge began a TLS handshake{sni}{offered}"));
+    if let Some((came, all)) = h.hello_cut {
+        lines.push(if left_by_origin(e) {
+            format!("the origin closed after {came} of {all} bytes of the ClientHello")
+        } else {
+            format!("only {came} of {all} bytes of the ClientHello came")
+        });
+    }
     match (h.answer, h.agreed) {
         (Answer::PlainHttp, _) => lines.push("the origin answered in plain HTTP".to_owned()),
         (Answer::Garbage, _) => lines.push("the origin answered with bytes that are no TLS".to_owned()),
+        (Answer::Nothing, _) if h.hello_cut.is_some() && left_by_origin(e) => {}
         (Answer::Nothing, _) => lines.push(format!("the origin did not answer for {}", span(e.waited))),
         (_, Some(version)) => lines.push(format!("they agreed on {version}")),
         _ => {}
@@ -135,7 +167,7 @@ fn shaken(e: &Evidence) -> Vec<String> {
 
 /// Which packets went missing, and how.
 fn went_missing(e: &Evidence, attempt: Attempt) -> Vec<String> {
-    let packets = if attempt.packets == 1 { "1 packet".to_owned() } else { format!("{} packets", attempt.packets) };
+    let packets = many(attempt.packets, "packet");
     let hook = attempt.hook.map_or_else(String::new, |hook| format!(" in its {} hook", hook.name()));
     let what = match attempt.missing {
         Missing::Syn => "SYN",
@@ -169,11 +201,26 @@ fn went_missing(e: &Evidence, attempt: Attempt) -> Vec<String> {
 }
 
 fn taken(e: &Evidence) -> String {
+    if is_unaccepted(e) {
+        return format!(
+            "nobody has accepted the connection: it waits in the accept queue with {} bytes of a request",
+            e.bytes_received
+        );
+    }
     match (e.unread, &e.process) {
         (0, Some(process)) => format!("{} read the request ({} bytes received)", named(process), e.bytes_received),
         (0, None) => format!("the request was read ({} bytes received)", e.bytes_received),
         (unread, _) => format!("{unread} of {} bytes received were never read", e.bytes_received),
     }
+}
+
+/// How old the request was: what a timeout of the server's is compared with. Where the edge waited in vain, its own
+/// sentence says it.
+fn age(e: &Evidence, loss: Loss) -> Option<String> {
+    let age = request_age(e, loss).filter(|_| !matches!(loss, Loss::Waited | Loss::NotRead))?;
+    let what = if e.bodyless { "the request's last byte" } else { "the last byte from the edge" };
+    let before = if age < TICK { format!("less than {}", span(TICK)) } else { span(age) };
+    Some(format!("{what} had come {before} before"))
 }
 
 fn late(e: &Evidence) -> String {

@@ -54,7 +54,7 @@ pub(super) struct Files {
 }
 
 /// The soft limit in `/proc/PID/limits`.
-pub(super) fn open_files_limit(limits: &str) -> Option<u64> {
+pub(crate) fn open_files_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     let soft = line.split_ascii_whitespace().next()?;
     if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }

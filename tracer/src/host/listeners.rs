@@ -20,14 +20,14 @@ const DATAGRAM: usize = 64 << 10;
 
 /// A socket in LISTEN state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listener {
+pub(crate) struct Listener {
     /// Unspecified: every address.
-    pub(super) addr: IpAddr,
-    pub(super) port: u16,
+    pub(crate) addr: IpAddr,
+    pub(crate) port: u16,
     /// Connections that wait to be accepted.
-    pub(super) queue: u32,
+    pub(crate) queue: u32,
     /// How many may wait: the backlog of `listen()`, cut to `somaxconn` as it was then.
-    pub(super) limit: u32,
+    pub(crate) limit: u32,
     pub(super) inode: u64,
 }
 
@@ -39,7 +39,7 @@ impl Listener {
 }
 
 /// Every listening socket of the calling thread's network namespace.
-pub(super) fn listening() -> Result<Vec<Listener>> {
+pub(crate) fn listening() -> Result<Vec<Listener>> {
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))
         .context("opening a sock_diag socket")?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;

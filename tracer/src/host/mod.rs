@@ -8,13 +8,14 @@ mod child;
 mod disk;
 pub mod finding;
 mod firewall;
-mod limits;
-mod listeners;
+pub(crate) mod limits;
+pub(crate) mod listeners;
 mod memory;
 mod network;
 mod number;
 mod oom;
 pub mod servers;
+mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -92,6 +93,7 @@ pub fn examine(settings: &Settings, ranges: &EdgeRanges) -> Roots {
         let seen = format!("{passed_over} more with watched listeners, not looked at");
         findings.push(Finding::unknown("network namespaces", seen, "run `nsenter -t PID -n tracer doctor` in them"));
     }
+    findings.extend(tunnel::tunnels(own, ranges));
     findings.extend(host(&holders));
     Roots { heading: heading(own, networks.len() - 1), findings }
 }

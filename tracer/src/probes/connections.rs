@@ -20,9 +20,13 @@ impl Connections {
 
     /// Those that were opened, and last read from, by then, in nanoseconds of kernel time.
     pub(super) fn quiet_since(&self, ebpf: &mut Ebpf, then_ns: u64) -> Result<Vec<Conn>> {
+        self.search(ebpf, then_ns, usize::MAX)
+    }
+
+    fn search(&self, ebpf: &mut Ebpf, then_ns: u64, most: usize) -> Result<Vec<Conn>> {
         let mut found = Vec::new();
         let mut from = 0;
-        while from < limits::CONNECTION_PLACES {
+        while from < limits::CONNECTION_PLACES && found.len() < most {
             let answer = run(ebpf, "find_connection", &[from.into(), then_ns])?;
             from = answer & !limits::GO_ON;
             if answer < limits::CONNECTION_PLACES {
@@ -31,6 +35,12 @@ impl Connections {
             }
         }
         Ok(found)
+    }
+
+    /// All of them; `None`: there are more than `most`.
+    pub(super) fn at_most(&self, ebpf: &mut Ebpf, most: usize) -> Result<Option<Vec<Conn>>> {
+        let found = self.search(ebpf, u64::MAX, most + 1)?;
+        Ok((found.len() <= most).then_some(found))
     }
 
     /// All of them.

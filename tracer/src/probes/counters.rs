@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray},
     programs::ProgramFd,
 };
-use tracer_common::{Distributions, Owner, PortCounts, limits, lost};
+use tracer_common::{Distributions, Listener, ListenerKey, Owner, PortCounts, limits, lost};
 
 use super::{Detail, Layout, Probe, object::take};
 use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
@@ -27,6 +27,7 @@ pub struct Counters {
     lost: PerCpuArray<MapData, u64>,
     stood_in: PerCpuArray<MapData, u64>,
     owners: HashMap<MapData, u32, Owner>,
+    listeners: HashMap<MapData, ListenerKey, Listener>,
     rst_reasons: Vec<Option<String>>,
     /// Each with its program, and with its twin where that is attached.
     probes: Vec<(Probe, Vec<ProgramFd>)>,
@@ -58,6 +59,7 @@ impl Counters {
             lost: PerCpuArray::try_from(take(ebpf, "LOST")?)?,
             stood_in: PerCpuArray::try_from(take(ebpf, "STOOD_IN")?)?,
             owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
+            listeners: HashMap::try_from(take(ebpf, "LISTENERS")?)?,
             rst_reasons,
             probes,
             details: layout.details(),
@@ -111,6 +113,11 @@ impl Counters {
     /// Processes that hold or held edge connections and have not ended: tgid and name.
     pub fn owners(&self) -> impl Iterator<Item = (u32, Owner)> + '_ {
         self.owners.iter().filter_map(Result::ok)
+    }
+
+    /// Processes that listen, each once for every port.
+    pub fn listeners(&self) -> impl Iterator<Item = Listener> + '_ {
+        self.listeners.iter().filter_map(Result::ok).map(|(_, listener)| listener)
     }
 
     /// Exchanges seen so far, over all ports.

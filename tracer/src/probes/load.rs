@@ -23,7 +23,7 @@ use super::{
     offsets::{Places, places},
     proc, seed, sweep,
 };
-use crate::edge::EdgeRanges;
+use crate::{diagnose::Held, edge::EdgeRanges};
 
 /// The kernel side: keeps the programs attached while it lives.
 pub struct Kernel {
@@ -156,6 +156,11 @@ impl Kernel {
     /// Looks for timeouts once.
     pub fn look(&mut self, sweep: &mut Sweep, now_ns: u64) {
         sweep.look(&mut self.ebpf, now_ns);
+    }
+
+    /// Who holds the accepted connections of this port; `None`: too many are open to go through them.
+    pub fn held(&mut self, sweep: &Sweep, netns: u32, port: u16) -> Option<Held> {
+        sweep.held(&mut self.ebpf, netns, port)
     }
 
     /// Does what the agent does all the time, without effect: reads a table and runs a program. Call after

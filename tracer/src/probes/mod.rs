@@ -5,6 +5,7 @@ pub mod btf;
 mod connections;
 mod counters;
 mod error;
+mod family;
 mod load;
 pub mod needs;
 mod object;
@@ -14,15 +15,18 @@ pub mod proc;
 mod records;
 mod seed;
 mod sockets;
+mod surroundings;
 mod sweep;
 
 pub use attach::Depth;
 pub use counters::Counters;
 pub use error::LoadError;
+pub use family::Family;
 pub use load::Kernel;
 pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;
+pub use surroundings::Surroundings;
 pub use sweep::{Sweep, kernel_config};
 use tracer_common::twins;
 

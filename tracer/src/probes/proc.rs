@@ -14,6 +14,9 @@ use crate::{
     state::{Clock, Facts},
 };
 
+/// `USER_HZ`: what /proc tells the start of a process in, nanoseconds.
+pub const TICK_NS: u64 = 10_000_000;
+
 /// Both clocks, now.
 #[must_use]
 pub fn clock() -> Clock {
@@ -27,17 +30,21 @@ pub fn clock() -> Clock {
     Clock { monotonic_ns: nanos(now), wall: jiff::Timestamp::now(), tick_ns: nanos(tick) }
 }
 
-/// What /proc says of a living process. What can't be read stays unknown.
+/// What /proc says of a living process, and when it began: boot-time nanoseconds, in steps of 10 ms. What can't be read
+/// stays unknown.
 #[must_use]
-pub fn facts(pid: u32) -> Option<Facts> {
+pub fn facts(pid: u32) -> Option<(u64, Facts)> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    Some(Facts {
-        name: process.stat().ok()?.comm,
+    let stat = process.stat().ok()?;
+    let facts = Facts {
+        name: stat.comm,
         exe: process.exe().ok().map(|path| path.to_string_lossy().into_owned()),
         unit: unit(&cgroup),
         container: container(&cgroup),
-    })
+        ns_pid: inner_pid(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()),
+    };
+    Some((stat.starttime.saturating_mul(TICK_NS), facts))
 }
 
 /// The systemd unit in a process's cgroup path.
@@ -50,12 +57,21 @@ fn unit(cgroup: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The container's id in a process's cgroup path: 64 hexadecimal digits, shortened to 12 as its tools do.
+/// The id of the innermost container in a process's cgroup path: 64 hexadecimal digits, shortened to 12 as its tools
+/// do. Where the hierarchies of version 1 differ, the one with the most containers in it counts.
 fn container(cgroup: &str) -> Option<String> {
-    cgroup
-        .split(['/', '-', '.', ':', '\n'])
-        .find(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .map(|id| id[..12].to_owned())
+    let ids = |path: &str| {
+        let parts = path.split(['/', '-', '.', ':']);
+        let ids = parts.filter(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        ids.map(|id| id[..12].to_owned()).collect::<Vec<_>>()
+    };
+    cgroup.lines().map(ids).reduce(|most, other| if other.len() > most.len() { other } else { most })?.pop()
+}
+
+/// The process's id in its own namespace, the innermost of the line `NSpid:`; `None`: it has but one.
+fn inner_pid(status: &str) -> Option<u32> {
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    pids.split_ascii_whitespace().skip(1).last()?.parse().ok()
 }
 
 /// The kernel's log, read for what no hook shows.
@@ -129,6 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn of_containers_in_containers_the_innermost_counts() {
+        let [outer, inner] = ["0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4)];
+        let nested = format!("0::/docker/{outer}/kubepods/pod7/cri-containerd-{inner}.scope\n");
+        assert_eq!(container(&nested).as_deref(), Some("fedcba987654"));
+        let mixed = format!("12:memory:/docker/{outer}/docker/{inner}\n1:name=systemd:/docker/{outer}\n0::/\n");
+        assert_eq!(container(&mixed).as_deref(), Some("fedcba987654"));
+        assert_eq!(container(""), None);
+    }
+
+    #[test]
+    fn the_pid_in_a_container_is_the_last_of_its_pids() {
+        let status = |pids: &str| format!("Name:\tnode\nNStgid:\t{pids}\nNSpid:\t{pids}\nThreads:\t7\n");
+        assert_eq!(inner_pid(&status("4711\t1")), Some(1));
+        assert_eq!(inner_pid(&status("4711\t20\t7")), Some(7));
+        assert_eq!(inner_pid(&status("4711")), None);
+        assert_eq!(inner_pid("Name:\tnode\n"), None);
+    }
+
+    #[test]
     fn the_kernel_log_tells_a_groups_limit_from_the_hosts() {
         let memcg = "3,100,5,-;Memory cgroup out of memory: Killed process 123 (nginx) total-vm:1kB";
         assert_eq!(news(memcg), Some(News::OomKill(123, OomScope::Memcg)));
@@ -140,7 +175,8 @@ mod tests {
 
     #[test]
     fn this_process_has_facts() {
-        let facts = facts(std::process::id()).unwrap();
+        let (start_ns, facts) = facts(std::process::id()).unwrap();
+        assert!(start_ns > 0);
         assert!(facts.exe.is_some());
         assert!(!facts.name.is_empty());
     }

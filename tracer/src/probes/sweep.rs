@@ -2,7 +2,7 @@
 //! Only finds candidates here; the kernel program that is run on each decides, and makes the record.
 
 use std::{
-    collections::HashMap as Memory,
+    collections::{BTreeSet, HashMap as Memory},
     time::{Duration, Instant},
 };
 
@@ -12,13 +12,13 @@ use aya::{
     maps::{Array, HashMap, MapData},
 };
 use log::debug;
-use tracer_common::{Attempt, Config, Conn, Tuple, answers, attempt, attempt_state, hook};
+use tracer_common::{Attempt, Config, Conn, Tuple, answers, attempt, attempt_state, conn_flags, hook};
 
 use super::{
     connections::Connections,
     object::{self, run, take},
 };
-use crate::diagnose::Limits;
+use crate::diagnose::{Held, Limits};
 
 /// Bounds of the pause between two looks: a timeout is reported soon after it has passed, at little cost.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -27,6 +27,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const SHARE: u32 = 100;
 /// After so long even those are looked at of which nothing is to be expected: the end of one may have gone unseen.
 const AGAIN: Duration = Duration::from_secs(60);
+/// With more open connections than this the one that nobody accepted is not compared with them.
+const MOST_HELD: usize = 1_000;
 
 /// The tables that are looked through, and the limits that are looked for.
 pub struct Sweep {
@@ -82,6 +84,19 @@ impl Sweep {
             debug!("looking for timeouts: {error:#}");
         }
         self.took = started.elapsed();
+    }
+
+    /// The connections of a port that processes have read from; `None`: too many are open to go through them.
+    pub(super) fn held(&self, ebpf: &mut Ebpf, netns: u32, port: u16) -> Option<Held> {
+        let open = self.connections.at_most(ebpf, MOST_HELD).unwrap_or_default()?;
+        let held = || open.iter().filter(|conn| of_port(conn, netns, port) && conn.owner != 0);
+        let http = |conn: &&Conn| conn.flags & conn_flags::HTTP != 0;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Some(Held {
+            connections: count(held().count()),
+            processes: count(held().map(|conn| conn.owner).collect::<BTreeSet<_>>().len()),
+            awaited: held().all(|conn| http(&conn)).then(|| count(held().filter(|conn| conn.is_awaited()).count())),
+        })
     }
 
     fn connections(&mut self, ebpf: &mut Ebpf, now_ns: u64) -> Result<()> {
@@ -161,6 +176,10 @@ fn timeout(seen: &Attempt, limits: &Limits) -> Duration {
 fn is_of(seen: &Attempt, addresses: &Tuple, connection: &Tuple) -> bool {
     let netns = if seen.hook == hook::FORWARD { connection.netns } else { addresses.netns };
     *connection == Tuple { netns, ..*addresses }
+}
+
+fn of_port(conn: &Conn, netns: u32, port: u16) -> bool {
+    (conn.tuple.netns, conn.tuple.local_port) == (netns, port)
 }
 
 fn age(now_ns: u64, then_ns: u64) -> Duration {

@@ -46,8 +46,8 @@ impl State {
             age: (!seeded).then(|| Duration::from_nanos(record.header.time_ns.saturating_sub(conn.opened_ns))),
             idle: Some(idle(record, protocol, clock)),
             closed_for: late.then_some(closed_for),
-            bytes_received: close.bytes_received,
-            bytes_sent: close.bytes_sent,
+            bytes_received: received(conn),
+            bytes_sent: sent(conn),
             unread: close.unread,
             unacked: close.unacked,
             window: close.window,
@@ -57,6 +57,7 @@ impl State {
             turn_may_be_request: conn.turn_may_be_request(),
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0,
+            request_head: request_head(record, protocol),
             request,
             response,
             handshake: (protocol == Protocol::Tls && !late).then(|| handshake(record)),
@@ -68,6 +69,7 @@ impl State {
             signal,
             reset_reason: reason(record.rst_reason, &self.rst_reasons),
             destroyed,
+            around: self.around,
         }
     }
 
@@ -91,8 +93,8 @@ impl State {
     }
 
     fn process(&self, pid: u32, start_ns: u64, name: String) -> Process {
-        let facts = self.processes.get((pid, start_ns)).cloned().unwrap_or_default();
-        Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container }
+        let facts = self.processes.get((pid, start_ns), &name).unwrap_or_default();
+        Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container, ns_pid: facts.ns_pid }
     }
 
     fn scope(&self, pid: u32) -> Option<OomScope> {
@@ -111,6 +113,27 @@ fn protocol(conn: &Conn) -> Protocol {
     } else {
         Protocol::Opaque
     }
+}
+
+/// Bytes that came from the edge. The kernel counts the edge's FIN as one: it is known as such where nobody has read,
+/// and on the first request of a connection whose bytes are looked at.
+fn received(conn: &Conn) -> u64 {
+    let (close, has) = (&conn.close, |bit| conn.flags & bit != 0);
+    let bytes = if conn.turns == 0 && close.unread > 0 {
+        close.unread
+    } else if has(flag::HTTP) && conn.exchanges == 1 && !has(flag::SEEDED | flag::PIPELINED) {
+        conn.request_len
+    } else {
+        return close.bytes_received;
+    };
+    if close.bytes_received == u64::from(bytes) + 1 { bytes.into() } else { close.bytes_received }
+}
+
+/// Bytes that went to the edge. What a process had written and the kernel not yet sent at the close goes out after it:
+/// of the current response as much as was seen on the wire had been sent.
+fn sent(conn: &Conn) -> u64 {
+    let response = if conn.is_awaited() { 0 } else { conn.response_len };
+    conn.close.bytes_sent.max(response.into())
 }
 
 fn trigger(record: &ConnRecord) -> Trigger {
@@ -175,6 +198,18 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
         exchange.response = Response { progress: crate::http::Progress::InHead, ..Response::default() };
     }
     exchange
+}
+
+/// Size of a request's header section of which more came than was kept.
+fn request_head(record: &ConnRecord, protocol: Protocol) -> Option<u64> {
+    let conn = &record.conn;
+    let bodyless = conn.flags & (flag::BODYLESS | flag::PIPELINED) == flag::BODYLESS;
+    if protocol != Protocol::Http || !bodyless || conn.request_len <= conn.request_have {
+        return None;
+    }
+    // With its end among what was kept, the rest is a body all the same.
+    let kept = kept(&record.heads.request, conn.request_have);
+    (!kept.windows(4).any(|end| end == b"\r\n\r\n")).then_some(conn.request_len.into())
 }
 
 /// What the kernel found following the response's chunks.
@@ -299,6 +334,7 @@ impl State {
             turn_out: 0,
             bodyless: false,
             request: Request::default(),
+            request_head: None,
             response: Response::default(),
             handshake: None,
             limits: self.limits,
@@ -309,6 +345,7 @@ impl State {
             signal: None,
             reset_reason: None,
             destroyed: false,
+            around: self.around,
         }
     }
 }

@@ -15,7 +15,7 @@ use tracer_common::{ConnRecord, ProcessRecord};
 
 use crate::{
     decode::Event,
-    diagnose::{self, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
+    diagnose::{self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
 };
 use processes::Processes;
@@ -83,6 +83,7 @@ pub struct State {
     oom_scopes: VecDeque<(u32, OomScope)>,
     table_full_ns: Option<u64>,
     limits: Limits,
+    around: Around,
     held: VecDeque<Held>,
 }
 
@@ -102,6 +103,7 @@ impl State {
             oom_scopes: VecDeque::new(),
             table_full_ns: None,
             limits: Limits::default(),
+            around: Around::default(),
             held: VecDeque::new(),
         }
     }
@@ -132,12 +134,22 @@ impl State {
         self.processes.learn(owner, facts);
     }
 
+    /// The same of a process that may come to hold connections of the edge.
+    pub fn expect(&mut self, process: (u32, u64), facts: Facts) {
+        self.processes.expect(process, facts);
+    }
+
     /// Remembers which memory had run out when this process was chosen.
     pub fn oom_scope(&mut self, pid: u32, scope: OomScope) {
         if self.oom_scopes.len() == MAX_SCOPES {
             self.oom_scopes.pop_front();
         }
         self.oom_scopes.push_back((pid, scope));
+    }
+
+    /// What the host looked like when the next event happened.
+    pub fn set_around(&mut self, around: Around) {
+        self.around = around;
     }
 
     /// Takes one event.

@@ -104,6 +104,61 @@ fn a_dying_process_needs_no_waiting() {
     assert_eq!(causes(&state.handle(&Event::Conn(Box::new(record)), &clock(0))), [Cause::Crash]);
 }
 
+#[test]
+fn the_edges_fin_is_no_byte_of_a_request() {
+    let told = |change: fn(&mut tracer_common::ConnRecord)| {
+        let mut record = unanswered();
+        record.trigger = tracer_common::triggers::EDGE_FIN;
+        (record.conn.request_len, record.conn.close.received_jiffies_ago) = (18, 50_000);
+        record.conn.close.sent_jiffies_ago = 50_000;
+        (record.conn.close.bytes_received, record.conn.close.window) = (19, 65_535);
+        change(&mut record);
+        let outputs = state().handle(&Event::Conn(Box::new(record)), &clock(0));
+        let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
+        Diagnosis::clone(diagnosis)
+    };
+    assert_eq!(told(|record| record.conn.turns = 1).bytes_received, Some(18));
+    let waiting = told(|record| (record.conn.close.accepted, record.conn.close.unread) = (0, 18));
+    assert_eq!((waiting.cause, waiting.bytes_received), (Cause::ResponseTimeout, Some(18)));
+    let first = "nobody has accepted the connection: it waits in the accept queue with 18 bytes of a request";
+    assert_eq!(waiting.evidence[0], first);
+    assert!(waiting.advice.contains("accepted no connection for"), "{}", waiting.advice);
+    // A second request, or bytes that nobody looked at: nothing is known of it.
+    assert_eq!(told(|record| record.conn.exchanges = 2).bytes_received, Some(19));
+}
+
+#[test]
+fn what_went_out_after_the_close_was_sent() {
+    let mut record = unanswered();
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n12345";
+    record.heads.response[..head.len()].copy_from_slice(head);
+    let len = u32::try_from(head.len()).unwrap();
+    (record.conn.response_have, record.conn.response_len, record.conn.close.response_bytes) = (len, len, len);
+    record.conn.head_len = len - 5;
+    (record.conn.closer.flags, record.conn.closer.exit_code) = (pf::EXITING, 11);
+    let outputs = state().handle(&Event::Conn(Box::new(record)), &clock(0));
+    let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(diagnosis.bytes_sent, Some(len.into()));
+    let ended = format!("the response ended inside its body, {len} bytes were sent in all");
+    assert!(diagnosis.evidence.contains(&ended), "{diagnosis:#?}");
+}
+
+#[test]
+fn a_head_is_measured_where_more_of_it_came_than_was_kept() {
+    let told = |kept: &[u8], flags| {
+        let mut record = unanswered();
+        record.heads.request[..kept.len()].copy_from_slice(kept);
+        record.conn.request_have = u32::try_from(kept.len()).unwrap();
+        (record.conn.request_len, record.conn.flags) = (9_000, record.conn.flags | flags);
+        state().evidence(&record, &clock(0)).request_head
+    };
+    let cut = b"GET / HTTP/1.1\r\nCookie: aaaa";
+    assert_eq!(told(cut, conn_flags::BODYLESS), Some(9_000));
+    assert_eq!(told(cut, 0), None, "the rest may be a body");
+    assert_eq!(told(cut, conn_flags::BODYLESS | conn_flags::PIPELINED), None, "the rest is another request");
+    assert_eq!(told(b"GET / HTTP/1.1\r\n\r\n", conn_flags::BODYLESS), None, "the rest is a body");
+}
+
 /// Packets of the connection above, after its first request, that netfilter took; the flags are the connection's.
 fn dropped(outward: u32, asked: u16, flags: u32) -> Diagnosis {
     let bytes = vec![0; size_of::<AttemptConnRecord>()];

@@ -19,6 +19,8 @@ use record::{Stream, messages};
 pub struct Handshake {
     /// The edge began a ClientHello.
     pub hello: bool,
+    /// Of a ClientHello that has not come whole: how many bytes came, and how many it has.
+    pub hello_cut: Option<(u64, u64)>,
     /// The host that the edge asked for: letters, digits, `-`, `.` and `_` only.
     pub sni: Option<String>,
     /// Versions that the edge offered, newest first.
@@ -83,6 +85,7 @@ impl Handshake {
         };
         Self {
             hello: hello.is_some(),
+            hello_cut: edge.first_message_end().map(|end| (edge.len, end)).filter(|(came, end)| came < end),
             sni: client.sni,
             offered: client.offered,
             alpn: client.alpn,

@@ -46,6 +46,16 @@ impl<'a> Stream<'a> {
         self.records().take_while(move |record| record.end <= len)
     }
 
+    /// Where the handshake message ends that the stream begins with, by its header. One that is longer than its record
+    /// goes on in others of the same size, as far as can be told.
+    pub(super) fn first_message_end(&self) -> Option<u64> {
+        let first = self.records().next().filter(|record| record.kind == TlsRecordType::Handshake)?;
+        let [_, a, b, c, ..] = *first.body else { return None };
+        let message = 4 + u64::from(u32::from_be_bytes([0, a, b, c]));
+        let records = message.div_ceil((first.len as u64).max(1));
+        Some(message + records * HEADER as u64)
+    }
+
     /// The bytes of the handshake messages that precede the first encrypted record or ChangeCipherSpec.
     pub(super) fn plaintext(&self) -> Vec<u8> {
         let clear = |record: &Record<'_>| matches!(record.kind, TlsRecordType::Handshake | TlsRecordType::Alert);

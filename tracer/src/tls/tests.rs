@@ -456,3 +456,26 @@ fn rubbish_is_no_handshake() {
     }
     assert!(read(&[0x16, 3, 3, 0, 0].repeat(400), &[0x14, 3, 3, 0, 0].repeat(400)).sni.is_none());
 }
+
+#[test]
+fn every_prefix_of_a_hello_says_how_much_of_it_is_missing() {
+    for name in ["tls13_exchange", "boring_tls13_client_certificate_missing", "rustls_tls13_expired", "tls12_exchange"]
+    {
+        let edge = case(name).edge;
+        let size = 5 + usize::from(u16::from_be_bytes([edge[3], edge[4]]));
+        for len in 0..=size {
+            let kept = &edge[..len.min(KEPT)];
+            let cut = Handshake::read(kept, &[], len as u64, 0, [0; 8]).hello_cut;
+            let expected = (9..size).contains(&len).then_some((len as u64, size as u64));
+            assert_eq!(cut, expected, "{name}: {len} of {size} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_hello_over_several_records_ends_behind_the_last_of_their_headers() {
+    // 520 bytes of message in records of 256: three of them.
+    let edge = [0x16, 3, 1, 1, 0, 1, 0, 2, 4];
+    assert_eq!(Handshake::read(&edge, &[], 261, 0, [0; 8]).hello_cut, Some((261, 535)));
+    assert_eq!(Handshake::read(&edge, &[], 535, 0, [0; 8]).hello_cut, None);
+}

@@ -20,7 +20,7 @@ const MEMORY_MIB: u64 = 1536;
 /// Examines the kernels and shows what came of it.
 pub(super) fn run(fleet: &Fleet, kernels: &[Ready], root: &Path) -> Result<()> {
     sh::heading(&format!("tracer doctor in virtual machines, {} at a time", fleet.at_once));
-    let script = format!("cd /tmp\nexec {GUEST}/tracer doctor --log-level debug 2>&1\n");
+    let script = format!("cd /tmp\nexec {GUEST}/tracer doctor --verbose --log-level debug 2>&1\n");
     let job = Job { script, root, memory_mib: MEMORY_MIB, folder: None };
     let done = fleet.run(kernels, &job, |_, findings: &mut Findings, line| findings.read(line))?;
     for (ready, (findings, fate)) in kernels.iter().zip(done) {

@@ -77,7 +77,7 @@ pub fn run(args: &DoctorArgs) -> Result<u8> {
     let text = if config.json {
         escape::json(&serde_json::to_string(&report)?).into_owned() + "\n"
     } else {
-        text(&report) + &finding::text(&roots.heading, &report.host)
+        text(&report, config.verbose) + &finding::text(&roots.heading, &report.host)
     };
     // Colours go to a terminal alone, and not where NO_COLOR or CLICOLOR=0 asks for none.
     match anstream::stdout().lock().write_all(text.as_bytes()) {
@@ -196,7 +196,7 @@ async fn probe(settings: &Settings) -> Result<Vec<Check>> {
 fn hook(probe: &crate::probes::Probe) -> Check {
     let name = format!("hook {}", probe.hook.name);
     match &probe.state {
-        HookState::Attached => Check::good(&name, "attached"),
+        HookState::Attached => Check::good(&name, ATTACHED),
         HookState::Off => Check::good(&name, format!("switched off (--no-payload): {}", probe.hook.blurs)),
         HookState::Missing(why) => {
             Check::bad(&name, format!("{why}; without it: {}", probe.hook.blurs), "a newer kernel, or more privilege")
@@ -206,7 +206,7 @@ fn hook(probe: &crate::probes::Probe) -> Check {
 
 /// An argument that only newer kernels have. Its substitute does the work, so that its absence is no fault.
 fn detail(detail: &crate::probes::Detail) -> Check {
-    let found = if detail.present { "there".to_owned() } else { format!("not on this kernel: {}", detail.instead) };
+    let found = if detail.present { THERE.to_owned() } else { format!("not on this kernel: {}", detail.instead) };
     Check::good(&format!("argument {}", detail.name), found)
 }
 
@@ -217,7 +217,7 @@ fn visible(cause: Cause, probes: &[crate::probes::Probe], layout: &crate::probes
     if lacks.is_empty() {
         return match needs::blind(cause, layout) {
             Some(why) => Check::bad(&name, format!("not told: {why}"), "a newer kernel, or more privilege"),
-            None => Check::good(&name, "can be told"),
+            None => Check::good(&name, TOLD),
         };
     }
     let off = lacks.iter().all(|(probe, _)| probe.state == HookState::Off);
@@ -245,17 +245,43 @@ fn failures(listener: &TcpListener, port: u16) -> io::Result<()> {
     Ok(())
 }
 
-fn text(report: &Report) -> String {
+/// What checks of a kind begin with, how many of them together are called, and what is said of one that is as usual.
+const KINDS: [(&str, &str, &str); 3] =
+    [("hook ", "hooks", ATTACHED), ("argument ", "arguments", THERE), ("cause ", "causes", TOLD)];
+const ATTACHED: &str = "attached";
+const THERE: &str = "there";
+const TOLD: &str = "can be told";
+
+/// The report for a terminal. Unless it is to be `verbose`, the checks of a kind that are as usual share a line.
+fn text(report: &Report, verbose: bool) -> String {
     let mut out = String::new();
-    for check in &report.checks {
-        let mark = if check.ok { '✓' } else { '✗' };
-        out.push_str(&format!("{mark} {}: {}\n", check.name, check.detail));
-        if let Some(mend) = &check.mend {
-            out.push_str(&format!("    → {mend}\n"));
+    let mut checks = &report.checks[..];
+    while let Some((check, rest)) = checks.split_first() {
+        let kind = KINDS.iter().find(|(begins, ..)| !verbose && check.name.starts_with(begins));
+        let Some((begins, together, usual)) = kind else {
+            out.push_str(&line(check));
+            checks = rest;
+            continue;
+        };
+        let (of_kind, rest) = checks.split_at(checks.iter().take_while(|one| one.name.starts_with(begins)).count());
+        let (plain, special): (Vec<_>, Vec<_>) = of_kind.iter().partition(|one| one.ok && one.detail == *usual);
+        let (count, all) = (plain.len(), of_kind.len());
+        if special.is_empty() {
+            out.push_str(&format!("✓ {together}: all {all} {usual}\n"));
+        } else if count > 0 {
+            out.push_str(&format!("✓ {together}: {count} of {all} {usual}\n"));
         }
+        out.extend(special.into_iter().map(line));
+        checks = rest;
     }
     out.push_str(if report.traceable { "this host can be traced\n" } else { "this host can't be traced\n" });
     out
+}
+
+fn line(check: &Check) -> String {
+    let mark = if check.ok { '✓' } else { '✗' };
+    let mend = check.mend.as_ref().map_or_else(String::new, |mend| format!("    → {mend}\n"));
+    format!("{mark} {}: {}\n{mend}", check.name, check.detail)
 }
 
 #[cfg(test)]
@@ -275,7 +301,49 @@ mod tests {
     #[test]
     fn every_cross_carries_its_mend() {
         let checks = vec![Check::good("a", "fine"), Check::bad("b", "broken", "mend it")];
-        let text = text(&Report { traceable: false, checks, host: Vec::new() });
+        let text = text(&Report { traceable: false, checks, host: Vec::new() }, false);
         assert_eq!(text, "✓ a: fine\n✗ b: broken\n    → mend it\nthis host can't be traced\n");
+    }
+
+    #[test]
+    fn what_is_as_usual_takes_a_line_for_each_kind_and_all_else_is_there_in_full() {
+        let fine = vec![
+            Check::good("tables", "large"),
+            Check::good("hook a", ATTACHED),
+            Check::good("hook b", ATTACHED),
+            Check::good("argument c", THERE),
+            Check::good("cause d", TOLD),
+            Check::good("cause e", TOLD),
+            Check::good("self-made reset", "told"),
+        ];
+        let mut report = Report { traceable: true, checks: fine, host: Vec::new() };
+        let short = [
+            "✓ tables: large",
+            "✓ hooks: all 2 attached",
+            "✓ arguments: all 1 there",
+            "✓ causes: all 2 can be told",
+            "✓ self-made reset: told",
+            "this host can be traced",
+        ];
+        assert_eq!(text(&report, false).lines().collect::<Vec<_>>(), short);
+        let long = text(&report, true);
+        assert_eq!(long.lines().count(), 8);
+        assert!(long.contains("✓ hook a: attached\n✓ hook b: attached\n"), "{long}");
+        report.checks[2] = Check::bad("hook b", "refused", "a newer kernel");
+        report.checks[3] = Check::good("argument c", "not on this kernel: guessed");
+        report.checks[5] = Check::bad("cause e", "not told: needs b", "a newer kernel");
+        let odd = [
+            "✓ tables: large",
+            "✓ hooks: 1 of 2 attached",
+            "✗ hook b: refused",
+            "    → a newer kernel",
+            "✓ argument c: not on this kernel: guessed",
+            "✓ causes: 1 of 2 can be told",
+            "✗ cause e: not told: needs b",
+            "    → a newer kernel",
+            "✓ self-made reset: told",
+            "this host can be traced",
+        ];
+        assert_eq!(text(&report, false).lines().collect::<Vec<_>>(), odd);
     }
 }

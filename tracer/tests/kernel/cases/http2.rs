@@ -81,7 +81,7 @@ fn kill(nginx: &Process) -> Result<u32> {
     Ok(pid)
 }
 
-/// When a worker is killed, a request in hand is lost, and nothing is lost on connections whose last bytes from the edge
+/// When a worker is killed, a request in hand is lost. Nothing is lost on connections whose last bytes from the edge
 /// were control frames, however many.
 fn idle_http2_connections_survive_the_end_of_their_process() -> Result<()> {
     let lab = Lab::new()?;

@@ -1,0 +1,53 @@
+//! What the host looked like when a request failed, beside the connection: plain values, read elsewhere.
+
+/// Descriptors: from this share of the limit on, in per cent, the process is about to run out of them.
+const FEW_DESCRIPTORS: u64 = 95;
+
+/// What was read at the moment of the failure. `None`: it was not looked at, or could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// The accept queue that the connection waits in.
+    pub queue: Option<Queue>,
+    /// Connections of the same port that were accepted and read from.
+    pub held: Option<Held>,
+    /// Of the process.
+    pub descriptors: Option<Descriptors>,
+    /// Share of the last ten seconds in which some task waited for memory, in per cent: of the process's control group
+    /// or of the host, whichever is more.
+    pub memory_pressure: Option<u8>,
+}
+
+/// The accept queue of a port, over all of its listening sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Connections that wait to be accepted.
+    pub waiting: u32,
+    /// How many may wait.
+    pub limit: Option<u32>,
+    /// Sockets that listen, each with a queue of its own.
+    pub sockets: u32,
+}
+
+/// Connections of a port that processes hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub connections: u32,
+    /// Processes that hold them.
+    pub processes: u32,
+    /// Those whose last request has no byte of an answer yet; known only where requests can be read.
+    pub awaited: Option<u32>,
+}
+
+/// Open descriptors of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Descriptors {
+    pub open: u64,
+    pub limit: u64,
+}
+
+impl Descriptors {
+    /// Whether it is about to run out of them.
+    pub(super) const fn are_few(self) -> bool {
+        self.open.saturating_mul(100) >= self.limit.saturating_mul(FEW_DESCRIPTORS)
+    }
+}

@@ -1,0 +1,65 @@
+//! What the host looked like when a request failed, in words: as far as it may explain the failure.
+
+use super::{
+    Descriptors, Evidence, Held, Queue,
+    loss::Loss,
+    settings::head_limit,
+    units::{many, named},
+};
+
+/// Pressure on memory: from this share of the time on, in per cent, tasks are slowed down by it.
+const MUCH_PRESSURE: u8 = 20;
+
+/// No process has taken the connection out of its accept queue. One that has read from it had taken it.
+pub(super) const fn is_unaccepted(e: &Evidence) -> bool {
+    !e.accepted && e.turns == 0
+}
+
+/// What of it may explain the failure.
+pub(super) fn around(e: &Evidence, loss: Loss) -> Vec<String> {
+    let mut lines = Vec::new();
+    if is_unaccepted(e) {
+        lines.extend(e.around.queue.map(|queue| waiting(queue, e.local.1)));
+        lines.extend(e.around.held.map(|held| taken(held, e.local.1)));
+    }
+    if matches!(loss, Loss::Refused) {
+        return lines;
+    }
+    if let Some(bytes) = e.request_head.filter(|bytes| *bytes > head_limit(e.process.as_ref()).0) {
+        lines.push(format!("the request's header section is large: {bytes} bytes of it came"));
+    }
+    let who = e.process.as_ref().map_or_else(|| "the process".to_owned(), named);
+    if let Some(Descriptors { open, limit }) = e.around.descriptors.filter(|descriptors| descriptors.are_few()) {
+        lines.push(format!("{who} has {open} of at most {limit} descriptors open"));
+    }
+    if let Some(share) = e.around.memory_pressure.filter(|share| *share >= MUCH_PRESSURE) {
+        lines.push(format!("memory is short: in {share} % of the last ten seconds some task waited for it"));
+    }
+    lines
+}
+
+fn waiting(queue: Queue, port: u16) -> String {
+    let limit = queue.limit.map_or_else(String::new, |limit| format!(" of at most {limit}"));
+    let queues =
+        if queue.sockets > 1 { format!("the {} accept queues", queue.sockets) } else { "the accept queue".into() };
+    let connections = if limit.is_empty() { many(queue.waiting, "connection") } else { queue.waiting.to_string() };
+    let of = if limit.is_empty() { "" } else { " connections" };
+    let verb = if queue.waiting == 1 { "waits" } else { "wait" };
+    format!("{connections}{limit}{of} {verb} in {queues} of port {port}")
+}
+
+fn taken(held: Held, port: u16) -> String {
+    if held.connections == 0 {
+        return format!("no process holds another connection of port {port}");
+    }
+    let awaited = match held.awaited {
+        Some(0) => ", and none of these waits for an answer".to_owned(),
+        Some(awaited) => format!(", and {awaited} of these wait for an answer"),
+        None => String::new(),
+    };
+    format!(
+        "{} of port {port} had been accepted and read by {}{awaited}",
+        many(held.connections, "connection"),
+        many(held.processes, "process")
+    )
+}
