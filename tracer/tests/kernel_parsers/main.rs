@@ -1,5 +1,7 @@
 //! The kernel programs' parsers, compiled for this machine and held against the agent's.
 
+mod responses;
+
 use tracer_fuzz_targets::kernel::parse::{
     size_line::{FAR, LAST, LINE, NONE, UNKNOWN, chunk_line},
     words::{controls, equal, exact, lowest, may_be_controls, not_in_names, word},
