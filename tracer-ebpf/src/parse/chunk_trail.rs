@@ -18,6 +18,9 @@ use super::{
 /// How many chunks of one packet are followed; with more of them, the body is judged by its last bytes.
 const MOST: u32 = 64;
 
+/// No response is followed so far.
+const NEVER: u64 = (1 << 31) - 1;
+
 /// The first bytes of a size line, in memory order.
 pub type Line = [u64; LINE / 8];
 
@@ -46,8 +49,8 @@ pub fn follow(conn: &mut Conn, seq: u32, len: u32, read: impl Fn(u32, u32) -> Op
             let at = unknown(from.into()) as u32;
             let have = up_to(len.wrapping_sub(at), LINE as u64) as u32;
             let far = read(at, have).map_or(UNKNOWN, |[first, second]| chunk_line(first, second, have));
-            if far > LAST && far < 1 << 31 {
-                conn.chunk_at = conn.chunk_at.wrapping_add(far as u32);
+            if far > LAST {
+                conn.chunk_at = (u64::from(conn.chunk_at) + far).min(NEVER) as u32;
                 continue;
             }
             conn.origin_flags |= match far {

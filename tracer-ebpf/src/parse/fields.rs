@@ -7,7 +7,7 @@ use tracer_common::limits;
 
 use super::{
     verifier::opaque,
-    words::{LOWER, equal, lowest, word},
+    words::{LOWER, controls, equal, lowest, may_be_controls, not_in_names, word},
 };
 
 /// The kept bytes of a response.
@@ -118,10 +118,14 @@ fn step(bytes: &Response, walk: &mut Walk) {
     // A mask of the bytes before the line's end; of all eight if the line does not end here.
     let before = ends.wrapping_sub(1) & !ends;
     let colon = (equal(eight, b':') & before).isolate_lowest_one();
-    // A space as the line's first byte is allowed: the line continues the one before.
-    let fold = 0x80 & opaque((at ^ line).wrapping_sub(1) >> 63).wrapping_neg();
-    let spaces = equal(eight, b' ') & before & !fold & colon.wrapping_sub(1);
-    if equal(eight, 0) & before | spaces & nameless != 0 {
+    // The last byte of the line may be CR, and no other.
+    let cr = equal(eight, b'\r') & (ends >> 8 | 1 << 63);
+    // At the start of the line: a colon has no name before it; a space means that the line continues the value before
+    // (obsolete line folding, RFC 9112 §5.2).
+    let start = sign((at ^ line).wrapping_sub(1));
+    let nameless = nameless & !(start & sign((eight & 0xff).wrapping_sub(0x21)));
+    let odd_name = not_in_names(eight) & before & colon.wrapping_sub(1) | colon & 0x80 & start;
+    if odd_name & nameless | controls(eight) & before & !cr != 0 {
         walk.over.set(ODD);
         return;
     }
@@ -129,14 +133,16 @@ fn step(bytes: &Response, walk: &mut Walk) {
     let unnamed = nameless & ((colon | colon.wrapping_neg()) >> 63).wrapping_sub(1);
     if ends == 0 {
         walk.nameless.set(unnamed);
-        walk.at.set(if unnamed == 0 { run_ahead(bytes, at + 8, to) } else { at + 8 });
+        // A CR that comes last is seen again, with what follows it.
+        let next = at + 8 - (cr >> 63);
+        walk.at.set(if unnamed == 0 { run_ahead(bytes, next, to) } else { next });
         return;
     }
     if line == 0 {
         walk.status_end.set(end);
-    } else if end <= line + 1 {
+    } else if end <= line + 1 && matches!(eight as u8, b'\r' | b'\n') {
         walk.over.set(ENDED);
-    } else if unnamed != 0 && !folded(bytes, line) {
+    } else if unnamed != 0 {
         walk.over.set(ODD);
     } else {
         field(bytes, line, end, walk);
@@ -146,12 +152,12 @@ fn step(bytes: &Response, walk: &mut Walk) {
     walk.nameless.set(u64::MAX);
 }
 
-/// Within a field's value: skips words that contain neither a line's end nor a NUL, up to four of them.
+/// Within a field's value: skips words that contain neither a line's end nor a control character, up to four of them.
 #[inline(always)]
 fn run_ahead(bytes: &Response, mut at: u64, to: u64) -> u64 {
     for _ in 0..4 {
         let eight = word(bytes, at);
-        if equal(eight, b'\n') | equal(eight, 0) != 0 || at + 8 > to {
+        if may_be_controls(eight) != 0 || at + 8 > to {
             break;
         }
         at += 8;
@@ -159,11 +165,10 @@ fn run_ahead(bytes: &Response, mut at: u64, to: u64) -> u64 {
     at
 }
 
-/// Whether the line continues the field of the line before (obsolete line folding, RFC 9112 §5.2).
+/// All ones if the highest bit of `number` is set, else 0.
 #[inline(always)]
-fn folded(bytes: &Response, line: u64) -> bool {
-    let first = word(bytes, line) as u8;
-    first == b' ' || first == b'\t'
+fn sign(number: u64) -> u64 {
+    opaque(number >> 63).wrapping_neg()
 }
 
 /// Notes where the value lies if the line is Content-Length or Transfer-Encoding; no other field frames a body.
@@ -178,6 +183,9 @@ fn field(bytes: &Response, line: u64, end: u64, walk: &mut Walk) {
             walk.length_end.set(end);
         }
     } else if name == u64::from_ne_bytes(*b"transfer") {
-        walk.coding_end.set(end);
+        let rest = [word(bytes, line + 8) | LOWER, word(bytes, line + 10) | LOWER];
+        if rest == [*b"-encodin", *b"ncoding:"].map(|name| u64::from_ne_bytes(name) | LOWER) {
+            walk.coding_end.set(end);
+        }
     }
 }

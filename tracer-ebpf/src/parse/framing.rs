@@ -91,19 +91,25 @@ impl Judged {
 /// Judges by what the walk found.
 #[inline(always)]
 pub fn conclude(response: &Judged, bytes: &Response, found: &Walk) -> Verdict {
-    let status = match found.status_end.get() {
-        0 => 0,
-        end => status(bytes, end),
-    };
-    if found.over.get() == ODD || found.status_end.get() != 0 && status == 0 {
+    let status = status(bytes, found.status_end.get());
+    // While the first line has not ended, its end is 0.
+    let in_head = response.is(origin::IN_HEAD);
+    if found.over.get() == ODD || status == 0 && !(in_head && found.status_end.get() == 0) {
         return Verdict::Odd;
     }
-    if response.is(origin::IN_HEAD) {
+    if in_head {
         return Verdict::Cut;
     }
     let coding_end = found.coding_end.get();
     let chunked = coding_end != 0 && ends_chunked(bytes, coding_end);
     if found.lengths.get() > 1 || found.lengths.get() > 0 && coding_end != 0 {
+        return Verdict::Odd;
+    }
+    // A line continues the status line, or the one that frames the body: what the two say together is for the agent.
+    let framed_by = found.length_end.get() | coding_end;
+    if is_blank(word(bytes, found.status_end.get() + 1) as u8)
+        || framed_by != 0 && is_blank(word(bytes, framed_by + 1) as u8)
+    {
         return Verdict::Odd;
     }
     if status == 101 || status == 204 || status == 304 || response.is_head() {
@@ -171,10 +177,10 @@ pub fn is_upgrade(response: &Response) -> bool {
 fn status(bytes: &Response, end: u64) -> u32 {
     let (version, rest) = (word(bytes, 0), word(bytes, 8));
     let rest = rest.to_ne_bytes();
-    let [_, hundreds, tens, ones, after, ..] = rest.map(|byte| byte.wrapping_sub(b'0'));
+    let [_, hundreds, tens, ones, ..] = rest.map(|byte| byte.wrapping_sub(b'0'));
     let known = version == u64::from_ne_bytes(*b"HTTP/1.1") || version == u64::from_ne_bytes(*b"HTTP/1.0");
-    // The byte after the digits must be SP, CR or LF, all of which wrap to 0xd0 or more when '0' is subtracted.
-    if !known || end < 12 || rest[0] != b' ' || hundreds > 9 || tens > 9 || ones > 9 || after < 0xd0 {
+    let digits = hundreds <= 9 && tens <= 9 && ones <= 9;
+    if !known || end < 12 || rest[0] != b' ' || !digits || !matches!(rest[4], b' ' | b'\r' | b'\n') {
         return 0;
     }
     u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones)
@@ -184,33 +190,51 @@ fn status(bytes: &Response, end: u64) -> u32 {
 /// any other coding the body ends with the connection.
 #[inline(always)]
 fn ends_chunked(bytes: &Response, end: u64) -> bool {
-    let last = word(bytes, end.saturating_sub(8));
-    let cr = last >> 56 == u64::from(b'\r');
-    let coding = if cr { last & 0x00ff_ffff_ffff_ffff } else { last >> 8 };
-    coding | LOWER == u64::from_ne_bytes(*b"chunked\0") | LOWER
+    let mut end = end;
+    for _ in 0..CODING_SPACES {
+        end = unknown(end);
+        let last = (word(bytes, end.wrapping_sub(8)) >> 56) as u8;
+        if last != b'\r' && !is_blank(last) {
+            break;
+        }
+        end = end.wrapping_sub(1);
+    }
+    // The byte before the coding, and the coding.
+    let last = word(bytes, end.wrapping_sub(8));
+    let parted = matches!(last as u8, b':' | b',') || is_blank(last as u8);
+    parted && last >> 8 | LOWER >> 8 == u64::from_ne_bytes(*b"chunked\0") | LOWER >> 8
+}
+
+/// How many spaces may stand behind a transfer coding, with the CR.
+const CODING_SPACES: u32 = 8;
+
+/// Whether it is a space or a tab.
+#[inline(always)]
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Reads a decimal number with spaces around it, from `from` to the end of the line. `None`: something else is there,
-/// or it is too long (more than 22 bytes).
+/// or it is too long (more than 19 digits, or 22 bytes).
 #[inline(always)]
 fn decimal(bytes: &Response, from: u64, end: u64) -> Option<u64> {
     let (mut value, mut digits, mut closed) = (0_u64, 0_u64, 0_u64);
     for index in 0..22_u64 {
         let at = from + index;
         if at >= end {
-            return (digits & 1 != 0).then_some(value);
+            return (digits != 0 && digits < 20).then_some(value);
         }
         // Makes the values unknown to the verifier, so that it follows one state and not one for each run of digits and
         // spaces.
         (digits, closed) = (unknown(digits), unknown(closed));
         let byte = word(bytes, at) as u8;
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 && byte > b' ' || digit <= 9 && closed & 1 != 0 {
+        if digit > 9 && byte > b' ' || digit <= 9 && closed != 0 {
             return None;
         }
         if digit <= 9 {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            digits = 1;
+            digits += 1;
         } else {
             closed = digits;
         }

@@ -2,19 +2,21 @@
 
 use super::{
     verifier::unknown,
-    words::{equal, lowest},
+    words::{HIGH, equal, exact, lowest},
 };
 
 /// How many bytes of a chunk's size line are read: the size and perhaps an extension.
 pub const LINE: usize = 16;
 
 /// Result of [`chunk_line`]: cannot be decided. Any result above [`LAST`] is the distance in bytes to the next size
-/// line.
+/// line, or [`FAR`].
 pub const UNKNOWN: u64 = 0;
 /// Result of [`chunk_line`]: not a size line.
 pub const NONE: u64 = 1;
 /// Result of [`chunk_line`]: the size line of the last chunk, which has size 0.
 pub const LAST: u64 = 2;
+/// Result of [`chunk_line`]: further than any response is followed.
+pub const FAR: u64 = 1 << 32;
 
 // One of the kernel's "global functions": the verifier checks it once and not at each call.
 
@@ -38,31 +40,61 @@ pub extern "C" fn chunk_line(first: u64, second: u64, have: u32) -> u64 {
     if digits == 0 {
         return NONE;
     }
-    let after = if digits < 8 { (first >> (8 * (digits & 7))) as u8 } else { second as u8 };
-    let (ends, more) = (equal(first, b'\n'), equal(second, b'\n'));
-    let line = match (ends, more) {
-        (0, 0) => return UNKNOWN,
-        (0, more) => 9 + lowest(more),
-        (ends, _) => 1 + lowest(ends),
-    };
-    if digits >= have || line > have || digits == 8 && hex(after) <= 0xf {
+    if digits >= have {
         return UNKNOWN;
     }
-    if !matches!(after, b'\r' | b'\n' | b';' | b' ' | b'\t') {
-        return NONE;
+    let after = byte(first, second, digits);
+    // Further digits.
+    if hex(after) <= 0xf {
+        return if size << 4 < 1 << 31 { UNKNOWN } else { FAR };
     }
     // A server that ends size lines with LF alone may end its data so, too: its chunks cannot be told from data.
-    if byte_before(first, second, line - 1) != b'\r' {
+    if !matches!(after, b'\r' | b';' | b' ' | b'\t') {
+        return if after == b'\n' { UNKNOWN } else { NONE };
+    }
+    // Recipients take no CR within an extension, and any other byte.
+    let cr = if after == b'\r' { digits } else { find(first, second, b'\r') };
+    let line = cr + 2;
+    if line > have || byte(first, second, cr + 1) != b'\n' {
         return UNKNOWN;
+    }
+    if (after == b' ' || after == b'\t') && !matches!(behind_spaces(first, second, digits), b'\r' | b';') {
+        return NONE;
     }
     if size == 0 { LAST } else { line + size + 2 }
 }
 
-/// Returns the byte before byte `at` of the sixteen in `first` and `second`.
+/// The first byte that is no space and no tab, from byte `at` on.
 #[inline(always)]
-fn byte_before(first: u64, second: u64, at: u64) -> u8 {
-    let at = at.wrapping_sub(1) & 15;
-    (if at < 8 { first >> (8 * at) } else { second >> (8 * (at - 8)) }) as u8
+const fn behind_spaces(first: u64, second: u64, at: u64) -> u8 {
+    let left = if at < 8 { others(first) >> (8 * at) << (8 * at) } else { 0 };
+    let index = match (left, others(second)) {
+        (0, marks) => 8 + lowest(marks),
+        (marks, _) => lowest(marks),
+    };
+    byte(first, second, index)
+}
+
+/// Marks the bytes that are no space and no tab.
+#[inline(always)]
+const fn others(word: u64) -> u64 {
+    !(exact(word, b' ') | exact(word, b'\t')) & HIGH
+}
+
+/// Byte `at` of the sixteen in `first` and `second`.
+#[inline(always)]
+const fn byte(first: u64, second: u64, at: u64) -> u8 {
+    ((if at < 8 { first } else { second }) >> (8 * (at & 7))) as u8
+}
+
+/// Index of the first `byte` of the sixteen in `first` and `second`; 16: there is none.
+#[inline(always)]
+const fn find(first: u64, second: u64, byte: u8) -> u64 {
+    match (equal(first, byte), equal(second, byte)) {
+        (0, 0) => LINE as u64,
+        (0, marks) => 8 + lowest(marks),
+        (marks, _) => lowest(marks),
+    }
 }
 
 /// Returns the value of a hexadecimal digit, or a number above 15 for any other byte.

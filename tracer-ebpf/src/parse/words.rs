@@ -6,7 +6,7 @@ use super::verifier::{opaque, unaligned};
 /// A one in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
 /// The high bit of each byte.
-const HIGH: u64 = 0x8080_8080_8080_8080;
+pub const HIGH: u64 = 0x8080_8080_8080_8080;
 /// The bit that makes an ASCII letter lower case, in each byte.
 pub const LOWER: u64 = 0x2020_2020_2020_2020;
 
@@ -32,6 +32,45 @@ const fn all(each: u8) -> u64 {
 pub const fn equal(word: u64, byte: u8) -> u64 {
     let zero = word ^ all(byte);
     zero.wrapping_sub(ONES) & !zero & HIGH
+}
+
+/// Marks the bytes of `word` that equal `byte`, all of them exactly.
+#[inline(always)]
+pub const fn exact(word: u64, byte: u8) -> u64 {
+    let zero = word ^ all(byte);
+    !(((zero & !HIGH) + !HIGH) | zero) & HIGH
+}
+
+/// Marks the bytes of `word` that no line holds: control characters other than tab (RFC 9110 §5.5).
+#[inline(always)]
+pub const fn controls(word: u64) -> u64 {
+    let low = word & !HIGH;
+    // Their high bits: at least a space; DEL.
+    let (space, delete) = (low + all(0x80 - b' '), low + all(1));
+    (!space | delete) & !word & !exact(word, b'\t') & HIGH
+}
+
+/// Marks the bytes of `word` that no name of a field holds (RFC 9110 §5.6.2), and those that none does in practice:
+/// all but letters, digits, `-`, `.` and `_`. Control characters are not all marked.
+#[inline(always)]
+pub const fn not_in_names(word: u64) -> u64 {
+    let low = (word | LOWER) & !HIGH;
+    // With an odd number of these the byte is in a range: from `-` to `.`, from `0` to `9`, from `a` to `z`, and `_` in
+    // lower case.
+    let marks = at_least(low, b'-') ^ at_least(low, b'/') ^ at_least(low, b'0') ^ at_least(low, b':');
+    let marks = marks ^ at_least(low, b'a') ^ at_least(low, b'{') ^ at_least(low, b'_' | 0x20);
+    (!marks | word) & HIGH
+}
+
+/// Marks by their high bits those numbers of seven bits in `low` that are at least `byte`.
+const fn at_least(low: u64, byte: u8) -> u64 {
+    low + all(0x80 - byte)
+}
+
+/// Marks the bytes that [`controls`] marks, tabs, and some others in error: quicker.
+#[inline(always)]
+pub const fn may_be_controls(word: u64) -> u64 {
+    (word.wrapping_sub(all(b' ')) | word.wrapping_add(all(1))) & !word & HIGH
 }
 
 /// Index of the byte that has the lowest mark in `marks`.

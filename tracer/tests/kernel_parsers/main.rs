@@ -1,8 +1,10 @@
 //! The kernel programs' parsers, compiled for this machine and held against the agent's.
 
+mod responses;
+
 use tracer_fuzz_targets::kernel::parse::{
-    size_line::{LAST, LINE, NONE, UNKNOWN, chunk_line},
-    words::{equal, lowest, word},
+    size_line::{FAR, LAST, LINE, NONE, UNKNOWN, chunk_line},
+    words::{controls, equal, exact, lowest, may_be_controls, not_in_names, word},
 };
 
 /// What the kernel makes of a packet that begins with a size line.
@@ -14,15 +16,8 @@ fn read(packet: &[u8]) -> u64 {
     chunk_line(half(0), half(8), have as u32)
 }
 
-/// What stands between the size and the end of its line.
-fn extension(packet: &[u8]) -> &[u8] {
-    let digits = packet.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let end = packet.windows(2).position(|at| at == b"\r\n").unwrap_or(packet.len());
-    &packet[digits..end.max(digits)]
-}
-
 /// Fails if the kernel is sure of a size line that the agent's parser does not see, or reads another size, or sees none
-/// where the agent's parser is sure. The kernel does not look into an extension; the agent's parser does.
+/// where the agent's parser is sure.
 #[track_caller]
 fn agrees(packet: &[u8]) {
     let (kernel, agent) = (read(packet), httparse::parse_chunk_size(packet));
@@ -35,10 +30,15 @@ fn agrees(packet: &[u8]) {
         }
         (NONE, _) => {}
         (LAST, Ok(httparse::Status::Complete((_, size)))) => assert_eq!(size, 0, "{shown}"),
-        (far, Ok(httparse::Status::Complete((line, size)))) => assert_eq!(far, line as u64 + size + 2, "{shown}"),
-        (far, agent) => {
-            assert!(!extension(packet).is_empty(), "{shown}: {far} for the kernel, {agent:?} for the agent")
+        (far, Ok(httparse::Status::Complete((line, size)))) if far != FAR => {
+            assert_eq!(far, line as u64 + size + 2, "{shown}")
         }
+        (FAR, _) => {
+            let digits = packet.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let size = std::str::from_utf8(&packet[..digits]).expect("digits");
+            assert!(u128::from_str_radix(size, 16).expect("digits") >= 1 << 31, "{shown}");
+        }
+        (far, agent) => panic!("{shown}: {far} for the kernel, {agent:?} for the agent"),
     }
 }
 
@@ -49,8 +49,29 @@ fn prefixes_agree(packet: &[u8]) {
 
 #[test]
 fn the_kernel_reads_size_lines_as_the_agent_does() {
-    let sizes = ["0", "00", "5", "1a", "FF", "cafe", "12345", "fffffff", "1234567", "0000000", "12345678", "123456789"];
-    let extensions = ["", ";", ";a", ";a=b", ";a=\"b\"", " ", "\t", " ;a"];
+    let sizes = [
+        "0",
+        "00",
+        "5",
+        "1a",
+        "FF",
+        "cafe",
+        "12345",
+        "fffffff",
+        "1234567",
+        "0000000",
+        "12345678",
+        "123456789",
+        "00000001",
+        "000000010",
+        "08000000",
+        "080000000",
+        "fffffffff",
+        "0000000000000000",
+        "00000000000000000",
+        "ffffffffffffffffff",
+    ];
+    let extensions = ["", ";", ";a", ";a=b", ";a=\"b\"", " ", "\t", " ;a", ";\ra", " x", "\t\t;", ";a\r", "  \t   "];
     for size in sizes {
         for extension in extensions {
             for data in ["", "data", "\r\n\r\n", "\n\n"] {
@@ -69,6 +90,9 @@ fn the_kernel_sees_that_something_else_stands_where_a_size_belongs() {
     assert_eq!(read(b"HTTP/1.1 500\r\n"), NONE);
     assert_eq!(read(b"0\r\n\r\n"), LAST);
     assert_eq!(read(b"5\r\nhello\r\n"), 10);
+    assert_eq!((read(b"Exception in thread \"main\""), read(b"5 x\r\n")), (NONE, NONE), "no line end, or a later one");
+    assert_eq!((read(b"80000000\r\n"), read(b"080000000\r\n")), ((1 << 31) + 12, FAR));
+    assert_eq!((read(b"0\r\r\n"), read(b"0;\ra\r\n"), read(b"000000001\r\n")), (UNKNOWN, UNKNOWN, UNKNOWN));
     assert_eq!((read(b"5\nhello"), read(b"5"), read(b"5\r")), (UNKNOWN, UNKNOWN, UNKNOWN));
 }
 
@@ -95,6 +119,28 @@ fn a_byte_is_found_at_its_first_place_in_a_word() {
         assert_eq!(lowest(equal(u64::from_le_bytes(bytes), b'\n')), at as u64);
     }
     assert_eq!(equal(u64::from_le_bytes(*b"\x0b\x8a\x09\x00\xff\x0b\x0b\x0b"), b'\n'), 0);
+}
+
+#[test]
+fn kinds_of_bytes_are_marked_at_every_place_beside_every_other() {
+    for byte in 0..=u8::MAX {
+        let control = byte.is_ascii_control() && byte != b'\t';
+        let in_names = byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        for beside in [b'a', b'\t', b'\n', b' ', b'.', 0x7f, 0x80, 0xff] {
+            for at in 0..8 {
+                let mut bytes = [beside; 8];
+                bytes[at] = byte;
+                let (word, mark) = (u64::from_le_bytes(bytes), 0x80 << (8 * at));
+                assert_eq!(controls(word) & mark != 0, control, "{byte:#x} at {at}");
+                assert_eq!(exact(word, b' ') & mark != 0, byte == b' ', "{byte:#x} at {at}");
+                assert!(!control || may_be_controls(word) & mark != 0, "{byte:#x} at {at}");
+                // Some controls look like what a name holds; `controls` has them.
+                let odd = not_in_names(word) | controls(word);
+                assert_eq!(odd & mark == 0, in_names, "{byte:#x} at {at}");
+            }
+        }
+    }
+    assert!(may_be_controls(u64::from_le_bytes(*b"a value.")) == 0);
 }
 
 #[test]

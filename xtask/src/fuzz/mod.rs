@@ -13,8 +13,8 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 7] =
-    ["http_exchange", "http_request", "ranges", "record", "recording", "server_config", "tls_handshake"];
+const TARGETS: [&str; 8] =
+    ["framing", "http_exchange", "http_request", "ranges", "record", "recording", "server_config", "tls_handshake"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -39,6 +39,7 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
 /// A target's seeds.
 pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     Ok(match target {
+        "framing" => RESPONSES.iter().flat_map(|one| [1, 20, usize::MAX].map(|len| split(one, len))).collect(),
         "http_exchange" => REQUESTS.iter().flat_map(|one| RESPONSES.map(|other| sides(one, other))).collect(),
         "http_request" => REQUESTS.map(Vec::from).into(),
         "ranges" => RANGES.map(Vec::from).into(),
@@ -54,6 +55,12 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
 fn sides(one: &[u8], other: &[u8]) -> Vec<u8> {
     let len = u16::try_from(one.len()).unwrap_or(u16::MAX);
     [&len.to_le_bytes(), one, other].concat()
+}
+
+/// The same for one side, which sends so many bytes in its first packet.
+fn split(bytes: &[u8], len: usize) -> Vec<u8> {
+    let (first, rest) = bytes.split_at(len.min(bytes.len()));
+    sides(first, rest)
 }
 
 fn recordings() -> Result<Vec<Vec<u8>>> {

@@ -43,8 +43,10 @@ impl Origin {
         let mut bytes = stale.iter().copied().cycle();
         // Numbers wrap within the response.
         let seq = u32::MAX - 20;
-        let conn = Conn { flags: conn_flags::HTTP, response_seq: seq, ..Conn::default() };
-        Self { conn, response: array::from_fn(|_| bytes.next().unwrap_or(0)), seq }
+        let response = array::from_fn(|_| bytes.next().unwrap_or(0));
+        let response_tail = array::from_fn(|_| bytes.next().unwrap_or(0));
+        let conn = Conn { flags: conn_flags::HTTP, response_seq: seq, response_tail, ..Conn::default() };
+        Self { conn, response, seq }
     }
 
     /// A packet goes out.
@@ -116,6 +118,18 @@ impl Origin {
     #[must_use]
     pub const fn sent(&self) -> u32 {
         self.conn.response_len
+    }
+
+    /// Size of the header section, or how much of it was searched.
+    #[must_use]
+    pub const fn section_len(&self) -> u32 {
+        self.conn.head_len
+    }
+
+    /// Bytes of the response that are kept.
+    #[must_use]
+    pub const fn kept(&self) -> u32 {
+        self.conn.response_have
     }
 
     fn copy(&mut self, bytes: &[u8], at: usize) -> u32 {

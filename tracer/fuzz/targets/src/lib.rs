@@ -2,6 +2,7 @@
 //!
 //! The fuzzer's own crate calls these; no fuzzer is needed to compile them or to run them on the seeds.
 
+pub mod framing;
 pub mod kernel;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ use tracer::tls::Handshake;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 7] = [
+pub const ALL: [(&str, Target); 8] = [
+    ("framing", framing),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
     ("ranges", ranges),
@@ -28,6 +30,14 @@ pub const ALL: [(&str, Target); 7] = [
     ("server_config", server_config),
     ("tls_handshake", tls_handshake),
 ];
+
+/// A response in two packets, and in packets as long as the first: where the kernel's parsers let the exchange pass
+/// after any of them, the agent's see no failure.
+pub fn framing(bytes: &[u8]) {
+    let Some((first, rest)) = sides(bytes) else { return };
+    framing::check([first, rest].into_iter());
+    framing::check([first].into_iter().chain(rest.chunks(first.len().max(1))));
+}
 
 /// Requests and responses of one connection, as many bytes of each as there are. Whatever they hold, and whether or not
 /// the kernel found the end of the header section: no panic; a response that has sent no byte has no status.

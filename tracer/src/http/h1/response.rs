@@ -264,7 +264,9 @@ impl Framing {
         if chunks(body.bytes).is_some() {
             return Progress::Whole;
         }
-        let ends_with = |end: &[u8]| body.len >= end.len() as u64 && seen.tail.ends_with(end);
+        // The kernel notes the last bytes only of a response that is longer than what it keeps.
+        let last = if seen.head.len() as u64 >= seen.sent { seen.head } else { seen.tail };
+        let ends_with = |end: &[u8]| body.len >= end.len() as u64 && last.ends_with(end);
         match seen.chunks {
             _ if body.bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => Progress::Malformed,
             Chunks::Broken => Progress::Malformed,
@@ -365,6 +367,20 @@ mod tests {
         }
         let plain = [&b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"[..], b"aa"].concat();
         assert_eq!(of(&plain, Chunks::Broken), Progress::Whole, "it has no chunks");
+    }
+
+    #[test]
+    fn last_bytes_of_an_earlier_response_do_not_count() {
+        let cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        let len = cut.len() as u64;
+        // The kernel notes the last bytes of longer responses only.
+        let seen = Seen { head: cut, tail: b"ab\r\n0\r\n\r\n", len, sent: len, ..Seen::default() };
+        assert_eq!(Response::read(Some("GET"), &seen).progress, Progress::InBody);
+        let longer = Seen { len: len + 9, sent: len + 9, ..seen };
+        assert_eq!(Response::read(Some("GET"), &longer).progress, Progress::Whole);
+        // Recipients differ on these size lines: the end tells.
+        let odd = [&cut[..], b"0\nTrailer: x\r\n\r\n"].concat();
+        assert_eq!(read("GET", &odd).progress, Progress::Unknown);
     }
 
     #[test]
