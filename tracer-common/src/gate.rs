@@ -209,7 +209,8 @@ pub fn unanswered(conn: &Conn) -> bool {
         return false;
     }
     if conn.flags & flag::HTTP != 0 {
-        return close.response_bytes == 0 && conn.flags & flag::INTERIM == 0;
+        // Interim responses (1xx) do not count: the response begins after them.
+        return close.response_bytes == 0;
     }
     close.unread > 0
         || close.since_read == 0 && conn.turn_may_be_request()

@@ -74,12 +74,13 @@ const RESPONSES: [&[u8]; 7] = [
     b"\x15\x03\x03\x00\x02\x02\x28",
 ];
 
-const FLAGS: [u32; 9] = [
+const FLAGS: [u32; 10] = [
     flag::SEEDED,
     flag::TLS_DATA,
     flag::BODYLESS,
     flag::WAS_HEAD,
     flag::PIPELINED,
+    flag::INTERIM,
     flag::SPOKE_FIRST,
     flag::HEAD,
     flag::LEAVING,

@@ -132,6 +132,7 @@ fn hints(stream: &mut TcpStream, request: &Request) -> Result<After> {
         Some(0) => ("", After::Close),
         Some(1) => ("HTTP/1.1 200 OK\r\nContent-Le", After::Close),
         Some(2) => ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok", After::Close),
+        Some(4) => ("\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", After::Close),
         _ => ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", After::KeepAlive),
     };
     let hints = format!("HTTP/1.1 100 Continue\r\n\r\n{}", hint.repeat(3));

@@ -10,7 +10,7 @@ use tracer_common::{Conn, Heads, conn_flags as flag, gate::Verdict, limits, orig
 use crate::{
     exchange::{
         chunks,
-        section::{section, tail},
+        section::{blanks_before, section, tail},
         verdict,
     },
     kernel::sock::PacketSock,
@@ -43,9 +43,15 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
         conn.asked = conn.asked.wrapping_add(1);
         conn.written_before = payload.seq;
     }
+    let mut payload = *payload;
     let begins = conn.is_awaited()
         && payload.seq.wrapping_sub(conn.written_before) < 1 << 31
-        && response_begins(ctx, conn, payload);
+        && response_begins(ctx, conn, &mut payload);
+    // The first packet after an interim response.
+    if conn.flags & flag::INTERIM != 0 && conn.response_len == 0 && payload.seq == conn.response_seq {
+        payload = payload.after(blanks_before(ctx, &payload));
+        conn.response_seq = payload.seq;
+    }
     // In unsigned arithmetic a retransmission of an earlier response is far ahead of this one.
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
@@ -59,7 +65,7 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
         // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
         // other.
         let heads = unsafe { &mut *heads };
-        conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, payload, heads.response.as_mut_ptr(), at);
+        conn.response_have += copy::<{ limits::RESPONSE_LEN }>(ctx, &payload, heads.response.as_mut_ptr(), at);
         if begins
             && conn.flags & flag::HTTP != 0
             && let Some(distributions) = DISTRIBUTIONS.get_ptr_mut(conn.port_slot.into())
@@ -80,14 +86,14 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
     if seen > conn.response_len {
         conn.response_len = seen;
         if conn.origin_flags & origin::IN_HEAD != 0 {
-            section(ctx, conn, payload, at);
+            section(ctx, conn, &payload, at);
         }
         if conn.origin_flags & origin::IN_CHUNKS != 0 {
-            chunks::follow(ctx, conn, payload);
+            chunks::follow(ctx, conn, &payload);
         }
         // Else the last bytes are among the first ones, which are kept anyway.
         if seen > conn.response_have {
-            tail(ctx, conn, payload, at);
+            tail(ctx, conn, &payload, at);
         }
     }
 }
@@ -105,15 +111,25 @@ fn ends_where_the_last_did(conn: &Conn, heads: &Heads, end: u32) -> bool {
 }
 
 /// The first packet after a request. Begins its response and returns true, or returns false if the packet goes on
-/// with the response before.
+/// with the response before. Empty lines in front of the response are taken off the packet.
 #[inline(always)]
-fn response_begins(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
-    let first: Option<u32> = read_packet(ctx, payload.offset);
+fn response_begins(ctx: &SkBuffContext, conn: &mut Conn, payload: &mut Payload) -> bool {
+    let mut behind = *payload;
+    let mut first: Option<u32> = read_packet(ctx, payload.offset);
+    if first != Some(HTTP) {
+        let blanks = blanks_before(ctx, payload);
+        // Empty lines alone are no response, and an edge takes them for none.
+        if blanks < payload.len {
+            behind = payload.after(blanks);
+            first = read_packet(ctx, behind.offset);
+        }
+    }
     let (long, http) = (first.is_some(), first == Some(HTTP));
     if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !previous_is_whole(conn) {
         conn.flags |= flag::PIPELINED;
         return false;
     }
+    *payload = behind;
     conn.response_seq = payload.seq;
     conn.response_len = 0;
     conn.response_have = 0;

@@ -12,7 +12,7 @@ use crate::{
     exchange::search,
     parse::{
         chunk_trail::may_begin,
-        framing::{is_interim, is_upgrade},
+        framing::{blanks, is_interim, is_upgrade},
         verifier::{unknown, up_to},
     },
     tables::{
@@ -72,7 +72,12 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
             return;
         }
         rest = rest.after(skipped);
+        rest = rest.after(blanks_before(ctx, &rest));
+        conn.response_seq = rest.seq;
         conn.response_len = rest.len;
+        if rest.len == 0 {
+            return;
+        }
         let Some(heads) = heads::at(conn.heads) else { return };
         // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
         // other.
@@ -94,6 +99,17 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
         }
     }
     conn.origin_flags &= !origin::IN_HEAD;
+}
+
+/// How many of the packet's first four bytes are empty lines in front of a response ([`blanks`]).
+#[inline(never)]
+pub fn blanks_before(ctx: &SkBuffContext, payload: &Payload) -> u32 {
+    let mut four = 0_u32;
+    let len = up_to(payload.len, 4) as u32;
+    // SAFETY: writes at most four bytes into a number of that size; the helper checks that they lie within the packet.
+    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, (&raw mut four).cast(), len) };
+    // Unknown to the verifier, so that it follows one state and not one for each number.
+    unknown(if failed == 0 { blanks(four).into() } else { 0 }) as u32
 }
 
 /// The end of the header section was found, and [`Conn::head_len`] is set: begins to follow the body.

@@ -161,7 +161,30 @@ pub const STATUS: usize = 9;
 /// Whether this is an interim response: another one to the same request follows. A 101 is final.
 #[inline(always)]
 pub fn is_interim(response: &Response) -> bool {
-    response[STATUS] == b'1' && !is_upgrade(response)
+    response[0] == b'H' && response[STATUS] == b'1' && !is_upgrade(response)
+}
+
+/// How many of these four bytes, in memory order, are CR or LF in front of anything else.
+///
+/// Empty lines in front of a status line are no part of the response (RFC 9112 §2.2). Some servers send one between an
+/// interim response and the final one.
+#[inline(always)]
+pub const fn blanks(four: u32) -> u32 {
+    let [first, second, third, fourth] = four.to_ne_bytes();
+    if !ends_line(first) {
+        0
+    } else if !ends_line(second) {
+        1
+    } else if !ends_line(third) {
+        2
+    } else {
+        3 + ends_line(fourth) as u32
+    }
+}
+
+#[inline(always)]
+const fn ends_line(byte: u8) -> bool {
+    byte == b'\r' || byte == b'\n'
 }
 
 /// Whether the response's status is 101.

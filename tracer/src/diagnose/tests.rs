@@ -72,7 +72,7 @@ fn ordered() -> Sender {
 }
 
 fn progress(progress: Progress) -> Response {
-    Response { status: Some(200), header_bytes: Some(40), progress, fault: None }
+    Response { status: Some(200), header_bytes: Some(40), progress, ..Response::default() }
 }
 
 /// The one way to state a rule: this evidence gives this cause, for sure or not, with this symptom and status.

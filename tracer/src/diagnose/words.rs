@@ -57,6 +57,9 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     lines.extend(age(e, loss));
     lines.extend(response(e, loss));
     match loss {
+        Loss::Unanswered if e.response.interim => {
+            lines.push("an interim response (1xx) was sent, and no byte of the final one was written".to_owned());
+        }
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
         Loss::Unanswered => lines.push("nothing was written after the last bytes came in".to_owned()),
         Loss::Head => lines.push("the response ended inside its header section".to_owned()),
@@ -108,6 +111,10 @@ fn body(e: &Evidence) -> String {
 fn waiting(e: &Evidence, loss: Loss) -> Option<String> {
     let read = span(e.limits.read);
     Some(match loss {
+        Loss::Waited if e.response.interim => format!(
+            "an interim response (1xx) was sent, and no byte of the final one in {} (the edge waits for {read})",
+            span(e.waited.min(e.quiet))
+        ),
         Loss::Waited => format!("no response byte was sent in {} (the edge's read timeout is {read})", span(e.waited)),
         Loss::StalledHead | Loss::StalledBody => format!(
             "the response stopped inside its {}, {} before (the edge's read timeout is {read})",

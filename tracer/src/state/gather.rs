@@ -193,10 +193,7 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
     if close.response_bytes > 0 && head.is_empty() {
         exchange.response = Response::default();
     }
-    // All that came is an interim response.
-    if conn.flags & flag::INTERIM != 0 && close.response_bytes == 0 {
-        exchange.response = Response { progress: crate::http::Progress::InHead, ..Response::default() };
-    }
+    exchange.response.interim |= conn.flags & flag::INTERIM != 0;
     exchange
 }
 

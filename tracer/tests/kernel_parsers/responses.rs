@@ -5,7 +5,7 @@ use tracer_common::gate::Verdict;
 use tracer_fuzz_targets::framing::{check, check_all, of};
 
 /// Responses that end where they say: the kernel lets them pass.
-const SOUND: [(&str, Verdict); 24] = [
+const SOUND: [(&str, Verdict); 26] = [
     ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Verdict::Whole),
     ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: y\r\n\r\n", Verdict::Whole),
     ("HTTP/1.0 404 Not Found\ncontent-length:   2  \n\nno", Verdict::Whole),
@@ -29,6 +29,8 @@ const SOUND: [(&str, Verdict); 24] = [
     ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\u{81}", Verdict::Whole),
     ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Verdict::Whole),
     ("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 102 P\r\n\r\nHTTP/1.1 204 N\r\n\r\n", Verdict::Whole),
+    ("HTTP/1.1 100 Continue\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Verdict::Whole),
+    ("HTTP/1.1 103 E\r\n\r\n\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\r\nok", Verdict::UntilClose),
     ("HTTP/1.1 103 E\n\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Verdict::Whole),
 ];
 
@@ -73,8 +75,10 @@ const BROKEN: [(&str, Verdict); 36] = [
 ];
 
 /// Responses that an edge takes, or some edge does, and the kernel hands over to be read by the agent.
-const SUSPECT: [&str; 7] = [
+const SUSPECT: [&str; 9] = [
     "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "\n\nHTTP/1.1 103 E\r\n\r\n\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\r\nok",
+    "\r\n\r\n\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "HTTP/1.1  200  OK\r\nContent-Length: 2\r\n\r\nok",
     "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",

@@ -11,7 +11,7 @@ use tracer_common::{Conn, conn_flags, gate::Verdict, limits, origin_flags as ori
 use parse::{
     chunk_trail::{follow, may_begin},
     empty_line, fields,
-    framing::{Judged, conclude, is_interim},
+    framing::{Judged, blanks, conclude, is_interim},
 };
 
 #[path = "../../../../tracer-ebpf/src/parse/mod.rs"]
@@ -26,6 +26,11 @@ const CHUNK: usize = 4096;
 const SCRATCH: usize = CHUNK + 8;
 /// Interim responses in one packet that are passed over.
 const INTERIMS: usize = 8;
+
+/// How many bytes at the start of a packet are empty lines, as far as the kernel looks.
+fn leading_blanks(packet: &[u8]) -> usize {
+    blanks(u32::from_ne_bytes(array::from_fn(|index| packet.get(index).copied().unwrap_or(0)))) as usize
+}
 
 /// One response as the kernel sees it go out, packet by packet.
 #[derive(Clone)]
@@ -51,9 +56,16 @@ impl Origin {
 
     /// A packet goes out.
     pub fn send(&mut self, packet: &[u8]) {
-        if self.conn.response_seq == self.seq && self.conn.flags & conn_flags::INTERIM == 0 {
+        let begins = self.conn.origin_flags & (origin::NOT_HTTP | origin::IN_HEAD) == 0 && self.conn.response_len == 0;
+        let behind_interim = self.conn.flags & conn_flags::INTERIM != 0 && self.conn.response_len == 0;
+        let strips = behind_interim || begins && leading_blanks(packet) < packet.len();
+        let packet = if strips { self.without_blanks(packet) } else { packet };
+        if begins {
             let other = packet.len() >= 4 && !packet.starts_with(b"HTTP");
             self.conn.origin_flags |= if other { origin::NOT_HTTP } else { origin::IN_HEAD };
+        }
+        if packet.is_empty() {
+            return;
         }
         let at = self.seq.wrapping_sub(self.conn.response_seq);
         let packet_seq = self.seq;
@@ -120,6 +132,12 @@ impl Origin {
         self.conn.response_len
     }
 
+    /// Whether the chunks could be followed so far, if these are chunks.
+    #[must_use]
+    pub const fn follows_chunks(&self) -> bool {
+        self.conn.origin_flags & origin::CHUNKS != 0
+    }
+
     /// Size of the header section, or how much of it was searched.
     #[must_use]
     pub const fn section_len(&self) -> u32 {
@@ -137,6 +155,14 @@ impl Origin {
         let len = bytes.len().min(most);
         self.response[at..at + len].copy_from_slice(&bytes[..len]);
         len as u32
+    }
+
+    /// Takes off the empty lines in front of a response, which begins behind them.
+    fn without_blanks<'a>(&mut self, packet: &'a [u8]) -> &'a [u8] {
+        let blanks = leading_blanks(packet);
+        self.seq = self.seq.wrapping_add(blanks as u32);
+        self.conn.response_seq = self.seq;
+        &packet[blanks..]
     }
 
     fn head_end(&self, searched: u32, have: u32) -> u32 {
@@ -171,6 +197,12 @@ impl Origin {
                 return;
             }
             rest = &rest[skipped as usize..];
+            let blanks = leading_blanks(rest);
+            rest = &rest[blanks..];
+            self.conn.response_seq = self.conn.response_seq.wrapping_add(blanks as u32);
+            if rest.is_empty() {
+                return;
+            }
             self.conn.response_len = rest.len() as u32;
             self.conn.response_have = self.copy(rest, 0);
             let have = self.conn.response_have;

@@ -12,6 +12,8 @@ pub struct Response {
     pub progress: Progress,
     /// With [`Progress::Malformed`]: what is wrong.
     pub fault: Option<Fault>,
+    /// An interim response (1xx) came before it.
+    pub interim: bool,
 }
 
 /// How far the response got.
@@ -105,15 +107,16 @@ impl Response {
 
     /// The same, and where a whole response ends.
     pub(super) fn read_sized(method: Option<&str>, seen: &Seen<'_>) -> (Self, Option<u64>) {
-        if seen.len == 0 {
-            return (Self { progress: Progress::Nothing, ..Self::default() }, None);
-        }
-        // Recipients pass over empty lines in front (RFC 9112 §2.2), but not if there is nothing else.
-        let mut at = seen.head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        if at > 0 && at as u64 == seen.len {
-            return (Self::malformed(None, Fault::StatusLine), None);
-        }
+        let (mut at, mut interim) = (0, false);
         loop {
+            // Recipients pass over empty lines in front of a status line (RFC 9112 §2.2), but not if that is all.
+            at += seen.head[at..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            if at > 0 && at as u64 == seen.len && !interim {
+                return (Self::malformed(None, Fault::StatusLine), None);
+            }
+            if at as u64 >= seen.len {
+                return (Self { progress: Progress::Nothing, interim, ..Self::default() }, None);
+            }
             let head = &seen.head[at..];
             let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
             let mut parsed = httparse::Response::new(&mut fields);
@@ -121,17 +124,20 @@ impl Response {
                 Ok(httparse::Status::Complete(size)) => {
                     let code = parsed.code.unwrap_or(0);
                     if (100..200).contains(&code) && code != 101 {
-                        at += size;
+                        (at, interim) = (at + size, true);
                         continue;
                     }
                     let end = at + size;
                     let body = Body { bytes: &seen.head[end..], len: seen.len.saturating_sub(end as u64) };
                     let framing = Framing::of(method, code, parsed.headers);
-                    let response = Self { status: Some(code), header_bytes: Some(size as u64), ..Self::default() };
+                    let header_bytes = Some(size as u64);
+                    let response = Self { status: Some(code), header_bytes, interim, ..Self::default() };
                     let whole = framing.length(body.bytes).map(|length| length.saturating_add(end as u64));
                     return (response.framed(&framing, &body, seen), whole);
                 }
-                Ok(httparse::Status::Partial) => return (Self::cut(method, head, parsed.code, at, seen), None),
+                Ok(httparse::Status::Partial) => {
+                    return (Self { interim, ..Self::cut(method, head, parsed.code, at, seen) }, None);
+                }
                 Err(httparse::Error::TooManyHeaders) => return (Self::default(), None),
                 Err(error) => {
                     let fault = match error {
@@ -163,7 +169,8 @@ impl Response {
     fn cut(method: Option<&str>, head: &[u8], status: Option<u16>, at: usize, seen: &Seen<'_>) -> Self {
         let Some(section) = seen.section else {
             let so_far = seen.len.saturating_sub(at as u64);
-            return Self { status, header_bytes: Some(so_far), progress: Progress::InHead, fault: None };
+            let progress = Progress::InHead;
+            return Self { status, header_bytes: Some(so_far), progress, ..Self::default() };
         };
         let response = Self { status, header_bytes: Some(section), ..Self::default() };
         // The lines that are there may tell the framing all the same.
@@ -187,10 +194,7 @@ impl Response {
 /// What recipients put up with (RFC 9112 §2.2, §5.1, §5.2), and Cloudflare's proxy library does.
 fn tolerant() -> httparse::ParserConfig {
     let mut config = httparse::ParserConfig::default();
-    config
-        .allow_obsolete_multiline_headers_in_responses(true)
-        .allow_spaces_after_header_name_in_responses(true)
-        .allow_multiple_spaces_in_response_status_delimiters(true);
+    config.allow_obsolete_multiline_headers_in_responses(true).allow_spaces_after_header_name_in_responses(true);
     config
 }
 
@@ -243,7 +247,10 @@ impl Framing {
         match self {
             Self::None => Some(0),
             Self::Length(length) => Some(*length),
-            Self::Chunked => chunks(kept).map(|length| length as u64),
+            Self::Chunked => match chunks(kept) {
+                Kept::Whole(length) => Some(length as u64),
+                Kept::Part | Kept::Broken => None,
+            },
             _ => None,
         }
     }
@@ -261,14 +268,15 @@ impl Framing {
     }
 
     fn chunked(body: &Body<'_>, seen: &Seen<'_>) -> Progress {
-        if chunks(body.bytes).is_some() {
-            return Progress::Whole;
+        match chunks(body.bytes) {
+            Kept::Whole(_) => return Progress::Whole,
+            Kept::Broken => return Progress::Malformed,
+            Kept::Part => {}
         }
         // The kernel notes the last bytes only of a response that is longer than what it keeps.
         let last = if seen.head.len() as u64 >= seen.sent { seen.head } else { seen.tail };
         let ends_with = |end: &[u8]| body.len >= end.len() as u64 && last.ends_with(end);
         match seen.chunks {
-            _ if body.bytes.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => Progress::Malformed,
             Chunks::Broken => Progress::Malformed,
             Chunks::Next(at) if seen.len <= at => Progress::InBody,
             _ if seen.sent < seen.len => Progress::Unknown,
@@ -281,27 +289,55 @@ impl Framing {
     }
 }
 
-/// Length of a chunked body with its last chunk and trailers. `None`: not all of it is here.
-fn chunks(bytes: &[u8]) -> Option<usize> {
+/// What was kept of a chunked body.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    /// All of it, with its last chunk and trailers: so many bytes.
+    Whole(usize),
+    /// The rest did not come, or was not kept; or some recipients take it, and others don't.
+    Part,
+    /// In the place of a chunk's size stands something else, or a size of more than 64 bits.
+    Broken,
+}
+
+/// Follows the chunks from size to size.
+fn chunks(bytes: &[u8]) -> Kept {
     let mut at = 0_usize;
     loop {
-        let rest = bytes.get(at..)?;
+        let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) else { return Kept::Part };
         // httparse takes an empty line for a size of 0.
-        if !rest.first()?.is_ascii_hexdigit() {
-            return None;
+        if !rest[0].is_ascii_hexdigit() {
+            return Kept::Broken;
         }
-        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(rest) else { return None };
+        let (line, size) = match httparse::parse_chunk_size(rest) {
+            Ok(httparse::Status::Complete(size)) => size,
+            Ok(httparse::Status::Partial) => return Kept::Part,
+            Err(_) if some_take(rest) => return Kept::Part,
+            Err(_) => return Kept::Broken,
+        };
         at += line;
         if size == 0 {
             let mut trailers = [httparse::EMPTY_HEADER; MAX_FIELDS];
-            let Ok(httparse::Status::Complete((end, _))) = httparse::parse_headers(&bytes[at..], &mut trailers) else {
-                return None;
+            return match httparse::parse_headers(&bytes[at..], &mut trailers) {
+                Ok(httparse::Status::Complete((end, _))) => Kept::Whole(at + end),
+                Ok(httparse::Status::Partial) | Err(_) => Kept::Part,
             };
-            return Some(at + end);
         }
-        at = at.checked_add(usize::try_from(size).ok()?)?;
-        at += bytes.get(at..)?.starts_with(b"\r\n").then_some(2)?;
+        let Some(end) = usize::try_from(size).ok().and_then(|size| at.checked_add(size)) else { return Kept::Part };
+        at = match bytes.get(end..) {
+            Some([b'\r', b'\n', ..]) => end + 2,
+            None | Some([] | [b'\r'] | [b'\n', ..]) => return Kept::Part,
+            Some(_) => return Kept::Broken,
+        };
     }
+}
+
+/// Whether some recipients take a size line that httparse does not: one with many zeros in front, or with LF alone at
+/// its end.
+fn some_take(line: &[u8]) -> bool {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let zeros = line.iter().take_while(|byte| **byte == b'0').count();
+    digits - zeros <= 16 && matches!(line.get(digits), None | Some(b'\r' | b'\n' | b';'))
 }
 
 #[cfg(test)]
@@ -387,12 +423,13 @@ mod tests {
     fn the_length_of_chunks_is_known_where_all_of_them_are_there() {
         let body = b"5;name=value\r\nhello\r\nA\r\n0\r\n\r\n01234\r\n0\r\nTrailer: x\r\n\r\n";
         let more = [&body[..], b"HTTP/1.1 200 OK\r\n\r\n"].concat();
-        assert_eq!(chunks(&more), Some(body.len()));
+        assert_eq!(chunks(&more), Kept::Whole(body.len()));
         for len in 0..body.len() {
-            assert_eq!(chunks(&body[..len]), None, "{len} bytes");
+            assert_eq!(chunks(&body[..len]), Kept::Part, "{len} bytes");
         }
-        for hostile in [&b"FFFFFFFFFFFFFFFF\r\nx"[..], b"5\r\nhelloX\r\n0\r\n\r\n", b"-1\r\n", b"\r\n", b"\r\n\r\n"] {
-            assert_eq!(chunks(hostile), None, "{hostile:?}");
+        assert_eq!(chunks(b"FFFFFFFFFFFFFFFF\r\nx"), Kept::Part);
+        for hostile in [&b"5\r\nhelloX\r\n0\r\n\r\n"[..], b"-1\r\n", b"\r\n", b"\r\n\r\n"] {
+            assert_eq!(chunks(hostile), Kept::Broken, "{hostile:?}");
         }
     }
 
@@ -407,7 +444,16 @@ mod tests {
 
     #[test]
     fn interim_responses_are_not_the_answer() {
-        assert_eq!(read("GET", b"HTTP/1.1 103 EH\r\nLink: x\r\n\r\n").progress, Progress::InHead);
+        // Whole, and alone: no byte of the response has come.
+        for after in ["", "\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
+            let interim = format!("HTTP/1.1 103 EH\r\nLink: x\r\n\r\n{after}");
+            let response = read("GET", interim.as_bytes());
+            assert_eq!((response.progress, response.interim), (Progress::Nothing, true), "{interim:?}");
+        }
+        assert_eq!(read("GET", b"HTTP/1.1 103 EH\r\nLink").progress, Progress::InHead);
+        assert_eq!(read("GET", b"HTTP/1.1 103 EH\r\n\r\nHTTP/1.1 2").progress, Progress::InHead);
+        let blank = b"HTTP/1.1 100 Continue\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        assert_eq!(read("POST", blank).progress, Progress::Whole);
         let both = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         assert_eq!(read("POST", both).progress, Progress::Whole);
         assert_eq!(read("POST", both).status, Some(200));
@@ -440,6 +486,9 @@ mod tests {
             b"HTTP/1.1 20 OK\r\n\r\n",
             b"ICY 200 OK\r\n\r\n",
             b"HTTP/2 200\r\n\r\n",
+            b"HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok",
+            b"HTTPER/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            b"HTTPER/1.1 200",
             b"\0\0\0\0",
             b"SSH-2.0-OpenSSH\r\n",
         ] {
@@ -448,6 +497,10 @@ mod tests {
         for line in ["Content-Type text/html", "Warning in line 3: x", "<br />", "A\0: b", "A: \0"] {
             let bytes = format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\nok");
             assert_eq!(fault(bytes.as_bytes()), Some(Fault::Field), "{line}");
+        }
+        for size in ["10000000000000000", "FFFFFFFFFFFFFFFFFFFF", "-1", "xyz", "5 x"] {
+            let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n{size}\r\nhello");
+            assert_eq!(fault(bytes.as_bytes()), Some(Fault::ChunkSize), "{size}");
         }
         for line in ["Content-Length: -1", "Content-Length: 5\r\nContent-Length: 6"] {
             let bytes = format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\nhello");
@@ -461,7 +514,6 @@ mod tests {
             &b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"[..],
             b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
-            b"HTTP/1.1  200  OK\r\nContent-Length: 2\r\n\r\nok",
             b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length : 2\r\n\r\nok",
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ] {
