@@ -32,6 +32,17 @@ pub struct Answer {
     pub acknowledged: u32,
 }
 
+/// The signal of a fault, and the thread that got it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Fault {
+    /// Address of its task, which another thread may have once this one has ended.
+    pub thread: u64,
+    /// Its id, which tells whether it is still this one.
+    pub pid: u32,
+    pub signal: u32,
+}
+
 /// A number in memory that every access reads from there or writes to there: the compiler does not keep it in a
 /// register.
 #[repr(transparent)]
