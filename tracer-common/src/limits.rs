@@ -71,6 +71,9 @@ pub const OWNERS: u32 = 4_096;
 /// Recent terminating signals, one per target process and signal number.
 pub const SIGNALS: u32 = 1_024;
 
+/// Processes whose last fault (SIGSEGV and the like) is remembered.
+pub const FAULTS: u32 = 1_024;
+
 /// Recent victims of the OOM killer.
 pub const OOM_VICTIMS: u32 = 256;
 
@@ -99,11 +102,8 @@ pub const READ_SLACK_PARTS: u32 = 8;
 /// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;
 
-/// How long a caught fault (SIGSEGV and the like) explains the exit that follows, nanoseconds: the handler writes its
-/// backtrace and exits. A process that runs on for longer has survived the fault, as a JVM does its null checks.
-pub const FAULT_NS: u64 = 1_000_000_000;
-
-/// How long a signal to stop explains the end of the process that received it, nanoseconds.
+/// How long a signal explains the end of the process that received it, nanoseconds: one to stop, or one of a fault
+/// whose handler has not returned.
 pub const ORDER_NS: u64 = 30_000_000_000;
 
 /// Inclusive upper bounds of the buckets for the time from a request's last byte to its response's first, nanoseconds.

@@ -46,12 +46,14 @@ const fn preallocated_bytes() -> usize {
     let connecting = lru(limits::ATTEMPTS, size_of::<RangeKey>() + size_of::<u32>(), size_of::<Tuple>());
     let closed = lru(limits::CLOSED_CONNECTIONS, size_of::<Tuple>(), size_of::<Conn>());
     let signals = lru(limits::SIGNALS, size_of::<u64>(), size_of::<LastSignal>());
+    let faults = lru(limits::FAULTS, size_of::<u32>(), size_of::<u64>() + 2 * size_of::<u32>());
     let victims = lru(limits::OOM_VICTIMS, size_of::<u32>(), size_of::<u64>());
     let ports = array(limits::PORTS, size_of::<u32>()) + 2 * buckets(limits::WATCHED_PORTS);
     let processes = array(limits::TURNS, size_of::<u32>()) + buckets(limits::OWNERS) + 2 * buckets(limits::LISTENERS);
     let more_heads = buckets(limits::CONNECTION_PLACES);
     let ring = limits::RING_BYTES as usize;
-    connections() + pool + attempts + connecting + closed + signals + victims + ports + processes + more_heads + ring
+    let deaths = signals + faults + victims;
+    connections() + pool + attempts + connecting + closed + deaths + ports + processes + more_heads + ring
 }
 
 /// Per-CPU maps whose types only the kernel programs know: buffers of a search through a header section, and small

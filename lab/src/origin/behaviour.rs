@@ -95,6 +95,12 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
         "/exit" => fault::exit(request.number("code").unwrap_or(1)),
         "/abort" => fault::abort(),
         "/segv" => fault::segv(),
+        "/segv-exit" => fault::segv_exits(),
+        "/segv-survived" => {
+            fault::segv_survived()?;
+            std::thread::sleep(Duration::from_millis(request.number("ms").unwrap_or(100)));
+            fault::exit(request.number("code").unwrap_or(1))
+        }
         "/self-kill" => fault::self_kill(),
         "/oom" => fault::eat_memory(),
         other => bail!("no behaviour {other}"),

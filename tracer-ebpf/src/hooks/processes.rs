@@ -22,7 +22,7 @@ use crate::{
     tables::{
         counters::turns,
         maps::{OOM_VICTIMS, OWNERS, SIGNALS},
-        processes::{self, INIT, ORDERS, SIGABRT, SIGKILL, signal_key},
+        processes::{self, FAULT_SIGNALS, INIT, ORDERS, SIGABRT, SIGKILL, note_fault, signal_key},
         twins::Role,
     },
 };
@@ -121,6 +121,9 @@ pub fn signal_generate(ctx: &BtfTracePointContext) {
         return;
     }
     let _evicts_when_full = SIGNALS.insert(&key, &seen, 0);
+    if FAULT_SIGNALS & (1 << signal) != 0 {
+        note_fault(target, target_tgid, signal);
+    }
 }
 
 /// Whether the process sends itself a signal that it was sent just before: it caught that one, cleaned up, and raises

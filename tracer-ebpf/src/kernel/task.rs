@@ -25,9 +25,28 @@ impl TaskRef {
         read_field(self.0, &OFF_TASK_TGID)
     }
 
+    /// The thread's own id, which userspace calls its tid.
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        read_field(self.0, &OFF_TASK_PID)
+    }
+
     #[inline(always)]
     pub fn flags(self) -> u32 {
         read_field(self.0, &OFF_TASK_FLAGS)
+    }
+
+    #[inline(always)]
+    pub fn exit_code(self) -> u32 {
+        read_field(self.0, &OFF_TASK_EXIT_CODE)
+    }
+
+    /// Whether the thread has this signal blocked, as it has while it is in its handler for it. (`sigset_t` begins with
+    /// the signals up to 64, and signal 1 is bit 0.)
+    #[inline(always)]
+    pub fn blocks(self, signal: u32) -> bool {
+        let blocked: u64 = read_field(self.0, &OFF_TASK_BLOCKED);
+        blocked >> (signal.wrapping_sub(1) & 63) & 1 != 0
     }
 
     /// The leader of the thread group, that is the main thread of the process.
@@ -81,7 +100,7 @@ impl TaskRef {
         Task {
             tgid: self.tgid(),
             flags: self.flags(),
-            exit_code: read_field(self.0, &OFF_TASK_EXIT_CODE),
+            exit_code: self.exit_code(),
             oom: 0,
             start_ns: leader.start_ns(),
             comm: leader.comm(),

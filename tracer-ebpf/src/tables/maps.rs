@@ -12,7 +12,7 @@ use tracer_common::{
     PortCounts, RangeKey, Tuple, limits, lost, twins,
 };
 
-use super::values::{Answer, BUCKETS, PeerEnd, SCRATCH_LEN, Tags, WALKS};
+use super::values::{Answer, BUCKETS, Fault, PeerEnd, SCRATCH_LEN, Tags, WALKS};
 use crate::parse::fields::Walk;
 
 /// Flag: memory is allocated for each entry, not for the whole table at its creation.
@@ -128,6 +128,11 @@ pub static OWNERS: HashMap<u32, Owner> = HashMap::with_max_entries(limits::OWNER
 /// oldest entry is dropped.
 #[map]
 pub static SIGNALS: LruHashMap<u64, LastSignal> = LruHashMap::with_max_entries(limits::SIGNALS, 0);
+
+/// The last fault of a process (SIGSEGV and the like) and the thread that took it, by tgid. Full: the oldest entry is
+/// dropped, and that fault explains no exit.
+#[map]
+pub static FAULTS: LruHashMap<u32, Fault> = LruHashMap::with_max_entries(limits::FAULTS, 0);
 
 /// Processes that the OOM killer chose: start time by tgid. Full: the oldest entry is dropped.
 #[map]

@@ -6,7 +6,8 @@ use tracer_common::{Conn, LastSignal, Listener, ListenerKey, Owner, Task, limits
 
 use super::{
     counters::count,
-    maps::{FOUND, LISTENERS, LOST, OOM_VICTIMS, OWNERS, SIGNALS},
+    maps::{FAULTS, FOUND, LISTENERS, LOST, OOM_VICTIMS, OWNERS, SIGNALS},
+    values::Fault,
 };
 use crate::kernel::task::TaskRef;
 
@@ -20,8 +21,8 @@ pub const SIGHUP: u32 = 1;
 /// Signals with which a master process is asked to stop or reload its workers.
 pub const ORDERS: [u32; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
 
-/// Signals of faults that a handler may turn into an exit: ILL, BUS, FPE, SEGV.
-const FAULTS: [u32; 4] = [4, 7, 8, 11];
+/// A mask of the signals of faults, which a handler may turn into an exit: ILL, BUS, FPE, SEGV.
+pub const FAULT_SIGNALS: u32 = 1 << 4 | 1 << 7 | 1 << 8 | 1 << 11;
 
 /// The host's init, which is no server's master process.
 pub const INIT: u32 = 1;
@@ -99,15 +100,46 @@ pub fn explaining_signal(task: &Task, owner: u32, out: &mut LastSignal) {
     }
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
+    let since = now.saturating_sub(limits::ORDER_NS);
     for signal in STOPPING {
-        take(task, signal, now.saturating_sub(limits::ORDER_NS), out);
+        take(task, signal, since, out);
     }
-    for signal in FAULTS {
-        take(task, signal, now.saturating_sub(limits::FAULT_NS), out);
+    let fault = unfinished_fault(task.tgid, task.exit_code);
+    if fault != 0 {
+        take(task, fault, since, out);
     }
     if out.signal == 0 {
         passed_on(task, now, out);
     }
+}
+
+/// Notes which thread of a process got the signal of a fault, unless another one is still in its handler of one.
+#[inline(always)]
+pub fn note_fault(thread: TaskRef, tgid: u32, signal: u32) {
+    if unfinished_fault(tgid, 0) == 0 {
+        let fault = Fault { thread: thread.0, pid: thread.pid(), signal };
+        let _evicts_when_full = FAULTS.insert(&tgid, &fault, 0);
+    }
+}
+
+/// The signal of a fault whose handler has not returned; 0 if there is none. Either the handler runs now, or the
+/// process ended out of it, with `exit_code`.
+///
+/// The kernel blocks a signal in the thread that handles it, until the handler returns. A fault whose handler has
+/// returned was survived and explains nothing: a JVM takes SIGSEGV for its null checks all the time. Any thread may
+/// close the connections of a process that exits, so what is looked at is the thread that took the fault. If it has
+/// ended, its mask is still in place. But a thread that ends on its own (with code 0) blocks all signals first, so it
+/// must have ended with the process.
+#[inline(always)]
+fn unfinished_fault(tgid: u32, exit_code: u32) -> u32 {
+    // SAFETY: an entry of an LRU map may be reused while it is read; a thread torn that way has another id.
+    let Some(fault) = (unsafe { FAULTS.get(&tgid) }) else { return 0 };
+    let (thread, signal) = (TaskRef(fault.thread), fault.signal);
+    if thread.pid() != fault.pid || !thread.blocks(signal) {
+        return 0;
+    }
+    let ended = thread.flags() & pf::EXITING != 0;
+    if ended && (exit_code == 0 || thread.exit_code() != exit_code) { 0 } else { signal }
 }
 
 /// For a forked worker that got no signal itself: finds a recent signal to its master process, which may have

@@ -32,6 +32,17 @@ pub struct Answer {
     pub acknowledged: u32,
 }
 
+/// The signal of a fault, and the thread that got it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Fault {
+    /// Address of its task, which another thread may have once this one has ended.
+    pub thread: u64,
+    /// Its id, which tells whether it is still this one.
+    pub pid: u32,
+    pub signal: u32,
+}
+
 /// Number of walks that can be in progress on a CPU: one in a process, one in a softirq that interrupts it, and so
 /// on.
 pub const WALKS: u32 = 4;

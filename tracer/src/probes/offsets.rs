@@ -36,6 +36,8 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_FLAGS", "task_struct", "flags"),
     ("OFF_TASK_EXIT_CODE", "task_struct", "exit_code"),
     ("OFF_TASK_TGID", "task_struct", "tgid"),
+    ("OFF_TASK_PID", "task_struct", "pid"),
+    ("OFF_TASK_BLOCKED", "task_struct", "blocked"),
     ("OFF_TASK_LEADER", "task_struct", "group_leader"),
     ("OFF_TASK_COMM", "task_struct", "comm"),
     ("OFF_TASK_PARENT", "task_struct", "real_parent"),

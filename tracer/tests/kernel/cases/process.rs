@@ -20,6 +20,8 @@ pub(super) fn cases() -> Vec<Case> {
         a_crash_takes_its_neighbours_but_not_the_idle,
         a_crash_with_unread_bytes_is_still_a_crash,
         process_exit,
+        an_exit_out_of_a_faults_handler_is_a_crash,
+        a_fault_that_was_survived_does_not_explain_the_exit,
         process_killed,
         supervisor_kill,
     ]
@@ -137,6 +139,26 @@ fn process_exit() -> Result<()> {
         let died = deaths(&lab, &origin, &[path], "process_exit", "exit")?;
         wants.extend(died.into_iter().map(|want| want.with("end_code", code)));
     }
+    check(agent, &lab, &wants)
+}
+
+fn an_exit_out_of_a_faults_handler_is_a_crash() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let agent = Agent::start(&[])?;
+    let died = deaths(&lab, &origin, &["/segv-exit", "/segv-exit?sent=1"], "crash", "crash")?;
+    let wants: Vec<Want> = died.into_iter().map(|want| want.with("certainty", "likely").with("end_code", 1)).collect();
+    check(agent, &lab, &wants)
+}
+
+/// As in a JVM, which takes SIGSEGV for its null checks all the time.
+fn a_fault_that_was_survived_does_not_explain_the_exit() -> Result<()> {
+    let lab = Lab::new()?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let agent = Agent::start(&[])?;
+    let paths = ["/segv-survived?code=4", "/segv-survived?code=4&sent=1", "/segv-survived?code=4&ms=0"];
+    let died = deaths(&lab, &origin, &paths, "process_exit", "exit")?;
+    let wants: Vec<Want> = died.into_iter().map(|want| want.with("end_code", 4)).collect();
     check(agent, &lab, &wants)
 }
 
