@@ -31,8 +31,8 @@ shared! {
         pub sent_jiffies_ago: u32,
         /// `sk->sk_err`.
         pub err: u32,
-        /// Turns that the closing process had begun on all its connections, counted as in
-        /// [`ProcessRecord::turns`](crate::ProcessRecord::turns).
+        /// Turns that the closing process, or the owner where the edge left, had begun on all its connections, counted
+        /// as in [`ProcessRecord::turns`](crate::ProcessRecord::turns).
         pub closer_turns: u32,
         /// Bytes sent that the edge has not acknowledged.
         pub unacked: u32,

@@ -23,6 +23,7 @@ use crate::{
     missing::attempts,
     tables::{
         connections::forget,
+        counters::turns,
         heads,
         maps::{CLOSED, CONFIG},
     },
@@ -76,7 +77,11 @@ pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
         conn.flags |= flag::REPORTED;
         return 0;
     }
-    if late { trigger } else { 0 }
+    if !late {
+        return 0;
+    }
+    conn.close.closer_turns = turns(conn.owner);
+    trigger
 }
 
 /// ESTABLISHED → CLOSE: the peer reset the connection, it timed out, a tool destroyed it (`ss -K`), or the origin is

@@ -19,6 +19,7 @@ use crate::{
     missing::attempts,
     tables::{
         connections,
+        counters::turns,
         maps::{ATTEMPTS, CONFIG, INSPECTED},
     },
 };
@@ -70,6 +71,7 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
             let reported = attempts::edge_stopped_waiting(&live.tuple, key, &sock, copy.close.time_ns, true);
             live.flags |= flag::REPORTED;
             if !reported {
+                copy.close.closer_turns = turns(copy.owner);
                 emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);
             }
             REPORTED

@@ -274,6 +274,8 @@ pub struct Evidence {
     pub reset_reason: Option<String>,
     /// The connection was destroyed by a tool (`ss -K`).
     pub destroyed: bool,
+    /// The process that had read the request is dead, and the socket lived on in another one.
+    pub outlived: bool,
     /// What the host looked like at that moment.
     pub around: Around,
 }

@@ -29,7 +29,9 @@ pub(super) fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
         // An idle connection of a process that retired in good order.
         Loss::Late => e.end == End::Exited(0) && verdict.0 == Cause::ProcessExit,
         // It had said enough before it ended.
-        Loss::Malformed | Loss::TooLarge | Loss::Handshake(_) => !dies(e),
+        // A worker that its master aborts may write half a page of its own first.
+        Loss::Malformed => !dies(e) && verdict.0 != Cause::SupervisorKill,
+        Loss::TooLarge | Loss::Handshake(_) => !dies(e),
         _ => false,
     };
     (!mechanism_says_more).then_some(verdict)

@@ -45,6 +45,7 @@ fn unanswered() -> Evidence {
         signal: None,
         reset_reason: None,
         destroyed: false,
+        outlived: false,
         around: Around::default(),
     }
 }

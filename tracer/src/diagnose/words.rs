@@ -269,23 +269,25 @@ fn end(e: &Evidence) -> Vec<String> {
         }
         End::Running => {}
     }
+    if e.outlived {
+        lines
+            .push("its socket stayed open in another process, a child perhaps: so the edge went on waiting".to_owned());
+    }
     if let Some(sent) = &e.signal {
         let name = signal::name(sent.number);
-        let before = span(sent.before);
+        let before = if sent.before.is_zero() { "right after".to_owned() } else { span(sent.before) + " before" };
         lines.push(match &sent.sender {
             Sender::Own => format!("it had raised {name} itself"),
             Sender::Kernel => format!("the kernel raised {name}: a fault of its own, or a limit"),
-            Sender::Master { pid, name: by } => format!("its master {by}[{pid}] had sent {name} {before} before"),
+            Sender::Master { pid, name: by } => format!("its master {by}[{pid}] had sent {name} {before}"),
             Sender::OrderedMaster { pid, name: by, by: orderer, with } => {
                 let with = signal::name(*with);
-                format!("its master {by}[{pid}] had sent {name} {before} before, told to by {with} from {orderer}")
+                format!("its master {by}[{pid}] had sent {name} {before}, told to by {with} from {orderer}")
             }
             Sender::MasterTold { pid, name: by, by: orderer } => {
-                format!(
-                    "its master {by}[{pid}] had been told to stop or reload, by {name} from {orderer}, {before} before"
-                )
+                format!("its master {by}[{pid}] had been told to stop or reload, by {name} from {orderer}, {before}")
             }
-            Sender::Other { pid, name: by } => format!("{by}[{pid}] had sent {name} {before} before"),
+            Sender::Other { pid, name: by } => format!("{by}[{pid}] had sent {name} {before}"),
         });
     }
     lines

@@ -69,6 +69,7 @@ impl State {
             signal,
             reset_reason: reason(record.rst_reason, &self.rst_reasons),
             destroyed,
+            outlived: false,
             around: self.around,
         }
     }
@@ -97,7 +98,7 @@ impl State {
         Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container, ns_pid: facts.ns_pid }
     }
 
-    fn scope(&self, pid: u32) -> Option<OomScope> {
+    pub(super) fn scope(&self, pid: u32) -> Option<OomScope> {
         self.oom_scopes.iter().rev().find(|(victim, _)| *victim == pid).map(|(_, scope)| *scope)
     }
 }
@@ -342,6 +343,7 @@ impl State {
             signal: None,
             reset_reason: None,
             destroyed: false,
+            outlived: false,
             around: self.around,
         }
     }

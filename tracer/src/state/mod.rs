@@ -1,5 +1,6 @@
 //! Bounded state between the events and the verdicts. Sans-I/O: takes values and the time, gives values; never blocks.
 
+mod deaths;
 mod ends;
 mod gather;
 mod processes;
@@ -18,6 +19,7 @@ use crate::{
     diagnose::{self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
 };
+use deaths::{Death, Deaths, Held};
 use processes::Processes;
 
 /// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
@@ -65,15 +67,6 @@ pub enum Output {
     },
 }
 
-struct Held {
-    evidence: Evidence,
-    pid: u32,
-    start_ns: u64,
-    /// Turns that the process had begun when it closed the connection.
-    turns: u32,
-    until_ns: u64,
-}
-
 /// The state.
 pub struct State {
     ranges: EdgeRanges,
@@ -85,6 +78,7 @@ pub struct State {
     limits: Limits,
     around: Around,
     held: VecDeque<Held>,
+    deaths: Deaths,
 }
 
 impl State {
@@ -105,6 +99,7 @@ impl State {
             limits: Limits::default(),
             around: Around::default(),
             held: VecDeque::new(),
+            deaths: Deaths::default(),
         }
     }
 
@@ -156,7 +151,9 @@ impl State {
     pub fn handle(&mut self, event: &Event, clock: &Clock) -> Vec<Output> {
         match event {
             Event::Conn(record) => {
-                let evidence = self.evidence(record, clock);
+                let mut evidence = self.evidence(record, clock);
+                let reader = (record.conn.owner, record.conn.owner_start_ns);
+                self.deaths.explain(&mut evidence, reader, record.header.time_ns);
                 self.conclude(evidence, record, clock)
             }
             Event::Refused(record) => self.verdict(&self.refused(record, clock)),
@@ -196,12 +193,13 @@ impl State {
             return self.verdict(&evidence);
         }
         let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
-        let (closer, close) = (&record.conn.closer, &record.conn.close);
+        let (conn, closer) = (&record.conn, &record.conn.closer);
+        let origin_left = matches!(evidence.trigger, Trigger::Fin | Trigger::Rst);
         self.held.push_back(Held {
             evidence,
-            pid: closer.tgid,
-            start_ns: closer.start_ns,
-            turns: close.closer_turns,
+            process: if origin_left { (closer.tgid, closer.start_ns) } else { (conn.owner, conn.owner_start_ns) },
+            turns: conn.close.closer_turns,
+            at_ns: conn.close.time_ns,
             until_ns: clock.monotonic_ns.saturating_add(hold),
         });
         if self.held.len() <= MAX_HELD {
@@ -217,30 +215,32 @@ impl State {
     }
 
     fn process_end(&mut self, record: &ProcessRecord) -> Vec<Output> {
-        let (end, signal) = ends::end_of(record);
-        let how = diagnose::classify_end(end, record.task.oom != 0, signal.as_ref());
+        let process = (record.task.tgid, record.task.start_ns);
+        let death = Death::new(record, self.scope(record.task.tgid));
+        let how = diagnose::classify_end(death.end, death.oom, death.signal.as_ref());
         let mut outputs = vec![Output::ProcessEnd { process: ends::name(&record.task.comm), how }];
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
-            if (held.pid, held.start_ns) == (record.task.tgid, record.task.start_ns) {
-                // One that had begun another request since was not unwinding, nor one that a signal struck later.
-                held.evidence.end = match end {
-                    End::Exited(status) if record.turns == held.turns => End::ExitedAfter(status),
-                    _ => End::Running,
-                };
+            if held.process == process {
+                held.join(&death);
                 outputs.extend(self.verdict(&held.evidence));
             } else {
                 waiting.push_back(held);
             }
         }
         self.held = waiting;
+        self.deaths.remember(process, death);
         outputs
     }
 }
 
-/// Whether the process that closed the connection may be about to end.
+/// Whether the process that closed the connection, or held it when the edge left, may be about to end.
 fn may_be_ending(evidence: &Evidence) -> bool {
-    evidence.end == End::Running && matches!(evidence.trigger, Trigger::Fin | Trigger::Rst) && !evidence.destroyed
+    let ends = matches!(
+        evidence.trigger,
+        Trigger::Fin | Trigger::Rst | Trigger::EdgeFin | Trigger::EdgeRst | Trigger::Overdue
+    );
+    evidence.end == End::Running && ends && !evidence.destroyed
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use tracer_common::{AttemptConnRecord, OomRecord, attempt, conn_flags, kinds, pf, taken};
+use tracer_common::{AttemptConnRecord, OomRecord, attempt, conn_flags, kinds, pf, sig_flags, taken};
 
 use super::*;
 use crate::diagnose::Cause;
@@ -113,7 +113,9 @@ fn the_edges_fin_is_no_byte_of_a_request() {
         record.conn.close.sent_jiffies_ago = 50_000;
         (record.conn.close.bytes_received, record.conn.close.window) = (19, 65_535);
         change(&mut record);
-        let outputs = state().handle(&Event::Conn(Box::new(record)), &clock(0));
+        let mut state = state();
+        let mut outputs = state.handle(&Event::Conn(Box::new(record)), &clock(0));
+        outputs.extend(state.flush());
         let [Output::Failure(diagnosis)] = &outputs[..] else { panic!("{outputs:?}") };
         Diagnosis::clone(diagnosis)
     };
@@ -217,4 +219,104 @@ fn kernel_time_becomes_wall_time() {
     let clock = clock(5_000_000_000);
     assert_eq!(clock.at(4_000_000_000), jiff::Timestamp::from_second(-1).unwrap());
     assert_eq!(clock.at(9_000_000_000), jiff::Timestamp::UNIX_EPOCH);
+}
+
+/// A signal to process 7 from its master, or from a stranger, so long before `now_ns`.
+fn signal(number: u32, flags: u32, time_ns: u64) -> tracer_common::LastSignal {
+    tracer_common::LastSignal {
+        time_ns,
+        target_start_ns: 70,
+        signal: number,
+        flags,
+        sender: 6,
+        ..tracer_common::LastSignal::default()
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The origin closes without an answer at one second, with this signal behind it; then the process dies of that one.
+fn closed_and_killed(before: tracer_common::LastSignal, killed_by: u32) -> Vec<Cause> {
+    let mut state = state();
+    let mut record = unanswered();
+    record.signal = before;
+    record.conn.close.time_ns = SECOND;
+    state.handle(&Event::Conn(Box::new(record)), &clock(SECOND));
+    let Event::Process(mut end) = process_end(9) else { unreachable!() };
+    end.header.time_ns = SECOND + SECOND / 10;
+    end.signal = signal(9, killed_by, end.header.time_ns - 1000);
+    causes(&state.handle(&Event::Process(end), &clock(end.header.time_ns)))
+}
+
+#[test]
+fn a_worker_that_closes_on_its_masters_abort_and_is_killed_was_killed() {
+    let abort = signal(6, sig_flags::MASTER, SECOND / 2);
+    assert_eq!(closed_and_killed(abort, sig_flags::MASTER), [Cause::SupervisorKill]);
+    assert_eq!(closed_and_killed(signal(15, 0, SECOND / 2), 0), [Cause::ProcessKilled]);
+    // It had hung up by itself.
+    assert_eq!(closed_and_killed(Default::default(), sig_flags::MASTER), [Cause::EmptyReply]);
+    assert_eq!(closed_and_killed(signal(6, sig_flags::SELF, SECOND / 2), 0), [Cause::EmptyReply]);
+}
+
+/// The edge has waited for all of its timeout and leaves, at 200 s; process 7 had read its request.
+fn left() -> tracer_common::ConnRecord {
+    let mut record = unanswered();
+    record.trigger = tracer_common::triggers::EDGE_FIN;
+    record.header.time_ns = 200 * SECOND;
+    record.conn.close.time_ns = 200 * SECOND;
+    record.conn.close.received_jiffies_ago = 125 * 250;
+    record.conn.close.sent_jiffies_ago = 125 * 250;
+    record.conn.closer = Default::default();
+    record.conn.owner = 7;
+    record.conn.owner_start_ns = 70;
+    record
+}
+
+/// The end of process 7 at this time, by this code and signal.
+fn death(at_ns: u64, exit_code: u32, by: tracer_common::LastSignal) -> Event {
+    let Event::Process(mut end) = process_end(exit_code) else { unreachable!() };
+    end.header.time_ns = at_ns;
+    end.signal = by;
+    Event::Process(end)
+}
+
+#[test]
+fn a_death_while_a_child_keeps_the_socket_is_the_root_of_the_timeout() {
+    for (at, code, cause) in [
+        (100, 11, Cause::Crash),
+        (100, 9, Cause::ProcessKilled),
+        (100, 3 << 8, Cause::ProcessExit),
+        // In good order; and before the request came.
+        (100, 0, Cause::ResponseTimeout),
+        (70, 11, Cause::ResponseTimeout),
+    ] {
+        let mut state = state();
+        state.handle(&death(at * SECOND, code, Default::default()), &clock(at * SECOND));
+        let mut told = state.handle(&Event::Conn(Box::new(left())), &clock(200 * SECOND));
+        told.extend(state.flush());
+        let [Output::Failure(diagnosis)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((diagnosis.cause, diagnosis.edge_status), (cause, Some(524)), "at {at} s, code {code}");
+        let says = diagnosis.evidence.iter().any(|line| line.contains("stayed open in another process"));
+        assert_eq!(says, cause != Cause::ResponseTimeout, "{:?}", diagnosis.evidence);
+    }
+}
+
+#[test]
+fn a_death_moments_after_the_edge_left_counts_unless_it_may_follow_from_that() {
+    let just_after = 200 * SECOND + SECOND / 10;
+    let master = |number| signal(number, sig_flags::MASTER, just_after);
+    let told_before = signal(15, 0, 199 * SECOND);
+    for (code, by, cause) in [
+        (9, master(9), Cause::SupervisorKill),
+        (1 << 8, told_before, Cause::ProcessKilled),
+        // A broken pipe, or an exit for want of the edge.
+        (13, Default::default(), Cause::ResponseTimeout),
+        (1 << 8, Default::default(), Cause::ResponseTimeout),
+        (1 << 8, signal(15, 0, just_after), Cause::ResponseTimeout),
+    ] {
+        let mut state = state();
+        assert_eq!(causes(&state.handle(&Event::Conn(Box::new(left())), &clock(200 * SECOND))), []);
+        let told = state.handle(&death(just_after, code, by), &clock(just_after));
+        assert_eq!(causes(&told), [cause], "code {code}, {by:?}");
+    }
 }
