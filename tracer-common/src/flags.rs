@@ -198,8 +198,10 @@ pub mod lost {
     pub const OWNERS: u32 = 2;
     /// Connections whose first bytes were not kept because no [`Heads`](crate::Heads) was left.
     pub const HEADS: u32 = 3;
+    /// The first of the slots for failures among the lost records, one for each of the seven statuses in `unexplained`.
+    pub const FAILURES: u32 = 4;
     /// Number of slots.
-    pub const SLOTS: u32 = 4;
+    pub const SLOTS: u32 = FAILURES + 7;
 }
 
 /// Hooks at which a second program (a twin) runs the same code, for the runs of the first that the kernel skips. Each

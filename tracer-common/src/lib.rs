@@ -27,6 +27,7 @@ mod missing;
 mod process;
 mod records;
 pub mod tcp_state;
+pub mod unexplained;
 #[cfg(feature = "user")]
 mod user;
 

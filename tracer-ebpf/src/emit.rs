@@ -9,7 +9,7 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
     Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner,
     ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED, kinds, limits, lost,
-    origin_flags,
+    origin_flags, unexplained,
 };
 
 use crate::tables::{
@@ -28,6 +28,13 @@ const SMALL_RESPONSE: u32 = limits::SMALL_RESPONSE_LEN as u32;
 fn header<T>(kind: u32) -> Header {
     // SAFETY: the helper has no preconditions.
     Header { kind, size: size_of::<T>() as u32, time_ns: unsafe { bpf_ktime_get_ns() } }
+}
+
+/// No room for the record of a failure: counts it by the status in this slot of [`unexplained::STATUSES`].
+#[inline(always)]
+fn failure_lost(slot: u32) {
+    count(&LOST, lost::RING);
+    count(&LOST, lost::FAILURES + slot);
 }
 
 /// Hands over a connection that may have failed, with its heads: as a small record if they are short enough, else as
@@ -68,7 +75,7 @@ fn explain(task: &Task, owner: u32) {
 #[inline(never)]
 fn small(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<SmallConnRecord>(0) else {
-        return count(&LOST, lost::RING);
+        return failure_lost(unexplained::of_conn(state, trigger));
     };
     let record = entry.as_mut_ptr();
     // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
@@ -94,7 +101,7 @@ fn small(state: &Conn, trigger: u32, rst_reason: u32) {
 #[inline(never)]
 fn large(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
-        return count(&LOST, lost::RING);
+        return failure_lost(unexplained::of_conn(state, trigger));
     };
     let record = entry.as_mut_ptr();
     // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
@@ -197,7 +204,7 @@ pub fn attempt(tuple: &Tuple, attempt: &Attempt) {
         }
     }
     let Some(mut entry) = RECORDS.reserve::<AttemptRecord>(0) else {
-        return count(&LOST, lost::RING);
+        return failure_lost(unexplained::of_attempt(attempt));
     };
     let record = entry.as_mut_ptr();
     // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted.
@@ -234,7 +241,7 @@ unsafe fn fill_attempt(record: *mut AttemptRecord, tuple: &Tuple, attempt: &Atte
 #[inline(never)]
 fn attempt_of(attempt: &Attempt, conn: &Conn) {
     let Some(mut entry) = RECORDS.reserve::<AttemptConnRecord>(0) else {
-        return count(&LOST, lost::RING);
+        return failure_lost(unexplained::of_attempt(attempt));
     };
     let record = entry.as_mut_ptr();
     // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
@@ -259,7 +266,7 @@ fn attempt_of(attempt: &Attempt, conn: &Conn) {
 #[inline(always)]
 pub fn refused(tuple: &Tuple, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<RefusedRecord>(0) else {
-        return count(&LOST, lost::RING);
+        return failure_lost(unexplained::S521);
     };
     entry.write(RefusedRecord { header: header::<RefusedRecord>(kinds::REFUSED), tuple: *tuple, rst_reason, pad: 0 });
     entry.submit(0);

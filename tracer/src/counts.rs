@@ -10,6 +10,8 @@ pub struct Snapshot {
     pub resets_received: u64,
     /// Records lost, by where.
     pub lost: Vec<(&'static str, u64)>,
+    /// Failures among them, by the status that the visitor most likely saw.
+    pub lost_failures: Vec<(Option<u16>, u64)>,
     pub probes: Vec<ProbeCounters>,
     pub tables: Vec<TableUse>,
     /// IPv4 ranges in force.

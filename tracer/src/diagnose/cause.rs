@@ -1,5 +1,7 @@
 //! The causes, symptoms and certainties: one spelling each, used by records, labels, docs and tests.
 
+use tracer_common::unexplained;
+
 use super::spelled::spelled;
 
 spelled! {
@@ -80,16 +82,20 @@ impl Cause {
             Self::TlsToPlainPort | Self::TlsHandshakeFailed => &[Some(525)],
             Self::TlsClientCertRequired => &[Some(520), Some(525)],
             Self::CertInvalid => &[Some(526)],
-            Self::OomKill
-            | Self::Crash
-            | Self::SupervisorKill
-            | Self::ProcessKilled
-            | Self::ProcessExit
-            | Self::TruncatedBody
-            | Self::ResetMidResponse
-            | Self::MalformedResponse
-            | Self::Unexplained => &[Some(520), None],
-            _ => &[Some(520)],
+            // 524: the socket lived on in another process, or the edge had left by then.
+            Self::OomKill | Self::Crash | Self::SupervisorKill | Self::ProcessKilled | Self::ProcessExit => {
+                &[Some(520), Some(524), None]
+            }
+            Self::TruncatedBody | Self::ResetMidResponse | Self::MalformedResponse => &[Some(520), None],
+            Self::ListenerClosed
+            | Self::KeepaliveRace
+            | Self::ClosedBeforeRequest
+            | Self::ClosedUnread
+            | Self::AppReset
+            | Self::EmptyReply
+            | Self::TruncatedHeaders
+            | Self::HeadersTooLarge => &[Some(520)],
+            Self::Unexplained => &unexplained::STATUSES,
         }
     }
 }

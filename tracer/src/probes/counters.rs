@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray},
     programs::ProgramFd,
 };
-use tracer_common::{Distributions, Listener, ListenerKey, Owner, PortCounts, limits, lost};
+use tracer_common::{Distributions, Listener, ListenerKey, Owner, PortCounts, limits, lost, unexplained};
 
 use super::{Detail, Layout, Probe, object::take};
 use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
@@ -81,6 +81,10 @@ impl Counters {
                 ("head_table", sum(&self.lost, lost::HEADS)?),
                 ("recursion", self.skipped()),
             ],
+            lost_failures: (lost::FAILURES..)
+                .zip(unexplained::STATUSES)
+                .map(|(slot, status)| Ok((status, sum(&self.lost, slot)?)))
+                .collect::<Result<_>>()?,
             probes: self.probe_counters(),
             tables: vec![
                 TableUse { name: "connections", entries: open, capacity: limits::CONNECTIONS.into() },

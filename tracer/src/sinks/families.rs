@@ -7,8 +7,9 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tracer_common::limits;
 
-use super::labels::port_label;
+use super::labels::{port_label, status_label};
 use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot};
+use crate::diagnose::Cause;
 
 /// Gives the numbers of this moment.
 pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
@@ -18,6 +19,25 @@ type Sample = (Vec<String>, f64);
 
 /// Labels of what is counted for one local port.
 const BY_PORT: &[&str] = &["port"];
+
+/// The failures: those that were told are counted by `Metrics`, those whose records the kernel lost come from here.
+pub(super) const FAILURES: &str = "tracer_failures_total";
+
+pub(super) const FAILURES_HELP: &str = "Exchanges or attempted connections that the edge could not complete because of \
+    this host, once per request, by best-evidenced cause and the status that the visitor most likely saw (none: a cut \
+    body).";
+
+/// The failures whose records were lost.
+const UNEXPLAINED: Family = Family {
+    name: FAILURES,
+    help: FAILURES_HELP,
+    kind: MetricType::COUNTER,
+    labels: &["cause", "edge_status"],
+    samples: |now| {
+        let labels = |status| vec![Cause::Unexplained.name().to_owned(), status_label(status)];
+        now.lost_failures.iter().map(|&(status, count)| (labels(status), float(count))).collect()
+    },
+};
 
 /// One metric: how a snapshot becomes its samples.
 struct Family {
@@ -224,7 +244,7 @@ impl Collector for SnapshotCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let now = (self.source)();
-        let numbers = FAMILIES.iter().map(|family| family.collect(&now));
+        let numbers = FAMILIES.iter().chain([&UNEXPLAINED]).map(|family| family.collect(&now));
         let histograms = HISTOGRAMS.iter().map(|family| family.collect(&now));
         numbers.chain(histograms).filter(|family| !family.get_metric().is_empty()).collect()
     }

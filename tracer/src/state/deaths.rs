@@ -74,7 +74,7 @@ impl Held {
                 self.evidence.end = End::ExitedAfter(status);
                 return;
             }
-            // The edge's leaving may have made it exit, or die of a broken pipe; but not what had told it to stop before.
+            // The edge may have made it exit, or die of a broken pipe. What had told it to stop before did not.
             End::Exited(status) if signal.as_ref().is_some_and(told_before) => End::ExitedAfter(status),
             End::Signaled(SIGPIPE) if !origin_left => return,
             // Struck by a signal after it had hung up by itself: that is another story, unless one had told it to stop
@@ -114,8 +114,8 @@ impl Deaths {
         self.by_process.insert(process, death);
     }
 
-    /// The edge has given up on a request at `now_ns`. If the process that had read it died before, and the socket lived
-    /// on in another one, adds that to the evidence.
+    /// The edge has given up on a request at `now_ns`. If the process that had read it died before, and the socket
+    /// lived on in another one, adds that to the evidence.
     pub(super) fn explain(&self, evidence: &mut Evidence, reader: (u32, u64), now_ns: u64) {
         if !matches!(evidence.trigger, Trigger::EdgeFin | Trigger::EdgeRst | Trigger::Overdue) {
             return;

@@ -8,8 +8,8 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use super::families::SnapshotCollector;
 pub use super::families::Source;
+use super::families::{FAILURES, FAILURES_HELP, SnapshotCollector};
 use super::labels::{FirstFew, UNKNOWN, lock, process_label, status_label};
 use super::openmetrics;
 use crate::counts::Snapshot;
@@ -20,8 +20,6 @@ const MAX_PROCESSES: usize = 64;
 
 /// Ports that the failures by listener keep apart.
 const MAX_PORTS: usize = 256;
-
-const FAILURES: &str = "tracer_failures_total";
 
 /// All metrics of the agent.
 pub struct Metrics {
@@ -48,13 +46,7 @@ impl Metrics {
         let metrics = Self {
             source: source.clone(),
             registry: Registry::new(),
-            failures: counter(
-                FAILURES,
-                "Exchanges or attempted connections that the edge could not complete because of this host, once \
-                    per request, by best-evidenced cause and the status that the visitor most likely saw (none: a \
-                    cut body).",
-                &["cause", "edge_status"],
-            )?,
+            failures: counter(FAILURES, FAILURES_HELP, &["cause", "edge_status"])?,
             listener_failures: counter(
                 "tracer_listener_failures_total",
                 "The failures of tracer_failures_total by local port, process that owned the socket and cause; a \
@@ -79,7 +71,8 @@ impl Metrics {
             rays: Mutex::default(),
         };
         metrics.register(source).context("registering the metrics")?;
-        for &cause in Cause::ALL {
+        // Those without a cause come from the snapshot.
+        for &cause in Cause::ALL.iter().filter(|cause| **cause != Cause::Unexplained) {
             for &status in cause.edge_statuses() {
                 metrics.failures.with_label_values(&[cause.name(), &status_label(status)]);
             }

@@ -1,6 +1,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use tracer_common::unexplained;
+
 use super::*;
 use crate::counts::{Distribution, PortCounters, ProbeCounters, TableUse};
 use crate::sinks::sample::diagnosis;
@@ -20,6 +22,7 @@ fn snapshot() -> Snapshot {
         resets_sent: vec![("TCP_ABORT_ON_CLOSE".into(), 3), ("unknown".into(), 0)],
         resets_received: 4,
         lost: vec![("ring_buffer", 0)],
+        lost_failures: unexplained::STATUSES.map(|status| (status, 0)).to_vec(),
         probes: vec![
             ProbeCounters {
                 name: "tcp_send_reset".into(),
@@ -59,6 +62,15 @@ fn every_pair_that_can_occur_is_there_from_the_start_with_zero() {
         }
     }
     assert_eq!(text.lines().filter(|line| line.starts_with("tracer_failures_total{")).count(), pairs);
+}
+
+#[test]
+fn a_failure_whose_record_was_lost_counts_without_a_cause() {
+    let lost = || Snapshot { lost_failures: vec![(Some(524), 7), (None, 2)], ..snapshot() };
+    let text = Metrics::new(Arc::new(lost)).unwrap().text().unwrap();
+    assert!(has(&text, r#"tracer_failures_total{cause="unexplained",edge_status="524"} 7"#), "{text}");
+    assert!(has(&text, r#"tracer_failures_total{cause="unexplained",edge_status="none"} 2"#));
+    assert_eq!(text.matches("# TYPE tracer_failures_total ").count(), 1);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::runner::{Case, cases};
 pub(super) fn cases() -> Vec<Case> {
     cases![
         a_full_disk_loses_events_while_it_is_full_and_nothing_else,
+        an_agent_that_stands_still_loses_records_and_counts_every_failure,
         sighup_opens_the_events_anew_and_a_broken_configuration_changes_nothing,
         failures_are_entries_of_the_journal_and_what_it_does_not_take_is_counted,
         without_a_journal_it_says_so_and_does_not_start,
@@ -68,6 +69,29 @@ fn a_full_disk_loses_events_while_it_is_full_and_nothing_else() -> Result<()> {
     ensure!(whole.last().is_some_and(|event| event["peer_port"] == last.from.port()), "not the last one:\n{text}");
     let log = agent.log();
     ensure!(log.matches("events are lost").count() == 1 && log.matches("works again;").count() == 1, "the log: {log}");
+    agent.stop()
+}
+
+/// The ring buffer holds some 2,200 records of failures while nobody reads it.
+fn an_agent_that_stands_still_loses_records_and_counts_every_failure() -> Result<()> {
+    const FAILURES: u64 = 2500;
+    let lab = Lab::new()?;
+    let _origin = lab.start_origin(&Spec::new(80), None)?;
+    let mut agent = Agent::fresh(&[])?;
+    agent.signal(Signal::STOP);
+    let failed = (0..FAILURES).try_for_each(|_| fail(&lab).map(|_| ()));
+    agent.signal(Signal::CONT);
+    failed?;
+    let metrics = wait::until("every failure", LIMIT, || {
+        let metrics = agent.metrics()?;
+        Ok((metrics.count("tracer_failures_total", &[]) >= FAILURES).then_some(metrics))
+    })?;
+    let count = |cause| metrics.count("tracer_failures_total", &[("cause", cause)]);
+    let (told, unexplained) = (count("empty_reply"), count("unexplained"));
+    ensure!(unexplained > 0 && told + unexplained == FAILURES, "{told} told, {unexplained} unexplained");
+    let seen = metrics.count("tracer_failures_total", &[("cause", "unexplained"), ("edge_status", "520")]);
+    let lost = metrics.count("tracer_events_lost_total", &[("where", "ring_buffer")]);
+    ensure!(seen == unexplained && lost == unexplained, "{unexplained} unexplained, {seen} as 520, {lost} lost");
     agent.stop()
 }
 
