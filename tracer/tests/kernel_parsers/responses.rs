@@ -75,7 +75,9 @@ const BROKEN: [(&str, Verdict); 36] = [
 ];
 
 /// Responses that an edge takes, or some edge does, and the kernel hands over to be read by the agent.
-const SUSPECT: [&str; 9] = [
+const SUSPECT: [&str; 11] = [
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding:: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "\n\nHTTP/1.1 103 E\r\n\r\n\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\r\nok",
     "\r\n\r\n\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",

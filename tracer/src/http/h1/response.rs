@@ -185,7 +185,7 @@ impl Response {
         let response = Self { status: Some(code), ..response };
         let body = Body { bytes: &[], len: seen.len.saturating_sub(section) };
         match framing {
-            Framing::UntilClose | Framing::Broken => response,
+            Framing::UntilClose | Framing::Unclear | Framing::Broken => response,
             _ => response.framed(&framing, &body, seen),
         }
     }
@@ -211,6 +211,8 @@ enum Framing {
     Length(u64),
     Chunked,
     UntilClose,
+    /// Recipients may differ.
+    Unclear,
     /// Contradicts itself.
     Broken,
 }
@@ -228,7 +230,19 @@ impl Framing {
         };
         if let Some(last) = values("transfer-encoding").next_back() {
             let last = last.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-            return if last.trim_ascii().eq_ignore_ascii_case(b"chunked") { Self::Chunked } else { Self::UntilClose };
+            let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+            return if is_chunked(last.trim_ascii()) {
+                Self::Chunked
+            } else if last
+                .trim_ascii()
+                .rsplit(|byte| matches!(byte, b' ' | b'\t' | b':'))
+                .next()
+                .is_some_and(is_chunked)
+            {
+                Self::Unclear
+            } else {
+                Self::UntilClose
+            };
         }
         let mut length = None;
         for value in values("content-length") {
@@ -263,6 +277,7 @@ impl Framing {
             Self::Length(_) => Progress::InBody,
             Self::Chunked => Self::chunked(body, seen),
             Self::UntilClose => Progress::UntilClose,
+            Self::Unclear => Progress::Unknown,
             Self::Broken => Progress::Malformed,
         }
     }
