@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use tracer_common::{cloudflare, limits::READ_SLACK_PARTS};
+use tracer_common::{
+    cloudflare,
+    limits::{READ_SLACK_PARTS, WRITE_SLACK_PARTS},
+};
 
 use super::{around::Around, spelled::spelled};
 use crate::{
@@ -134,6 +137,13 @@ impl Limits {
     #[must_use]
     pub fn most_of(timeout: Duration) -> Duration {
         timeout - timeout / READ_SLACK_PARTS
+    }
+
+    /// The least of the write timeout for which the window was shut where the edge gave up writing: bytes still came
+    /// after its clock had begun.
+    #[must_use]
+    pub fn most_of_write(timeout: Duration) -> Duration {
+        timeout - timeout / WRITE_SLACK_PARTS
     }
 
     /// The latest that an edge leaves because of a timeout.

@@ -402,6 +402,12 @@ fn a_shut_window_with_bytes_unread_is_request_stalled_and_an_open_one_is_not() {
         })
     };
     check(&stalled(0, 30), Cause::RequestStalled, C, Symptom::ZeroWindow, Some(524));
+    // The last bytes came after the edge's clock had begun.
+    check(&stalled(0, 23), Cause::RequestStalled, C, Symptom::ZeroWindow, Some(524));
+    sound(&with(|e| {
+        *e = stalled(0, 23);
+        e.trigger = Trigger::Overdue;
+    }));
     sound(&stalled(0, 10));
     sound(&stalled(4096, 30));
 }

@@ -18,6 +18,7 @@ mod silence;
 mod stage;
 mod tls;
 mod unit;
+mod upload;
 mod wire;
 
 use std::fs;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> Vec<Case> {
         process::cases(),
         tls::cases(),
         wire::cases(),
+        upload::cases(),
         netfilter::cases(),
         unit::cases(),
         silence::cases(),
