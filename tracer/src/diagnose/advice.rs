@@ -17,6 +17,9 @@ use crate::http::Fault;
 /// A close sooner than this after a response is no idle timeout.
 const RIGHT_AFTER: Duration = Duration::from_millis(100);
 
+/// Where the last bytes of a request are younger than this, more of them were on their way.
+const STILL_COMING: Duration = Duration::from_millis(100);
+
 /// The advice for a verdict.
 pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
     let who = e.process.as_ref().map_or("the process", |process| process.name.as_str());
@@ -30,6 +33,7 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         Cause::ClosedBeforeRequest | Cause::ClosedUnread | Cause::AppReset | Cause::EmptyReply => {
             unanswered(cause, e, who)
         }
+        Cause::RequestCut => request_cut(e, who),
         Cause::TruncatedHeaders | Cause::TruncatedBody | Cause::ResetMidResponse | Cause::SilentDrop => cut(cause, who),
         Cause::MalformedResponse | Cause::HeadersTooLarge => unreadable(cause, e, who),
         Cause::ResponseTimeout | Cause::ResponseStalled | Cause::RequestStalled => slow(cause, e, who),
@@ -149,6 +153,23 @@ fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
              that closes the connection; its own log may not show the request."
         ),
     }
+}
+
+/// The process hung up in the middle of a request.
+fn request_cut(e: &Evidence, who: &str) -> String {
+    if e.waited < STILL_COMING {
+        return format!(
+            "{who} hung up while the request was still coming: look for a limit on its size or its rate, or a handler \
+             that gives up on it; answer with a status (413, 408, 429) and read the rest."
+        );
+    }
+    format!(
+        "{who} waited {} for the rest of the request and hung up: that looks like its own limit on the time for a \
+         request ({}). Slow visitors are a reason, too, since Cloudflare passes an upload on as it comes: raise the \
+         limit, or have it answer with 408.",
+        span(e.waited),
+        settings::request_timeouts(e.process.as_ref())
+    )
 }
 
 /// The response, or the connection, ended too early.

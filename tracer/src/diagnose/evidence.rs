@@ -9,7 +9,7 @@ use tracer_common::{
 
 use super::{around::Around, spelled::spelled};
 use crate::{
-    http::{Request, Response},
+    http::{Request, Response, Unfinished},
     tls::Handshake,
 };
 
@@ -269,6 +269,8 @@ pub struct Evidence {
     /// Size of the request's header section, as far as it came. Known where it is longer than what was kept of it, and
     /// the request has no body.
     pub request_head: Option<u64>,
+    /// More of the request was announced than came, and no byte of a final response was written.
+    pub unfinished: Option<Unfinished>,
     pub response: Response,
     /// On TLS: what the handshake shows from outside.
     pub handshake: Option<Handshake>,

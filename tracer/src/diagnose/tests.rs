@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    http::{Fault, Progress, Request, Response},
+    http::{Fault, Lacks, Progress, Request, Response, Unfinished},
     tls::{Alert, Answer, Handshake, Version},
 };
 
@@ -35,6 +35,7 @@ fn unanswered() -> Evidence {
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
         request_head: None,
+        unfinished: None,
         response: Response { progress: Progress::Nothing, ..Response::default() },
         handshake: None,
         limits: Limits::default(),
@@ -700,4 +701,69 @@ fn a_request_head_above_what_the_server_takes_is_named_with_its_size() {
     let other = told(5_000, "web");
     assert!(!other.evidence.contains(&large.to_owned()) && !other.advice.contains("5000"), "{other:#?}");
     assert!(told(9_000, "web").advice.contains("9000 bytes of header fields"));
+}
+
+/// A request of 20,310 bytes out of 50,310, after which nothing came for a while.
+fn half_an_upload(trigger: Trigger, waited: Duration) -> Evidence {
+    with(|e| {
+        (e.trigger, e.bodyless, e.bytes_received, e.waited) = (trigger, false, 20_310, waited);
+        let lacks = Lacks::Body { announced: 50_310, at_least: false };
+        e.unfinished = Some(Unfinished { came: 20_310, lacks });
+    })
+}
+
+#[test]
+fn a_close_in_the_middle_of_a_request_is_request_cut_whatever_lies_unread() {
+    let pause = Duration::from_secs(60);
+    check(&half_an_upload(Trigger::Fin, pause), Cause::RequestCut, C, Symptom::FinNoResponse, S520);
+    check(&half_an_upload(Trigger::Rst, pause), Cause::RequestCut, C, Symptom::RstNoResponse, S520);
+    let upload = |change: fn(&mut Evidence)| {
+        let mut e = half_an_upload(Trigger::Rst, pause);
+        change(&mut e);
+        e
+    };
+    check(&upload(|e| e.unread = 900), Cause::RequestCut, C, Symptom::RstNoResponse, S520);
+    // All that came of an answer is an interim response.
+    let interim = upload(|e| e.response = Response { progress: Progress::InHead, ..Response::default() });
+    check(&interim, Cause::RequestCut, C, Symptom::RstInResponse, S520);
+    let told = diagnose(&interim).unwrap().evidence;
+    assert!(told.contains(&"of a response only interim ones (1xx) were written".to_owned()), "{told:?}");
+    check(&upload(|e| e.seeded = true), Cause::RequestCut, L, Symptom::RstNoResponse, S520);
+    check(&upload(|e| e.end = End::Signaled(11)), Cause::Crash, C, Symptom::RstNoResponse, S520);
+    check(&upload(|e| e.destroyed = true), Cause::AppReset, C, Symptom::RstNoResponse, S520);
+    // Complete, and unread.
+    let whole = upload(|e| (e.unfinished, e.unread) = (None, 900));
+    check(&whole, Cause::ClosedUnread, C, Symptom::RstNoResponse, S520);
+}
+
+#[test]
+fn a_cut_request_comes_with_how_much_was_missing_and_for_how_long() {
+    let told = |lacks, waited, name: &str| {
+        let mut e = half_an_upload(Trigger::Fin, Duration::from_millis(waited));
+        e.process = Some(Process { name: name.to_owned(), pid: 7, ..Process::default() });
+        e.unfinished = Some(Unfinished { came: 20_310, lacks });
+        diagnose(&e).unwrap()
+    };
+    let slow = told(Lacks::Body { announced: 50_310, at_least: false }, 60_004, "nginx");
+    assert_eq!(
+        slow.evidence,
+        [
+            "nginx[7] read what came of the request (20310 bytes received)",
+            "the request announced 50310 bytes, 20310 had come, nothing came for 60.0 s before the close",
+            "no response byte was written",
+            "FIN sent by the close in nginx[7]",
+        ]
+    );
+    assert!(slow.advice.contains("60.0 s") && slow.advice.contains("client_body_timeout"), "{}", slow.advice);
+    assert!(told(Lacks::Head, 5_000, "api").advice.contains("ReadHeaderTimeout"));
+    let line = |lacks, waited| told(lacks, waited, "nginx").evidence.swap_remove(1);
+    let head = "the request's header section had not ended, 20310 bytes of it had come, nothing came for 400 ms before \
+                the close";
+    assert_eq!(line(Lacks::Head, 400), head);
+    let at_least = line(Lacks::Body { announced: 60_000, at_least: true }, 2);
+    assert!(at_least.starts_with("the request announced at least 60000 bytes"), "{at_least}");
+    assert!(at_least.ends_with("the last of them less than 10 ms before the close"), "{at_least}");
+    assert!(line(Lacks::Chunks, 400).starts_with("the last chunk of the request's body had not come, 20310 bytes"));
+    let refused = told(Lacks::Body { announced: 50_310, at_least: false }, 2, "nginx");
+    assert!(refused.advice.contains("limit on its size"), "{}", refused.advice);
 }

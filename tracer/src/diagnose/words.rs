@@ -8,11 +8,12 @@ use super::{
     handshake::left_by_origin,
     loss::Loss,
     outcome::request_age,
+    rules::is_cut,
     signal,
     units::{many, named, span},
 };
 use crate::{
-    http::{Fault, Progress},
+    http::{Fault, Lacks, Progress, Unfinished},
     tls::Answer,
 };
 
@@ -54,11 +55,15 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         }
         _ => lines.push(taken(e)),
     }
-    lines.extend(age(e, loss));
+    match e.unfinished.filter(|_| matches!(loss, Loss::Unanswered | Loss::Head)) {
+        Some(unfinished) => lines.push(lacking(e, unfinished)),
+        None => lines.extend(age(e, loss)),
+    }
     lines.extend(response(e, loss));
     match loss {
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
         Loss::Unanswered => lines.push("nothing was written after the last bytes came in".to_owned()),
+        Loss::Head if is_cut(e) => lines.push("of a response only interim ones (1xx) were written".to_owned()),
         Loss::Head => lines.push("the response ended inside its header section".to_owned()),
         Loss::Body => lines.push(body(e)),
         _ => {}
@@ -70,6 +75,24 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     }
     lines.extend(close(e, loss));
     lines
+}
+
+/// How much of the request had yet to come, and for how long nothing came.
+fn lacking(e: &Evidence, Unfinished { came, lacks }: Unfinished) -> String {
+    let (announced, had) = match lacks {
+        Lacks::Head => ("the request's header section had not ended".to_owned(), "bytes of it had come"),
+        Lacks::Body { announced, at_least } => {
+            let at_least = if at_least { "at least " } else { "" };
+            (format!("the request announced {at_least}{announced} bytes"), "had come")
+        }
+        Lacks::Chunks => ("the last chunk of the request's body had not come".to_owned(), "bytes of the request had"),
+    };
+    let waited = if e.waited < TICK {
+        format!("the last of them less than {} before the close", span(TICK))
+    } else {
+        format!("nothing came for {} before the close", span(e.waited))
+    };
+    format!("{announced}, {came} {had}, {waited}")
 }
 
 /// What the response looked like.
@@ -208,8 +231,11 @@ fn taken(e: &Evidence) -> String {
         );
     }
     match (e.unread, &e.process) {
-        (0, Some(process)) => format!("{} read the request ({} bytes received)", named(process), e.bytes_received),
-        (0, None) => format!("the request was read ({} bytes received)", e.bytes_received),
+        (0, process) => {
+            let who = process.as_ref().map_or_else(|| "the process".to_owned(), named);
+            let what = if e.unfinished.is_some() { "what came of the request" } else { "the request" };
+            format!("{who} read {what} ({} bytes received)", e.bytes_received)
+        }
         (unread, _) => format!("{unread} of {} bytes received were never read", e.bytes_received),
     }
 }
