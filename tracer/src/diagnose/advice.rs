@@ -12,7 +12,10 @@ use super::{
 };
 use tracer_common::cloudflare::IDLE_TIMEOUT;
 
-use crate::http::Fault;
+use crate::{
+    http::Fault,
+    tls::{Answer, Handshake},
+};
 
 /// A close sooner than this after a response is no idle timeout.
 const RIGHT_AFTER: Duration = Duration::from_millis(100);
@@ -267,6 +270,11 @@ fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
                  inspect-delay 5s` before rules on req.ssl_…; else a router by server name or a middlebox)."
             )
         }
+        Cause::TlsHandshakeFailed if !left_by_origin(e) && e.handshake.as_ref().is_some_and(is_frozen) => format!(
+            "{who} began the TLS handshake and did nothing more for {}: look for what keeps it from running (a process \
+             that is stopped, a lock, memory that is swapped, a key in a slow module).",
+            span(e.waited)
+        ),
         Cause::TlsToPlainPort => format!(
             "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
              what this origin offers.",
@@ -285,6 +293,11 @@ fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
              edge offers; Cloudflare needs TLS 1.2 or later for most settings."
         ),
     }
+}
+
+/// The origin has begun, and nobody has refused the other.
+fn is_frozen(h: &Handshake) -> bool {
+    h.answer == Answer::Tls && h.origin_alert.is_none() && h.edge_alert.is_none()
 }
 
 /// A rule of the host's firewall, or its full table, takes the packets.

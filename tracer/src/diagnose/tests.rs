@@ -566,6 +566,28 @@ fn a_handshake_that_the_edge_ends_or_leaves_unfinished_is_no_failure() {
 }
 
 #[test]
+fn a_handshake_that_freezes_after_the_origins_flight_is_told_where_the_next_step_is_its_own() {
+    let frozen = |trigger, change: fn(&mut Evidence, &mut Handshake)| {
+        let mut e = shaking(trigger, |h| (h.agreed, h.edge_finished) = (Some(Version::Tls12), true));
+        (e.waited, e.since_read, e.unread) = (Duration::from_secs(125), 1200, 93);
+        let mut handshake = e.handshake.take().unwrap();
+        change(&mut e, &mut handshake);
+        Evidence { handshake: Some(handshake), ..e }
+    };
+    let told = |e: &Evidence| check(e, Cause::TlsHandshakeFailed, C, Symptom::TlsNoAnswer, Some(525));
+    for left in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Overdue] {
+        told(&frozen(left, |_, _| ()));
+        told(&frozen(left, |e, _| (e.unread, e.since_read) = (0, 0)));
+        sound(&frozen(left, |e, _| e.waited = Duration::from_secs(60)));
+        // The edge's turn: it has not answered the origin's flight, or, in a session that goes on, has the last word.
+        sound(&frozen(left, |e, h| (e.unread, h.edge_finished) = (0, false)));
+        sound(&frozen(left, |e, h| (e.unread, e.since_read, h.resumed) = (0, 0, true)));
+        sound(&frozen(left, |e, h| (e.unread, e.since_read, h.agreed) = (0, 0, Some(Version::Tls13))));
+        sound(&frozen(left, |e, _| e.exchanges = 1));
+    }
+}
+
+#[test]
 fn every_cause_is_spelled_once_and_announces_its_statuses() {
     let mut names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
     names.sort_unstable();

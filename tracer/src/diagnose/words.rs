@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
+    Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Symptom, Taken, Trigger,
     context::{around, is_unaccepted},
-    handshake::left_by_origin,
+    handshake::{Broken, left_by_origin},
     loss::Loss,
     outcome::request_age,
     rules::is_cut,
@@ -49,9 +49,9 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
             }
             return lines;
         }
-        Loss::Handshake(_) => {
+        Loss::Handshake(broken) => {
             lines.extend(is_unaccepted(e).then(|| taken(e)));
-            lines.extend(shaken(e));
+            lines.extend(shaken(e, broken));
         }
         _ => lines.push(taken(e)),
     }
@@ -150,7 +150,7 @@ fn waiting(e: &Evidence, loss: Loss) -> Option<String> {
 }
 
 /// What the handshake shows.
-fn shaken(e: &Evidence) -> Vec<String> {
+fn shaken(e: &Evidence, broken: Broken) -> Vec<String> {
     let Some(h) = &e.handshake else { return Vec::new() };
     let mut lines = Vec::new();
     let sni = h.sni.as_ref().map_or_else(String::new, |sni| format!(" for {sni}"));
@@ -171,6 +171,10 @@ fn shaken(e: &Evidence) -> Vec<String> {
         (Answer::Nothing, _) => lines.push(format!("the origin did not answer for {}", span(e.waited))),
         (_, Some(version)) => lines.push(format!("they agreed on {version}")),
         _ => {}
+    }
+    if broken.symptom == Symptom::TlsNoAnswer && h.answer != Answer::Nothing {
+        let what = if e.unread > 0 { "left the edge's answer unread" } else { "did not answer the edge" };
+        lines.push(format!("after its first messages the origin {what} for {}", span(e.waited)));
     }
     if h.edge_certificate_empty {
         lines.push("the origin asked for a client certificate, and the edge sent none".to_owned());
