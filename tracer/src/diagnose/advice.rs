@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Descriptors, End, Evidence, OomScope, Process, Sender, Trigger,
-    context::is_unaccepted,
+    Cause, Descriptors, End, Evidence, Halt, Halted, OomScope, Process, Sender, Trigger,
+    context::{halted, is_unaccepted},
     handshake::left_by_origin,
+    loss::Loss,
     settings,
     signal::{self, SIGTERM},
     units::span,
@@ -24,8 +25,11 @@ const RIGHT_AFTER: Duration = Duration::from_millis(100);
 const STILL_COMING: Duration = Duration::from_millis(100);
 
 /// The advice for a verdict.
-pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
+pub(super) fn advice(cause: Cause, e: &Evidence, loss: Loss) -> String {
     let who = e.process.as_ref().map_or("the process", |process| process.name.as_str());
+    if let Some(halted) = halted(e, loss) {
+        return let_run(halted, who);
+    }
     match cause {
         Cause::OomKill => oom(e, who),
         Cause::SupervisorKill => supervisor(e, who),
@@ -47,6 +51,27 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         Cause::Unexplained => {
             "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned()
         }
+    }
+}
+
+/// The process does not run.
+fn let_run(Halted { pid, halt, .. }: Halted, who: &str) -> String {
+    match halt {
+        Halt::Stopped => format!(
+            "{who} is stopped: find out who sent it SIGSTOP (a shell's Ctrl-Z, a backup, a snapshot), and let it go on \
+             with `kill -CONT {pid}`."
+        ),
+        Halt::Traced => format!(
+            "a debugger holds {who}: let go of it (`grep TracerPid /proc/{pid}/status` says which process it is)."
+        ),
+        Halt::Frozen => format!(
+            "the control group of {who} is frozen: thaw it (`docker unpause`, `systemctl thaw`, 0 into its \
+             cgroup.freeze), and find out who froze it."
+        ),
+        Halt::Uninterruptible => format!(
+            "{who} waits in the kernel, mostly for a disk, a network file system or memory that is swapped: look at \
+             /proc/{pid}/stack, at `dmesg`, and at what these answer with."
+        ),
     }
 }
 

@@ -789,3 +789,33 @@ fn a_cut_request_comes_with_how_much_was_missing_and_for_how_long() {
     let refused = told(Lacks::Body { announced: 50_310, at_least: false }, 2, "nginx");
     assert!(refused.advice.contains("limit on its size"), "{}", refused.advice);
 }
+
+#[test]
+fn a_process_that_does_not_run_is_named_wherever_the_edge_waited_in_vain_and_nowhere_else() {
+    let told = |e: &Evidence, halt, pid| {
+        let halted = Some(Halted { pid, halt, others: 2 });
+        let verdict = diagnose(&Evidence { around: Around { halted, ..e.around }, ..e.clone() }).unwrap();
+        (verdict.evidence.into_iter().find(|line| line.contains("does not run")), verdict.advice)
+    };
+    let waited = with(|e| {
+        (e.trigger, e.waited, e.quiet) = (Trigger::EdgeRst, Duration::from_secs(125), Duration::from_secs(125));
+    });
+    let stalled = Evidence { response: progress(Progress::InBody), ..waited.clone() };
+    let not_read = Evidence { unread: 900, window: 0, ..waited.clone() };
+    let mut shaking = shaking(Trigger::Overdue, |h| h.answer = Answer::Nothing);
+    shaking.waited = Duration::from_secs(125);
+    for e in [&waited, &stalled, &not_read, &shaking] {
+        let (line, advice) = told(e, Halt::Stopped, 7);
+        let expected = "web[7] does not run: it is stopped by a signal (SIGSTOP; state T), and so are 2 more of them";
+        assert_eq!(line.as_deref(), Some(expected));
+        assert!(advice.contains("kill -CONT 7"), "{advice}");
+    }
+    let (line, advice) = told(&waited, Halt::Frozen, 8);
+    let line = line.unwrap();
+    assert!(line.starts_with("process 8, a child of web[7], does not run: it is frozen"), "{line}");
+    assert!(advice.contains("docker unpause"), "{advice}");
+    assert!(told(&waited, Halt::Uninterruptible, 7).1.contains("/proc/7/stack"));
+    assert!(told(&waited, Halt::Traced, 7).1.contains("TracerPid"));
+    let (line, advice) = told(&unanswered(), Halt::Stopped, 7);
+    assert_eq!((line, advice), (None, diagnose(&unanswered()).unwrap().advice));
+}

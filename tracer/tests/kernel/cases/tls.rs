@@ -192,7 +192,8 @@ fn a_handshake_that_freezes_halfway() -> Result<()> {
     leaves.abort()?;
     let wants = exchanges.map(|exchange| {
         let want = Want::new(&exchange, "tls_handshake_failed", 525, "tls_no_answer").process("nginx", pid);
-        want.with("certainty", "certain").saying("left the edge's answer unread")
+        let want = want.with("certainty", "certain").saying("left the edge's answer unread");
+        want.saying(format!("nginx[{pid}] does not run: it is stopped"))
     });
     check(agent, &lab, &wants)
 }
