@@ -25,8 +25,9 @@ impl Exchange {
     /// The same where what was `seen` may follow an `interim` response, which asked for the body of the request.
     #[must_use]
     pub fn read_behind(interim: bool, requests: &[u8], requested: u64, seen: &Seen<'_>) -> Self {
+        let kept = requests.len();
         let mut requests = without_proxy_header(requests).unwrap_or_default();
-        let skipped = requested.saturating_sub(requests.len() as u64);
+        let skipped = (kept - requests.len()) as u64;
         let mut requested = requested.saturating_sub(skipped).max(requests.len() as u64);
         let mut seen = *seen;
         let mut exchange = Self::default();
@@ -97,6 +98,20 @@ mod tests {
         let second = "POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\n".len() as u64;
         let lacks = Lacks::Body { announced: second + 3, at_least: false };
         assert_eq!(unfinished(ok), Some(Unfinished { came: second + 1, lacks }));
+    }
+
+    #[test]
+    fn what_was_not_kept_of_a_request_came_all_the_same() {
+        let head = "POST /b HTTP/1.1\r\nContent-Length: 5000\r\n\r\n";
+        let proxied = format!("PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n{head}");
+        let came = |kept: &str, requested: usize| {
+            let unfinished = Exchange::read(kept.as_bytes(), requested as u64, &Seen::default()).unfinished;
+            unfinished.map(|unfinished| unfinished.came)
+        };
+        for kept in [head, &proxied] {
+            assert_eq!(came(kept, kept.len() + 4000), Some(head.len() as u64 + 4000), "{kept}");
+            assert_eq!(came(kept, kept.len() + 5000), None, "{kept}");
+        }
     }
 
     #[test]
