@@ -7,8 +7,11 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout, set_tcp_nodelay};
+use rustix::net::sockopt::{
+    Timeout, set_socket_linger, set_socket_send_buffer_size, set_socket_timeout, set_tcp_nodelay,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use super::addresses::{ORIGIN_V4, ORIGIN_V6};
@@ -157,6 +160,27 @@ impl Conn {
             Ok(()) => Ok(false),
             Err(error) if is_timeout(&error) => Ok(true),
             Err(error) => Err(error).context("filling a connection"),
+        }
+    }
+
+    /// Sends bytes until its kernel, whose send buffer is small, has asked for no more for `patience`.
+    pub fn write_until_stuck(&mut self, patience: Duration) -> Result<()> {
+        const SEND_BUFFER: usize = 8 << 10;
+        const PIECE: [u8; 3000] = [b'f'; 3000];
+        set_socket_send_buffer_size(self.stream.as_fd(), SEND_BUFFER)?;
+        self.stream.set_nonblocking(true)?;
+        loop {
+            match self.stream.write(&PIECE) {
+                Ok(_) => {}
+                Err(error) if is_timeout(&error) => {
+                    let mut room = [PollFd::new(&self.stream, PollFlags::OUT)];
+                    let patience = patience.try_into().context("a long time")?;
+                    if retry_on_intr(|| poll(&mut room, Some(&patience)))? == 0 {
+                        return self.stream.set_nonblocking(false).context("filling a connection");
+                    }
+                }
+                Err(error) => return Err(error).context("filling a connection"),
+            }
         }
     }
 

@@ -12,7 +12,7 @@
 
 use crate::{
     Config, Conn, conn_flags as flag,
-    limits::{FRESH_NS, MAX_TLS_ALERT, READ_SLACK_PARTS, REQUEST_LEN},
+    limits::{FRESH_NS, MAX_TLS_ALERT, READ_SLACK_PARTS, REQUEST_LEN, WRITE_SLACK_PARTS},
     origin_flags as origin, pf,
 };
 
@@ -147,7 +147,8 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Ow
         return Owed::Nothing;
     }
     // The process reads nothing, the window is shut, and the edge cannot send the rest of its request.
-    if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= config.write_jiffies {
+    let write = if leaving { less(config.write_jiffies, WRITE_SLACK_PARTS) } else { config.write_jiffies };
+    if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= write {
         return Owed::Late;
     }
     if conn.flags & flag::HTTP != 0 {
@@ -165,7 +166,7 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Ow
             Verdict::Cut if close.unacked > 0 => Owed::Something,
             // The edge's timeout may run from its request rather than from the last byte. Nothing was sent for nearly
             // all of it: that counts as the whole.
-            Verdict::Cut if leaving && close.sent_jiffies_ago >= most_of(config.read_jiffies) => {
+            Verdict::Cut if leaving && close.sent_jiffies_ago >= less(config.read_jiffies, READ_SLACK_PARTS) => {
                 after(close.received_jiffies_ago, config.read_jiffies)
             }
             Verdict::Cut => after(quiet, config.read_jiffies),
@@ -195,10 +196,10 @@ pub fn owed(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Ow
     Owed::Nothing
 }
 
-/// A timeout less its slack, jiffies.
+/// A timeout less its slack of one in so many parts, jiffies.
 #[inline(always)]
-const fn most_of(jiffies: u32) -> u32 {
-    jiffies - jiffies / READ_SLACK_PARTS
+const fn less(jiffies: u32, parts: u32) -> u32 {
+    jiffies - jiffies / parts
 }
 
 /// Whether a request has arrived to which not one byte of the final response was written.
@@ -382,6 +383,10 @@ mod tests {
         }
         let stuck = with(http(0), |conn| conn.close.unread = 10);
         assert_eq!(waits(stuck, 200, 0, Verdict::Unknown, false), Owed::Late);
+        // Bytes came after its clock had begun.
+        assert_eq!(waits(stuck, 150, 0, Verdict::Unknown, false), Owed::Something);
+        assert_eq!(waits(stuck, 150, 0, Verdict::Unknown, true), Owed::Late);
+        assert_eq!(waits(stuck, 149, 0, Verdict::Unknown, true), Owed::Something);
         assert_eq!(waits(opaque(true, 0), 800, 800, Verdict::Unknown, false), Owed::Late);
         assert_eq!(waits(opaque(false, 0), 800, 800, Verdict::Unknown, false), Owed::Nothing);
         assert_eq!(waits(opaque(true, 1), 800, 800, Verdict::Unknown, false), Owed::Nothing);

@@ -98,6 +98,11 @@ pub const MAX_TLS_ALERT: u32 = 31;
 /// below it on, and an edge leaves because of it up to one part after it.
 pub const READ_SLACK_PARTS: u32 = 8;
 
+/// The slack of the edge's write timeout, for an edge that leaves: one in so many parts. Its clock starts when its own
+/// send buffer is full. From that, its kernel still fills the window, down to the last bytes, which only a probe of a
+/// shut window brings, a few hundred milliseconds later.
+pub const WRITE_SLACK_PARTS: u32 = 4;
+
 /// A connection that is reset within this time of its opening counts as a failure even if no request arrived,
 /// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;

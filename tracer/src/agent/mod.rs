@@ -248,6 +248,9 @@ impl Agent {
                 };
                 let mut around = self.surroundings.of(owner, now_ns);
                 let waits = matches!(record.trigger, triggers::OVERDUE | triggers::EDGE_FIN | triggers::EDGE_RST);
+                if waits && conn.turns == 0 && around.halted.is_none() {
+                    around.halted = self.surroundings.halted_workers(conn.owner, now_ns);
+                }
                 if waits && conn.close.accepted == 0 && conn.turns == 0 {
                     let tuple = &conn.tuple;
                     let (kernel, sweep) = (&mut self.kernel, &self.sweep);

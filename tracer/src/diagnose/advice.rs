@@ -3,23 +3,33 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Descriptors, End, Evidence, OomScope, Process, Sender, Trigger,
-    context::is_unaccepted,
+    Cause, Descriptors, End, Evidence, Halt, Halted, OomScope, Process, Sender, Trigger,
+    context::{halted, is_unaccepted},
     handshake::left_by_origin,
+    loss::Loss,
     settings,
     signal::{self, SIGTERM},
     units::span,
 };
 use tracer_common::cloudflare::IDLE_TIMEOUT;
 
-use crate::http::Fault;
+use crate::{
+    http::Fault,
+    tls::{Answer, Handshake},
+};
 
 /// A close sooner than this after a response is no idle timeout.
 const RIGHT_AFTER: Duration = Duration::from_millis(100);
 
+/// Where the last bytes of a request are younger than this, more of them were on their way.
+const STILL_COMING: Duration = Duration::from_millis(100);
+
 /// The advice for a verdict.
-pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
+pub(super) fn advice(cause: Cause, e: &Evidence, loss: Loss) -> String {
     let who = e.process.as_ref().map_or("the process", |process| process.name.as_str());
+    if let Some(halted) = halted(e, loss) {
+        return let_run(halted, who);
+    }
     match cause {
         Cause::OomKill => oom(e, who),
         Cause::SupervisorKill => supervisor(e, who),
@@ -30,6 +40,7 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         Cause::ClosedBeforeRequest | Cause::ClosedUnread | Cause::AppReset | Cause::EmptyReply => {
             unanswered(cause, e, who)
         }
+        Cause::RequestCut => request_cut(e, who),
         Cause::TruncatedHeaders | Cause::TruncatedBody | Cause::ResetMidResponse | Cause::SilentDrop => cut(cause, who),
         Cause::MalformedResponse | Cause::HeadersTooLarge => unreadable(cause, e, who),
         Cause::ResponseTimeout | Cause::ResponseStalled | Cause::RequestStalled => slow(cause, e, who),
@@ -40,6 +51,27 @@ pub(super) fn advice(cause: Cause, e: &Evidence) -> String {
         Cause::Unexplained => {
             "the evidence is incomplete: see tracer_events_lost_total and `tracer doctor`.".to_owned()
         }
+    }
+}
+
+/// The process does not run.
+fn let_run(Halted { pid, halt, .. }: Halted, who: &str) -> String {
+    match halt {
+        Halt::Stopped => format!(
+            "{who} is stopped: find out who sent it SIGSTOP (a shell's Ctrl-Z, a backup, a snapshot), and let it go on \
+             with `kill -CONT {pid}`."
+        ),
+        Halt::Traced => format!(
+            "a debugger holds {who}: let go of it (`grep TracerPid /proc/{pid}/status` says which process it is)."
+        ),
+        Halt::Frozen => format!(
+            "the control group of {who} is frozen: thaw it (`docker unpause`, `systemctl thaw`, 0 into its \
+             cgroup.freeze), and find out who froze it."
+        ),
+        Halt::Uninterruptible => format!(
+            "{who} waits in the kernel, mostly for a disk, a network file system or memory that is swapped: look at \
+             /proc/{pid}/stack, at `dmesg`, and at what these answer with."
+        ),
     }
 }
 
@@ -151,6 +183,23 @@ fn unanswered(cause: Cause, e: &Evidence, who: &str) -> String {
     }
 }
 
+/// The process hung up in the middle of a request.
+fn request_cut(e: &Evidence, who: &str) -> String {
+    if e.waited < STILL_COMING {
+        return format!(
+            "{who} hung up while the request was still coming: look for a limit on its size or its rate, or a handler \
+             that gives up on it; answer with a status (413, 408, 429) and read the rest."
+        );
+    }
+    format!(
+        "{who} waited {} for the rest of the request and hung up: that looks like its own limit on the time for a \
+         request ({}). Slow visitors are a reason, too, since Cloudflare passes an upload on as it comes: raise the \
+         limit, or have it answer with 408.",
+        span(e.waited),
+        settings::request_timeouts(e.process.as_ref())
+    )
+}
+
 /// The response, or the connection, ended too early.
 fn cut(cause: Cause, who: &str) -> String {
     match cause {
@@ -246,6 +295,11 @@ fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
                  inspect-delay 5s` before rules on req.ssl_…; else a router by server name or a middlebox)."
             )
         }
+        Cause::TlsHandshakeFailed if !left_by_origin(e) && e.handshake.as_ref().is_some_and(is_frozen) => format!(
+            "{who} began the TLS handshake and did nothing more for {}: look for what keeps it from running (a process \
+             that is stopped, a lock, memory that is swapped, a key in a slow module).",
+            span(e.waited)
+        ),
         Cause::TlsToPlainPort => format!(
             "port {} speaks plain HTTP: turn TLS on there (`listen 443 ssl`), or set Cloudflare's encryption mode to \
              what this origin offers.",
@@ -264,6 +318,11 @@ fn tls(cause: Cause, e: &Evidence, who: &str) -> String {
              edge offers; Cloudflare needs TLS 1.2 or later for most settings."
         ),
     }
+}
+
+/// The origin has begun, and nobody has refused the other.
+fn is_frozen(h: &Handshake) -> bool {
+    h.answer == Answer::Tls && h.origin_alert.is_none() && h.edge_alert.is_none()
 }
 
 /// A rule of the host's firewall, or its full table, takes the packets.

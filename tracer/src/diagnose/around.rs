@@ -15,6 +15,30 @@ pub struct Around {
     /// Share of the last ten seconds in which some task waited for memory, in per cent: of the process's control group
     /// or of the host, whichever is more.
     pub memory_pressure: Option<u8>,
+    /// The process, or, where none had read from the connection, one of those that should have.
+    pub halted: Option<Halted>,
+}
+
+/// A process that does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halted {
+    pub pid: u32,
+    pub halt: Halt,
+    /// Further ones of the same server that don't either.
+    pub others: u32,
+}
+
+/// Why a process does not run, however much it has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// By a signal: SIGSTOP, or a terminal's.
+    Stopped,
+    /// By a debugger.
+    Traced,
+    /// With its control group.
+    Frozen,
+    /// It waits in the kernel, and no signal reaches it.
+    Uninterruptible,
 }
 
 /// The accept queue of a port, over all of its listening sockets.

@@ -31,6 +31,8 @@ spelled! {
         AppReset = "app_reset",
         /// The request was read, and the connection closed with no response byte.
         EmptyReply = "empty_reply",
+        /// Closed or reset in the middle of a request, with no response byte.
+        RequestCut = "request_cut",
         /// FIN inside the response's header section.
         TruncatedHeaders = "truncated_headers",
         /// FIN before the response's body was whole.
@@ -93,6 +95,7 @@ impl Cause {
             | Self::ClosedUnread
             | Self::AppReset
             | Self::EmptyReply
+            | Self::RequestCut
             | Self::TruncatedHeaders
             | Self::HeadersTooLarge => &[Some(520)],
             Self::Unexplained => &unexplained::STATUSES,

@@ -1,7 +1,7 @@
 //! What the host looked like when a request failed, in words: as far as it may explain the failure.
 
 use super::{
-    Descriptors, Evidence, Held, Queue,
+    Descriptors, Evidence, Halt, Halted, Held, Queue, Symptom,
     loss::Loss,
     settings::head_limit,
     units::{many, named},
@@ -28,6 +28,7 @@ pub(super) fn around(e: &Evidence, loss: Loss) -> Vec<String> {
     if let Some(bytes) = e.request_head.filter(|bytes| *bytes > head_limit(e.process.as_ref()).0) {
         lines.push(format!("the request's header section is large: {bytes} bytes of it came"));
     }
+    lines.extend(halted(e, loss).map(|halted| at_rest(e, halted)));
     let who = e.process.as_ref().map_or_else(|| "the process".to_owned(), named);
     if let Some(Descriptors { open, limit }) = e.around.descriptors.filter(|descriptors| descriptors.are_few()) {
         lines.push(format!("{who} has {open} of at most {limit} descriptors open"));
@@ -36,6 +37,37 @@ pub(super) fn around(e: &Evidence, loss: Loss) -> Vec<String> {
         lines.push(format!("memory is short: in {share} % of the last ten seconds some task waited for it"));
     }
     lines
+}
+
+/// The process that does not run, where the edge waited in vain.
+pub(super) fn halted(e: &Evidence, loss: Loss) -> Option<Halted> {
+    let in_vain = match loss {
+        Loss::Waited | Loss::StalledHead | Loss::StalledBody | Loss::NotRead => true,
+        Loss::Handshake(broken) => broken.symptom == Symptom::TlsNoAnswer,
+        _ => false,
+    };
+    e.around.halted.filter(|_| in_vain)
+}
+
+/// Names it, and says why it does not run.
+fn at_rest(e: &Evidence, Halted { pid, halt, others }: Halted) -> String {
+    let why = match halt {
+        Halt::Stopped => "is stopped by a signal (SIGSTOP; state T)",
+        Halt::Traced => "is held by a debugger (state t)",
+        Halt::Frozen => "is frozen with its control group",
+        Halt::Uninterruptible => "is in uninterruptible sleep (state D): it waits in the kernel",
+    };
+    let who = match &e.process {
+        Some(process) if process.pid == pid => named(process),
+        Some(process) => format!("process {pid}, a child of {},", named(process)),
+        None => format!("process {pid}"),
+    };
+    let others = if others > 0 { format!(", and so {} more of them", are(others)) } else { String::new() };
+    format!("{who} does not run: it {why}{others}")
+}
+
+fn are(count: u32) -> String {
+    if count == 1 { "is 1".to_owned() } else { format!("are {count}") }
 }
 
 fn waiting(queue: Queue, port: u16) -> String {

@@ -2,11 +2,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use tracer_common::{cloudflare, limits::READ_SLACK_PARTS};
+use tracer_common::{
+    cloudflare,
+    limits::{READ_SLACK_PARTS, WRITE_SLACK_PARTS},
+};
 
 use super::{around::Around, spelled::spelled};
 use crate::{
-    http::{Request, Response},
+    http::{Request, Response, Unfinished},
     tls::Handshake,
 };
 
@@ -136,6 +139,13 @@ impl Limits {
         timeout - timeout / READ_SLACK_PARTS
     }
 
+    /// The least of the write timeout for which the window was shut where the edge gave up writing: bytes still came
+    /// after its clock had begun.
+    #[must_use]
+    pub fn most_of_write(timeout: Duration) -> Duration {
+        timeout - timeout / WRITE_SLACK_PARTS
+    }
+
     /// The latest that an edge leaves because of a timeout.
     #[must_use]
     pub fn little_over(timeout: Duration) -> Duration {
@@ -259,6 +269,8 @@ pub struct Evidence {
     /// Size of the request's header section, as far as it came. Known where it is longer than what was kept of it, and
     /// the request has no body.
     pub request_head: Option<u64>,
+    /// More of the request was announced than came, and no byte of a final response was written.
+    pub unfinished: Option<Unfinished>,
     pub response: Response,
     /// On TLS: what the handshake shows from outside.
     pub handshake: Option<Handshake>,

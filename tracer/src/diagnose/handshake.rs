@@ -60,6 +60,10 @@ pub(super) fn broken(e: &Evidence) -> Option<Broken> {
             edge_status: 520,
         });
     }
+    let in_vain = !origin_left && e.exchanges == 0 && e.waited >= Limits::nearly(e.limits.read);
+    if in_vain && owes_its_part(e, h) {
+        return Some(refused(Symptom::TlsNoAnswer));
+    }
     if e.exchanges > 0 || h.edge_finished {
         return None;
     }
@@ -71,8 +75,14 @@ pub(super) fn broken(e: &Evidence) -> Option<Broken> {
         }
         return Some(refused(if e.trigger == Trigger::Rst { Symptom::TlsRst } else { Symptom::TlsFin }));
     }
-    let silent = h.answer == Answer::Nothing && e.waited >= Limits::nearly(e.limits.read);
-    silent.then(|| refused(Symptom::TlsNoAnswer))
+    None
+}
+
+/// Whether the next step is the origin's: it has sent nothing yet, or, in TLS 1.2 and before, not taken or not answered
+/// the edge's key exchange. In TLS 1.3 the edge may have the last word after the origin's first flight.
+fn owes_its_part(e: &Evidence, h: &Handshake) -> bool {
+    let two_flights = h.agreed.is_some_and(|version| version < Version::Tls13) && !h.resumed;
+    h.answer == Answer::Nothing || two_flights && (e.unread > 0 || e.since_read == 0)
 }
 
 /// Whether the origin ended the connection.

@@ -80,8 +80,12 @@ pub(super) fn loss(e: &Evidence) -> Option<Loss> {
 
 /// The edge could not write its request: bytes lie unread, and the window is shut.
 fn not_read(e: &Evidence) -> bool {
-    let left = matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst | Trigger::Overdue);
-    left && e.unread > 0 && e.window == 0 && e.waited >= Limits::nearly(e.limits.write)
+    let shut_for = match e.trigger {
+        Trigger::EdgeFin | Trigger::EdgeRst => Limits::most_of_write(e.limits.write),
+        Trigger::Overdue => Limits::nearly(e.limits.write),
+        _ => return false,
+    };
+    e.unread > 0 && e.window == 0 && e.waited >= shut_for
 }
 
 /// What the bytes of the response say, together with who ended the connection.

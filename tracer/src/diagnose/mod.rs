@@ -19,7 +19,7 @@ mod tests;
 mod units;
 mod words;
 
-pub use around::{Around, Descriptors, Held, Queue};
+pub use around::{Around, Descriptors, Halt, Halted, Held, Queue};
 pub use cause::{Cause, Certainty, Symptom};
 pub use diagnosis::{Diagnosis, EndHow, ResetBy};
 pub use evidence::{

@@ -67,7 +67,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         reset_by: reset_by(e, attempt),
         reset_reason: e.reset_reason.clone(),
         evidence: evidence(e, loss, by_end),
-        advice: advice(cause, e),
+        advice: advice(cause, e, loss),
     }
 }
 

@@ -73,6 +73,8 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
         Loss::Late if e.exchanges == 0 && !e.seeded => Cause::ClosedBeforeRequest,
         Loss::Late => Cause::KeepaliveRace,
         Loss::Fresh => Cause::AppReset,
+        // The one with nothing, the other with an interim response only.
+        Loss::Unanswered | Loss::Head if is_cut(e) => Cause::RequestCut,
         Loss::Unanswered if e.trigger == Trigger::Fin => Cause::EmptyReply,
         Loss::Unanswered if e.unread > 0 => Cause::ClosedUnread,
         Loss::Unanswered => Cause::AppReset,
@@ -95,6 +97,11 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
         },
     };
     (cause, Certainty::Certain)
+}
+
+/// Whether the origin hung up in the middle of a request. A tool that destroys the socket asks for no request's end.
+pub(super) fn is_cut(e: &Evidence) -> bool {
+    e.unfinished.is_some() && !e.destroyed
 }
 
 /// No verdict is surer than what was seen of the connection.

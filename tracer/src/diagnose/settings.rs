@@ -33,6 +33,26 @@ const TIMEOUTS: [(&[&str], &str); 18] = [
     (&["lighttpd"], "lighttpd `server.max-write-idle`, `server.max-read-idle`"),
 ];
 
+/// Where the names of a server begin so, these settings end a request that does not come in time.
+const REQUEST_TIMEOUTS: [(&[&str], &str); 16] = [
+    (&["nginx", "openresty", "angie"], "nginx `client_body_timeout`, `client_header_timeout`"),
+    (&["apache2", "httpd"], "Apache `RequestReadTimeout`, which sets a minimal rate too, and `Timeout`"),
+    (&["haproxy"], "HAProxy `timeout http-request`, `timeout client`"),
+    (&["node", "nodejs"], "Node `server.requestTimeout`, `server.headersTimeout`"),
+    (&["gunicorn"], "gunicorn `--timeout`"),
+    (&["uwsgi"], "uWSGI `http-timeout`, `socket-timeout`"),
+    (&["uvicorn"], "uvicorn has none: its application, or a proxy before it"),
+    (&["python"], "gunicorn `--timeout`, uWSGI `http-timeout`, Waitress `channel_timeout`"),
+    (&["puma", "ruby"], "Puma `first_data_timeout`"),
+    (&["java"], "Tomcat `connectionTimeout`, `connectionUploadTimeout`, Jetty `idleTimeout`"),
+    (&["dotnet"], "Kestrel `RequestHeadersTimeout`, `MinRequestBodyDataRate`"),
+    (&["caddy"], "Caddy `servers { timeouts { read_body, read_header } }`"),
+    (&["traefik"], "Traefik `respondingTimeouts.readTimeout`"),
+    (&["envoy"], "Envoy `request_timeout`, `request_headers_timeout`, `stream_idle_timeout`"),
+    (&["varnishd"], "Varnish `timeout_idle`, `timeout_req`"),
+    (&["lighttpd"], "lighttpd `server.max-read-idle`"),
+];
+
 /// Where the names of a server begin so, it takes header sections, or single fields, of so many bytes unless it is told
 /// otherwise by this setting. What is not here is taken for one of the many that take 8 KiB.
 const HEADS: [(&[&str], u64, &str); 10] = [
@@ -58,6 +78,12 @@ pub(super) fn round(age: Duration) -> Option<Duration> {
 pub(super) fn timeouts(process: Option<&Process>) -> &'static str {
     let known = of(process, TIMEOUTS.iter(), |(names, _)| names);
     known.map_or("in Go: `http.Server.WriteTimeout`, `ReadTimeout`", |(_, settings)| settings)
+}
+
+/// The settings of this server that end a request which does not come in time.
+pub(super) fn request_timeouts(process: Option<&Process>) -> &'static str {
+    let known = of(process, REQUEST_TIMEOUTS.iter(), |(names, _)| names);
+    known.map_or("in Go: `http.Server.ReadTimeout`, `ReadHeaderTimeout`", |(_, settings)| settings)
 }
 
 /// How large a header section this server takes, and the setting that says so.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    http::{Fault, Progress, Request, Response},
+    http::{Fault, Lacks, Progress, Request, Response, Unfinished},
     tls::{Alert, Answer, Handshake, Version},
 };
 
@@ -35,6 +35,7 @@ fn unanswered() -> Evidence {
         bodyless: true,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
         request_head: None,
+        unfinished: None,
         response: Response { progress: Progress::Nothing, ..Response::default() },
         handshake: None,
         limits: Limits::default(),
@@ -403,6 +404,12 @@ fn a_shut_window_with_bytes_unread_is_request_stalled_and_an_open_one_is_not() {
         })
     };
     check(&stalled(0, 30), Cause::RequestStalled, C, Symptom::ZeroWindow, Some(524));
+    // The last bytes came after the edge's clock had begun.
+    check(&stalled(0, 23), Cause::RequestStalled, C, Symptom::ZeroWindow, Some(524));
+    sound(&with(|e| {
+        *e = stalled(0, 23);
+        e.trigger = Trigger::Overdue;
+    }));
     sound(&stalled(0, 10));
     sound(&stalled(4096, 30));
 }
@@ -560,6 +567,28 @@ fn a_handshake_that_the_edge_ends_or_leaves_unfinished_is_no_failure() {
 }
 
 #[test]
+fn a_handshake_that_freezes_after_the_origins_flight_is_told_where_the_next_step_is_its_own() {
+    let frozen = |trigger, change: fn(&mut Evidence, &mut Handshake)| {
+        let mut e = shaking(trigger, |h| (h.agreed, h.edge_finished) = (Some(Version::Tls12), true));
+        (e.waited, e.since_read, e.unread) = (Duration::from_secs(125), 1200, 93);
+        let mut handshake = e.handshake.take().unwrap();
+        change(&mut e, &mut handshake);
+        Evidence { handshake: Some(handshake), ..e }
+    };
+    let told = |e: &Evidence| check(e, Cause::TlsHandshakeFailed, C, Symptom::TlsNoAnswer, Some(525));
+    for left in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Overdue] {
+        told(&frozen(left, |_, _| ()));
+        told(&frozen(left, |e, _| (e.unread, e.since_read) = (0, 0)));
+        sound(&frozen(left, |e, _| e.waited = Duration::from_secs(60)));
+        // The edge's turn: it has not answered the origin's flight, or, in a session that goes on, has the last word.
+        sound(&frozen(left, |e, h| (e.unread, h.edge_finished) = (0, false)));
+        sound(&frozen(left, |e, h| (e.unread, e.since_read, h.resumed) = (0, 0, true)));
+        sound(&frozen(left, |e, h| (e.unread, e.since_read, h.agreed) = (0, 0, Some(Version::Tls13))));
+        sound(&frozen(left, |e, _| e.exchanges = 1));
+    }
+}
+
+#[test]
 fn every_cause_is_spelled_once_and_announces_its_statuses() {
     let mut names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
     names.sort_unstable();
@@ -695,4 +724,99 @@ fn a_request_head_above_what_the_server_takes_is_named_with_its_size() {
     let other = told(5_000, "web");
     assert!(!other.evidence.contains(&large.to_owned()) && !other.advice.contains("5000"), "{other:#?}");
     assert!(told(9_000, "web").advice.contains("9000 bytes of header fields"));
+}
+
+/// A request of 20,310 bytes out of 50,310, after which nothing came for a while.
+fn half_an_upload(trigger: Trigger, waited: Duration) -> Evidence {
+    with(|e| {
+        (e.trigger, e.bodyless, e.bytes_received, e.waited) = (trigger, false, 20_310, waited);
+        let lacks = Lacks::Body { announced: 50_310, at_least: false };
+        e.unfinished = Some(Unfinished { came: 20_310, lacks });
+    })
+}
+
+#[test]
+fn a_close_in_the_middle_of_a_request_is_request_cut_whatever_lies_unread() {
+    let pause = Duration::from_secs(60);
+    check(&half_an_upload(Trigger::Fin, pause), Cause::RequestCut, C, Symptom::FinNoResponse, S520);
+    check(&half_an_upload(Trigger::Rst, pause), Cause::RequestCut, C, Symptom::RstNoResponse, S520);
+    let upload = |change: fn(&mut Evidence)| {
+        let mut e = half_an_upload(Trigger::Rst, pause);
+        change(&mut e);
+        e
+    };
+    check(&upload(|e| e.unread = 900), Cause::RequestCut, C, Symptom::RstNoResponse, S520);
+    // All that came of an answer is an interim response.
+    let interim = upload(|e| e.response = Response { progress: Progress::InHead, ..Response::default() });
+    check(&interim, Cause::RequestCut, C, Symptom::RstInResponse, S520);
+    let told = diagnose(&interim).unwrap().evidence;
+    assert!(told.contains(&"of a response only interim ones (1xx) were written".to_owned()), "{told:?}");
+    check(&upload(|e| e.seeded = true), Cause::RequestCut, L, Symptom::RstNoResponse, S520);
+    check(&upload(|e| e.end = End::Signaled(11)), Cause::Crash, C, Symptom::RstNoResponse, S520);
+    check(&upload(|e| e.destroyed = true), Cause::AppReset, C, Symptom::RstNoResponse, S520);
+    // Complete, and unread.
+    let whole = upload(|e| (e.unfinished, e.unread) = (None, 900));
+    check(&whole, Cause::ClosedUnread, C, Symptom::RstNoResponse, S520);
+}
+
+#[test]
+fn a_cut_request_comes_with_how_much_was_missing_and_for_how_long() {
+    let told = |lacks, waited, name: &str| {
+        let mut e = half_an_upload(Trigger::Fin, Duration::from_millis(waited));
+        e.process = Some(Process { name: name.to_owned(), pid: 7, ..Process::default() });
+        e.unfinished = Some(Unfinished { came: 20_310, lacks });
+        diagnose(&e).unwrap()
+    };
+    let slow = told(Lacks::Body { announced: 50_310, at_least: false }, 60_004, "nginx");
+    assert_eq!(
+        slow.evidence,
+        [
+            "nginx[7] read what came of the request (20310 bytes received)",
+            "the request announced 50310 bytes, 20310 had come, nothing came for 60.0 s before the close",
+            "no response byte was written",
+            "FIN sent by the close in nginx[7]",
+        ]
+    );
+    assert!(slow.advice.contains("60.0 s") && slow.advice.contains("client_body_timeout"), "{}", slow.advice);
+    assert!(told(Lacks::Head, 5_000, "api").advice.contains("ReadHeaderTimeout"));
+    let line = |lacks, waited| told(lacks, waited, "nginx").evidence.swap_remove(1);
+    let head = "the request's header section had not ended, 20310 bytes of it had come, nothing came for 400 ms before \
+                the close";
+    assert_eq!(line(Lacks::Head, 400), head);
+    let at_least = line(Lacks::Body { announced: 60_000, at_least: true }, 2);
+    assert!(at_least.starts_with("the request announced at least 60000 bytes"), "{at_least}");
+    assert!(at_least.ends_with("the last of them less than 10 ms before the close"), "{at_least}");
+    assert!(line(Lacks::Chunks, 400).starts_with("the last chunk of the request's body had not come, 20310 bytes"));
+    let refused = told(Lacks::Body { announced: 50_310, at_least: false }, 2, "nginx");
+    assert!(refused.advice.contains("limit on its size"), "{}", refused.advice);
+}
+
+#[test]
+fn a_process_that_does_not_run_is_named_wherever_the_edge_waited_in_vain_and_nowhere_else() {
+    let told = |e: &Evidence, halt, pid| {
+        let halted = Some(Halted { pid, halt, others: 2 });
+        let verdict = diagnose(&Evidence { around: Around { halted, ..e.around }, ..e.clone() }).unwrap();
+        (verdict.evidence.into_iter().find(|line| line.contains("does not run")), verdict.advice)
+    };
+    let waited = with(|e| {
+        (e.trigger, e.waited, e.quiet) = (Trigger::EdgeRst, Duration::from_secs(125), Duration::from_secs(125));
+    });
+    let stalled = Evidence { response: progress(Progress::InBody), ..waited.clone() };
+    let not_read = Evidence { unread: 900, window: 0, ..waited.clone() };
+    let mut shaking = shaking(Trigger::Overdue, |h| h.answer = Answer::Nothing);
+    shaking.waited = Duration::from_secs(125);
+    for e in [&waited, &stalled, &not_read, &shaking] {
+        let (line, advice) = told(e, Halt::Stopped, 7);
+        let expected = "web[7] does not run: it is stopped by a signal (SIGSTOP; state T), and so are 2 more of them";
+        assert_eq!(line.as_deref(), Some(expected));
+        assert!(advice.contains("kill -CONT 7"), "{advice}");
+    }
+    let (line, advice) = told(&waited, Halt::Frozen, 8);
+    let line = line.unwrap();
+    assert!(line.starts_with("process 8, a child of web[7], does not run: it is frozen"), "{line}");
+    assert!(advice.contains("docker unpause"), "{advice}");
+    assert!(told(&waited, Halt::Uninterruptible, 7).1.contains("/proc/7/stack"));
+    assert!(told(&waited, Halt::Traced, 7).1.contains("TracerPid"));
+    let (line, advice) = told(&unanswered(), Halt::Stopped, 7);
+    assert_eq!((line, advice), (None, diagnose(&unanswered()).unwrap().advice));
 }

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use super::{
-    Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Taken, Trigger,
+    Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Symptom, Taken, Trigger,
     context::{around, is_unaccepted},
-    handshake::left_by_origin,
+    handshake::{Broken, left_by_origin},
     loss::Loss,
     outcome::request_age,
+    rules::is_cut,
     signal,
     units::{many, named, span},
 };
 use crate::{
-    http::{Fault, Progress},
+    http::{Fault, Lacks, Progress, Unfinished},
     tls::Answer,
 };
 
@@ -48,13 +49,16 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
             }
             return lines;
         }
-        Loss::Handshake(_) => {
+        Loss::Handshake(broken) => {
             lines.extend(is_unaccepted(e).then(|| taken(e)));
-            lines.extend(shaken(e));
+            lines.extend(shaken(e, broken));
         }
         _ => lines.push(taken(e)),
     }
-    lines.extend(age(e, loss));
+    match e.unfinished.filter(|_| matches!(loss, Loss::Unanswered | Loss::Head)) {
+        Some(unfinished) => lines.push(lacking(e, unfinished)),
+        None => lines.extend(age(e, loss)),
+    }
     lines.extend(response(e, loss));
     match loss {
         Loss::Unanswered if e.response.interim => {
@@ -62,6 +66,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         }
         Loss::Unanswered if e.protocol == Protocol::Http => lines.push("no response byte was written".to_owned()),
         Loss::Unanswered => lines.push("nothing was written after the last bytes came in".to_owned()),
+        Loss::Head if is_cut(e) => lines.push("of a response only interim ones (1xx) were written".to_owned()),
         Loss::Head => lines.push("the response ended inside its header section".to_owned()),
         Loss::Body => lines.push(body(e)),
         _ => {}
@@ -73,6 +78,24 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     }
     lines.extend(close(e, loss));
     lines
+}
+
+/// How much of the request had yet to come, and for how long nothing came.
+fn lacking(e: &Evidence, Unfinished { came, lacks }: Unfinished) -> String {
+    let (announced, had) = match lacks {
+        Lacks::Head => ("the request's header section had not ended".to_owned(), "bytes of it had come"),
+        Lacks::Body { announced, at_least } => {
+            let at_least = if at_least { "at least " } else { "" };
+            (format!("the request announced {at_least}{announced} bytes"), "had come")
+        }
+        Lacks::Chunks => ("the last chunk of the request's body had not come".to_owned(), "bytes of the request had"),
+    };
+    let waited = if e.waited < TICK {
+        format!("the last of them less than {} before the close", span(TICK))
+    } else {
+        format!("nothing came for {} before the close", span(e.waited))
+    };
+    format!("{announced}, {came} {had}, {waited}")
 }
 
 /// What the response looked like.
@@ -134,7 +157,7 @@ fn waiting(e: &Evidence, loss: Loss) -> Option<String> {
 }
 
 /// What the handshake shows.
-fn shaken(e: &Evidence) -> Vec<String> {
+fn shaken(e: &Evidence, broken: Broken) -> Vec<String> {
     let Some(h) = &e.handshake else { return Vec::new() };
     let mut lines = Vec::new();
     let sni = h.sni.as_ref().map_or_else(String::new, |sni| format!(" for {sni}"));
@@ -155,6 +178,10 @@ fn shaken(e: &Evidence) -> Vec<String> {
         (Answer::Nothing, _) => lines.push(format!("the origin did not answer for {}", span(e.waited))),
         (_, Some(version)) => lines.push(format!("they agreed on {version}")),
         _ => {}
+    }
+    if broken.symptom == Symptom::TlsNoAnswer && h.answer != Answer::Nothing {
+        let what = if e.unread > 0 { "left the edge's answer unread" } else { "did not answer the edge" };
+        lines.push(format!("after its first messages the origin {what} for {}", span(e.waited)));
     }
     if h.edge_certificate_empty {
         lines.push("the origin asked for a client certificate, and the edge sent none".to_owned());
@@ -215,8 +242,11 @@ fn taken(e: &Evidence) -> String {
         );
     }
     match (e.unread, &e.process) {
-        (0, Some(process)) => format!("{} read the request ({} bytes received)", named(process), e.bytes_received),
-        (0, None) => format!("the request was read ({} bytes received)", e.bytes_received),
+        (0, process) => {
+            let who = process.as_ref().map_or_else(|| "the process".to_owned(), named);
+            let what = if e.unfinished.is_some() { "what came of the request" } else { "the request" };
+            format!("{who} read {what} ({} bytes received)", e.bytes_received)
+        }
         (unread, _) => format!("{unread} of {} bytes received were never read", e.bytes_received),
     }
 }

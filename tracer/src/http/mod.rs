@@ -2,4 +2,4 @@
 
 mod h1;
 
-pub use h1::{Chunks, Exchange, Fault, Progress, Request, Response, Seen, without_proxy_header};
+pub use h1::{Chunks, Exchange, Fault, Lacks, Progress, Request, Response, Seen, Unfinished, without_proxy_header};

@@ -66,7 +66,7 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// Children of the process's first thread, where the kernel lists them.
-fn children(pid: u32) -> Vec<u32> {
+pub(super) fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect()
 }

@@ -84,7 +84,8 @@ pub const HOOKS: &[Hook] = &[
         name: "payload_in",
         attachment: Attachment::CgroupIngress,
         essential: false,
-        blurs: "no ray, method, host or path; requests on TLS and plain ports look alike; listen_overflow is not told",
+        blurs: "no ray, method, host or path; requests on TLS and plain ports look alike; \
+                listen_overflow and request_cut are not told",
     },
     Hook {
         name: "payload_out",

@@ -22,7 +22,7 @@ pub const fn needs(cause: Cause) -> &'static [&'static str] {
         | Cause::TlsClientCertRequired
         | Cause::CertInvalid
         | Cause::TlsHandshakeFailed => &["payload_in", "payload_out"],
-        Cause::ListenOverflow => &["payload_in"],
+        Cause::ListenOverflow | Cause::RequestCut => &["payload_in"],
         Cause::FirewallDrop => &["kfree_skb"],
         Cause::FirewallReject => &["kfree_skb", "net_dev_queue", "payload_out"],
         Cause::ResponseTimeout | Cause::RequestStalled => &["tcp_receive_reset"],

@@ -13,9 +13,9 @@ use std::{
 use procfs::process::Process;
 use tracer_common::Tuple;
 
-use super::proc::TICK_NS;
+use super::{family::children, proc::TICK_NS};
 use crate::{
-    diagnose::{Around, Descriptors, Held, Queue},
+    diagnose::{Around, Descriptors, Halt, Halted, Held, Queue},
     host::{limits::open_files_limit, listeners::listening},
 };
 
@@ -26,8 +26,14 @@ const MOST: usize = 64;
 /// A process with a higher limit is not looked at where its descriptors would have to be counted one by one.
 const COUNTABLE: u64 = 65_536;
 
+/// Children of a server that are looked at.
+const MOST_CHILDREN: usize = 64;
+
 /// Where version 2 is mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
+/// Where it is beside version 1, and where that has its freezer.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+const FREEZER: &str = "/sys/fs/cgroup/freezer";
 
 /// A process, by pid and start.
 type Owner = (u32, u64);
@@ -37,6 +43,7 @@ type Owner = (u32, u64);
 pub struct Surroundings {
     processes: HashMap<Owner, Around>,
     queues: HashMap<(u32, u16), (Option<Queue>, Option<Held>)>,
+    servers: HashMap<u32, Option<Halted>>,
     since_ns: u64,
 }
 
@@ -77,10 +84,25 @@ impl Surroundings {
         found
     }
 
+    /// Which of its workers do not run, of a server that no connection was read by.
+    pub fn halted_workers(&mut self, server: u32, now_ns: u64) -> Option<Halted> {
+        self.forget(now_ns);
+        if let Some(known) = self.servers.get(&server) {
+            return *known;
+        }
+        if server == 0 || self.servers.len() >= MOST {
+            return None;
+        }
+        let found = halted_workers(server);
+        self.servers.insert(server, found);
+        found
+    }
+
     fn forget(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.since_ns) >= FRESH_NS {
             self.processes.clear();
             self.queues.clear();
+            self.servers.clear();
             self.since_ns = now_ns;
         }
     }
@@ -93,7 +115,50 @@ fn read((pid, start_ns): Owner) -> Option<Around> {
     if start_ns != 0 && stat.starttime.abs_diff(start_ns / TICK_NS) > 1 {
         return None;
     }
-    Some(Around { descriptors: descriptors(pid), memory_pressure: pressure(pid), ..Around::default() })
+    Some(Around {
+        descriptors: descriptors(pid),
+        memory_pressure: pressure(pid),
+        halted: halt(pid, stat.state).map(|halt| Halted { pid, halt, others: 0 }),
+        ..Around::default()
+    })
+}
+
+/// Those of its children that have its name.
+fn halted_workers(server: u32) -> Option<Halted> {
+    let stat = |pid: u32| Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok();
+    let name = stat(server)?.comm;
+    let halted = children(server).into_iter().take(MOST_CHILDREN).filter_map(|pid| {
+        let stat = stat(pid).filter(|stat| stat.comm == name)?;
+        Some((pid, halt(pid, stat.state)?))
+    });
+    let halted: Vec<_> = halted.collect();
+    let (pid, halt) = *halted.first()?;
+    Some(Halted { pid, halt, others: u32::try_from(halted.len() - 1).unwrap_or(u32::MAX) })
+}
+
+/// Why it does not run, if it does not, by the state of its first thread and by its control group.
+fn halt(pid: u32, state: char) -> Option<Halt> {
+    // In version 1 of the freezer a frozen task is in state D, too.
+    if is_frozen(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()) {
+        return Some(Halt::Frozen);
+    }
+    match state {
+        'T' => Some(Halt::Stopped),
+        't' => Some(Halt::Traced),
+        'D' => Some(Halt::Uninterruptible),
+        _ => None,
+    }
+}
+
+/// Whether a control group among these (`/proc/PID/cgroup`) is frozen.
+fn is_frozen(groups: &str) -> bool {
+    // A group counts as frozen where one above it is.
+    let says =
+        |file: String, word: &str| fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line == word));
+    let unified = group(groups).is_some_and(|group| {
+        [CGROUPS, UNIFIED].iter().any(|mount| says(format!("{mount}/{group}/cgroup.events"), "frozen 1"))
+    });
+    unified || freezer_group(groups).is_some_and(|group| says(format!("{FREEZER}/{group}/freezer.state"), "FROZEN"))
 }
 
 fn descriptors(pid: u32) -> Option<Descriptors> {
@@ -121,7 +186,15 @@ fn pressure(pid: u32) -> Option<u8> {
 
 /// The path in version 2's hierarchy below its root; of one that lies outside of what is seen here, none.
 fn group(groups: &str) -> Option<&str> {
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    inside(groups.lines().find_map(|line| line.strip_prefix("0::/"))?)
+}
+
+/// The same in that of version 1's freezer.
+fn freezer_group(groups: &str) -> Option<&str> {
+    inside(groups.lines().find_map(|line| line.split_once(":freezer:/").map(|(_, path)| path))?)
+}
+
+fn inside(path: &str) -> Option<&str> {
     (!path.split('/').any(|part| part == "..")).then_some(path)
 }
 
@@ -226,6 +299,34 @@ mod tests {
         let around = read((pid, 0)).unwrap();
         assert!(around.descriptors.is_some_and(|found| found.open > 2 && found.open <= found.limit));
         assert_eq!(read((pid, 1)), None);
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_does_not_run_and_is_found_among_the_children_of_its_server() {
+        use std::process::Command;
+
+        use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let id = child.id();
+        kill_process(pid, Signal::STOP).unwrap();
+        let _stopped = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+        let stopped = Some(Halted { pid: id, halt: Halt::Stopped, others: 0 });
+        assert_eq!(read((id, 0)).unwrap().halted, stopped);
+        assert_eq!(read((std::process::id(), 0)).unwrap().halted, None);
+        // It is no worker: it has another name.
+        assert_eq!(halted_workers(std::process::id()), None);
+        child.kill().and_then(|()| child.wait()).unwrap();
+    }
+
+    #[test]
+    fn groups_are_read_as_the_kernel_writes_them() {
+        let groups = "9:name=systemd:/\n6:freezer:/docker/abc\n0::/system.slice/docker-abc.scope\n";
+        assert_eq!(freezer_group(groups), Some("docker/abc"));
+        assert_eq!(group(groups), Some("system.slice/docker-abc.scope"));
+        assert_eq!(freezer_group("6:freezer:/../x\n"), None);
+        assert!(!is_frozen(groups));
     }
 
     #[test]

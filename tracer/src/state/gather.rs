@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     diagnose::{Attempt, End, Evidence, FirewallHook, Missing, OomScope, Process, Protocol, Taken, Trigger},
-    http::{Chunks, Exchange, Request, Response, Seen, without_proxy_header},
+    http::{Chunks, Exchange, Progress, Request, Response, Seen, Unfinished, without_proxy_header},
     tls::Handshake,
 };
 
@@ -27,7 +27,7 @@ impl State {
         let (conn, close) = (&record.conn, &record.conn.close);
         let protocol = protocol(conn);
         let late = record.trigger == triggers::LATE;
-        let Exchange { request, response } = exchange(record, protocol);
+        let Exchange { request, response, unfinished } = exchange(record, protocol);
         let destroyed = close.err == ECONNABORTED;
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
@@ -58,6 +58,7 @@ impl State {
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0,
             request_head: request_head(record, protocol),
+            unfinished,
             request,
             response,
             handshake: (protocol == Protocol::Tls && !late).then(|| handshake(record)),
@@ -171,7 +172,11 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
     let requests = kept(&record.heads.request, conn.request_have);
     if protocol != Protocol::Http || record.trigger == triggers::LATE {
         let request = Request::read(requests).unwrap_or_default();
-        return Exchange { request, response: Response::default() };
+        // Behind a PROXY header, or in pieces: known of the first turn that was not answered.
+        let first = conn.exchanges <= 1 && close.bytes_sent == 0 && record.trigger != triggers::LATE;
+        let readable = protocol == Protocol::Other && first && conn.flags & flag::SEEDED == 0;
+        let unfinished = readable.then(|| Unfinished::read(requests, conn.request_len.into(), false)).flatten();
+        return Exchange { request, response: Response::default(), unfinished };
     }
     let unfinished = origin_flags::NOT_HTTP | origin_flags::IN_HEAD;
     // Of the response to this request no byte has been on the wire: what was kept is of the one before.
@@ -189,12 +194,17 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
         sent: sent.into(),
         chunks: chunks(conn),
     };
-    let mut exchange = Exchange::read(requests, conn.request_len.into(), &seen);
+    let interim = conn.flags & flag::INTERIM != 0;
+    let mut exchange = Exchange::read_behind(interim, requests, conn.request_len.into(), &seen);
     // Written, and not on its way; or none of it was kept, because no buffer was left: nothing can be said of it.
     if close.response_bytes > 0 && head.is_empty() {
         exchange.response = Response::default();
     }
-    exchange.response.interim |= conn.flags & flag::INTERIM != 0;
+    exchange.response.interim |= interim;
+    // With part of a final response the origin had taken as much of the request as it wanted.
+    if exchange.response.progress != Progress::Nothing {
+        exchange.unfinished = None;
+    }
     exchange
 }
 
@@ -333,6 +343,7 @@ impl State {
             bodyless: false,
             request: Request::default(),
             request_head: None,
+            unfinished: None,
             response: Response::default(),
             handshake: None,
             limits: self.limits,

@@ -26,6 +26,7 @@ pub(super) struct Flight {
     pub(super) finished: bool,
     pub(super) certificate_requested: Option<bool>,
     pub(super) certificate_empty: bool,
+    pub(super) resumed: bool,
 }
 
 impl Flight {
@@ -46,13 +47,16 @@ impl Flight {
                 (empty || first > EMPTY_CERTIFICATE_AND_FINISHED[1]).then_some(true)
             },
             certificate_empty: empty,
+            resumed: false,
         }
     }
 
     /// TLS 1.2 and before, where all but Finished is in the clear.
-    pub(super) fn clear(edge: &Stream<'_>, edge_clear: &[u8], origin_clear: &[u8]) -> Self {
+    pub(super) fn clear(edge: &Stream<'_>, edge_clear: &[u8], origin: &Stream<'_>, origin_clear: &[u8]) -> Self {
         let given = first_of(edge_clear, TlsHandshakeType::Certificate, TlsHandshakeType::ClientKeyExchange);
         let asked = first_of(origin_clear, TlsHandshakeType::CertificateRequest, TlsHandshakeType::ServerDone);
+        let changed = |record: Record<'_>| record.kind == TlsRecordType::ChangeCipherSpec;
+        let done = messages(origin_clear).any(|message| message.kind == TlsHandshakeType::ServerDone);
         let mut after_change = edge.sent().skip_while(|record| record.kind != TlsRecordType::ChangeCipherSpec).skip(1);
         let finished = after_change.next().is_some_and(|record| record.kind == TlsRecordType::Handshake);
         Self {
@@ -61,6 +65,7 @@ impl Flight {
             // Finished without any of these: an earlier session goes on.
             certificate_requested: given.as_ref().or(asked.as_ref()).map(|(yes, _)| *yes).or(finished.then_some(false)),
             certificate_empty: given.is_some_and(|(yes, message)| yes && message.whole && message.body == [0, 0, 0]),
+            resumed: !done && origin.sent().any(changed),
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Handshake {
     /// The edge has done its part of the handshake. Most clients have then accepted the certificate; some check it
     /// later.
     pub edge_finished: bool,
+    /// TLS 1.2 and before: an earlier session goes on, so that the origin has done its part of the handshake first.
+    pub resumed: bool,
     /// Whether the origin asked for a client certificate.
     pub certificate_requested: Option<bool>,
     /// The edge answered that with no certificate.
@@ -80,7 +82,7 @@ impl Handshake {
             // Early data comes first, and in any size.
             Some(Version::Tls13) if client.early_data => Flight::default(),
             Some(Version::Tls13) => Flight::sealed(&edge),
-            Some(version) if version < Version::Tls13 => Flight::clear(&edge, &edge_clear, &origin_clear),
+            Some(version) if version < Version::Tls13 => Flight::clear(&edge, &edge_clear, &origin, &origin_clear),
             _ => Flight::default(),
         };
         Self {
@@ -100,6 +102,7 @@ impl Handshake {
             edge_alert: Alert::fatal_in(edge.records()),
             edge_alert_encrypted: flight.alert,
             edge_finished: flight.finished,
+            resumed: flight.resumed,
             certificate_requested: flight.certificate_requested,
             edge_certificate_empty: flight.certificate_empty,
             answer,

@@ -134,7 +134,7 @@ fn a_handshake_that_works_is_finished_and_has_no_alert() {
     let finished = |version| Handshake { edge_finished: true, certificate_requested: Some(false), ..agreed(version) };
     check("tls12_exchange", &finished(Version::Tls12));
     check("tls13_exchange", &finished(Version::Tls13));
-    check("tls12_resumed", &finished(Version::Tls12));
+    check("tls12_resumed", &Handshake { resumed: true, ..finished(Version::Tls12) });
     check("tls13_retry", &finished(Version::Tls13));
 }
 

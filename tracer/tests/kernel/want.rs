@@ -18,12 +18,14 @@ const FENCE: u16 = 9;
 pub(crate) struct Want {
     cause: &'static str,
     fields: Map<String, Value>,
+    /// What a line of the evidence holds.
+    says: Vec<String>,
 }
 
 impl Want {
     /// A failure seen by the edge, told under this cause, with this status (`null`: no 52x) and this symptom.
     pub(crate) fn new(exchange: &Exchange, cause: &'static str, edge_status: impl Into<Value>, symptom: &str) -> Self {
-        let mut want = Self { cause, fields: Map::new() };
+        let mut want = Self { cause, fields: Map::new(), says: Vec::new() };
         want.set("cause", cause);
         want.set("edge_status", edge_status);
         want.set("symptom", symptom);
@@ -45,6 +47,12 @@ impl Want {
         self
     }
 
+    /// A line of the evidence must hold this.
+    pub(crate) fn saying(mut self, part: impl Into<String>) -> Self {
+        self.says.push(part.into());
+        self
+    }
+
     fn set(&mut self, field: &str, value: impl Into<Value>) {
         self.fields.insert(field.to_owned(), value.into());
     }
@@ -53,7 +61,10 @@ impl Want {
     fn differences(&self, record: &Value) -> Vec<String> {
         let wrong =
             self.fields.iter().filter(|(field, value)| record.get(field.as_str()).unwrap_or(&Value::Null) != *value);
-        wrong.map(|(field, value)| format!("{field} is {}, wanted {value}", record[field])).collect()
+        let wrong = wrong.map(|(field, value)| format!("{field} is {}, wanted {value}", record[field]));
+        let lines = record["evidence"].as_array().map_or(&[][..], Vec::as_slice);
+        let said = |part: &str| lines.iter().any(|line| line.as_str().is_some_and(|line| line.contains(part)));
+        wrong.chain(self.says.iter().filter(|part| !said(part)).map(|part| format!("not a word of {part:?}"))).collect()
     }
 
     fn is_of(&self, record: &Value) -> bool {

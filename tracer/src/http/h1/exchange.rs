@@ -1,12 +1,14 @@
 //! Which of several requests that came together failed: pipelining (RFC 9112 §9.3.2).
 
-use super::{Progress, Request, Response, Seen, without_proxy_header};
+use super::{Progress, Request, Response, Seen, Unfinished, without_proxy_header};
 
 /// The exchange that a verdict is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
     pub request: Request,
     pub response: Response,
+    /// More of the request was announced than came.
+    pub unfinished: Option<Unfinished>,
 }
 
 /// Exchanges looked at; what follows stays unknown.
@@ -17,18 +19,26 @@ impl Exchange {
     /// `requested` bytes) and whose responses begin with what was `seen`; the last one where all are.
     #[must_use]
     pub fn read(requests: &[u8], requested: u64, seen: &Seen<'_>) -> Self {
+        Self::read_behind(false, requests, requested, seen)
+    }
+
+    /// The same where what was `seen` may follow an `interim` response, which asked for the body of the request.
+    #[must_use]
+    pub fn read_behind(interim: bool, requests: &[u8], requested: u64, seen: &Seen<'_>) -> Self {
+        let kept = requests.len();
         let mut requests = without_proxy_header(requests).unwrap_or_default();
-        let skipped = requested.saturating_sub(requests.len() as u64);
+        let skipped = (kept - requests.len()) as u64;
         let mut requested = requested.saturating_sub(skipped).max(requests.len() as u64);
         let mut seen = *seen;
         let mut exchange = Self::default();
         for _ in 0..MOST {
+            let unfinished = Unfinished::read(requests, requested, interim);
             let Some((request, size)) = Request::read_sized(requests) else {
-                exchange.response = Response::read(None, &seen);
+                (exchange.response, exchange.unfinished) = (Response::read(None, &seen), unfinished);
                 return exchange;
             };
             let (response, end) = Response::read_sized(request.method.as_deref(), &seen);
-            exchange = Self { request, response };
+            exchange = Self { request, response, unfinished };
             let more = size.filter(|size| *size < requested && exchange.response.progress == Progress::Whole);
             let (Some(size), Some(end)) = (more, end) else { return exchange };
             let Some(rest) = usize::try_from(size).ok().and_then(|size| requests.get(size..)) else { return exchange };
@@ -45,7 +55,7 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Lacks, *};
 
     const REQUESTS: &[u8] =
         b"GET /a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /c HTTP/1.1\r\n\r\n";
@@ -73,6 +83,35 @@ mod tests {
         let chunked = &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"[..];
         assert_eq!(read(chunked), (Some("/b".to_owned()), Progress::Nothing));
         assert_eq!(read(&[chunked, chunked].concat()), (Some("/c".to_owned()), Progress::Nothing));
+    }
+
+    #[test]
+    fn of_several_requests_the_one_that_is_not_answered_may_be_unfinished() {
+        let ok = &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..];
+        let cut = REQUESTS.len() - b"bcGET /c HTTP/1.1\r\n\r\n".len();
+        let unfinished = |responses: &[u8]| {
+            let len = responses.len() as u64;
+            let seen = Seen { head: responses, len, sent: len, ..Seen::default() };
+            Exchange::read(&REQUESTS[..cut], cut as u64, &seen).unfinished
+        };
+        assert_eq!(unfinished(b""), None, "the first one came whole");
+        let second = "POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\n".len() as u64;
+        let lacks = Lacks::Body { announced: second + 3, at_least: false };
+        assert_eq!(unfinished(ok), Some(Unfinished { came: second + 1, lacks }));
+    }
+
+    #[test]
+    fn what_was_not_kept_of_a_request_came_all_the_same() {
+        let head = "POST /b HTTP/1.1\r\nContent-Length: 5000\r\n\r\n";
+        let proxied = format!("PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n{head}");
+        let came = |kept: &str, requested: usize| {
+            let unfinished = Exchange::read(kept.as_bytes(), requested as u64, &Seen::default()).unfinished;
+            unfinished.map(|unfinished| unfinished.came)
+        };
+        for kept in [head, &proxied] {
+            assert_eq!(came(kept, kept.len() + 4000), Some(head.len() as u64 + 4000), "{kept}");
+            assert_eq!(came(kept, kept.len() + 5000), None, "{kept}");
+        }
     }
 
     #[test]

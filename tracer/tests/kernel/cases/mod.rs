@@ -18,6 +18,7 @@ mod silence;
 mod stage;
 mod tls;
 mod unit;
+mod upload;
 mod wire;
 
 use std::fs;
@@ -26,7 +27,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::origin::Spec;
-use lab::{Conn, Exchange, Lab, Process, Seen, wait};
+use lab::{Conn, Exchange, Lab, Process, Seen, procs, wait};
+use rustix::process::Signal;
 
 use crate::runner::Case;
 use crate::want::Want;
@@ -48,6 +50,7 @@ pub(crate) fn all() -> Vec<Case> {
         process::cases(),
         tls::cases(),
         wire::cases(),
+        upload::cases(),
         netfilter::cases(),
         unit::cases(),
         silence::cases(),
@@ -104,6 +107,22 @@ fn worker(origin: &Process) -> Result<u32> {
 /// The worker that took the place of `old`.
 fn successor(origin: &Process, old: u32) -> Result<u32> {
     wait::until("a new worker", LIMIT, || Ok(origin.workers().first().copied().filter(|&pid| pid != old)))
+}
+
+/// A process that is stopped until this goes.
+struct Stopped(u32);
+
+impl Stopped {
+    fn new(pid: u32) -> Result<Self> {
+        ensure!(procs::signal(pid, Signal::STOP), "process {pid} is gone");
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        procs::signal(self.0, Signal::CONT);
+    }
 }
 
 /// A haproxy with one frontend of these lines, once it listens.

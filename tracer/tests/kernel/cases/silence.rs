@@ -1,16 +1,25 @@
 //! What leaves the edge waiting: a full queue, a request that nobody takes, a connection that vanished.
 
-use anyhow::{Result, ensure};
-use lab::origin::{Mode, Spec};
-use lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Seen};
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::{LIMIT, ORIGIN, haproxy, saw, worker};
+use anyhow::{Context as _, Result, ensure};
+use lab::origin::{Mode, Spec};
+use lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Seen, wait};
+
+use super::{LIMIT, ORIGIN, READ, Stopped, answered, haproxy, saw, staged, worker};
 use crate::agent::Agent;
-use crate::runner::{Case, cases};
+use crate::runner::{Case, Skip, cases};
 use crate::want::{Want, check};
 
 pub(super) fn cases() -> Vec<Case> {
-    cases![a_full_accept_queue, a_request_that_is_not_read, a_connection_that_vanishes]
+    cases![
+        a_full_accept_queue,
+        a_request_that_is_not_read,
+        a_connection_that_vanishes,
+        a_process_that_is_stopped,
+        a_process_that_is_frozen,
+    ]
 }
 
 /// More than the buffers of both ends hold.
@@ -65,4 +74,70 @@ fn a_connection_that_vanishes() -> Result<()> {
     conn.send("/gone")?;
     let want = Want::new(&conn.exchange(Seen::Timeout), "silent_drop", 524, "no_response");
     check(agent, &lab, &[want.process("haproxy", origin.pid()).with("certainty", "certain")])
+}
+
+fn a_process_that_is_stopped() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[READ])?;
+    let pid = worker(&origin)?;
+    // One request is in its hands, the other one waits in the accept queue.
+    let mut taken = lab.connect(EDGE_A, 80)?;
+    answered(&mut taken)?;
+    taken.send("/hang")?;
+    origin.wait_asked("/hang", 1, LIMIT)?;
+    let _stopped = Stopped::new(pid)?;
+    let mut queued = lab.connect(EDGE_B, 80)?;
+    queued.send("/ok")?;
+    let wants = [&taken, &queued].map(|conn| {
+        let want = Want::new(&conn.exchange(Seen::Timeout), "response_timeout", 524, "no_response");
+        want.saying("does not run: it is stopped by a signal").saying(pid.to_string())
+    });
+    check(agent, &lab, &wants)
+}
+
+fn a_process_that_is_frozen() -> Result<()> {
+    let (lab, origin) = staged()?;
+    let agent = Agent::start(&[READ])?;
+    let pid = worker(&origin)?;
+    let group = FrozenGroup::make()?;
+    let mut conn = lab.connect(EDGE_A, 80)?;
+    conn.send("/hang")?;
+    origin.wait_asked("/hang", 1, LIMIT)?;
+    group.freeze(pid)?;
+    let want = Want::new(&conn.exchange(Seen::Timeout), "response_timeout", 524, "no_response");
+    let says = format!("{ORIGIN}[{pid}] does not run: it is frozen with its control group");
+    check(agent, &lab, &[want.process(ORIGIN, pid).saying(says)])
+}
+
+/// A control group of version 2; what is in it goes back to the root as this goes.
+struct FrozenGroup(PathBuf);
+
+impl FrozenGroup {
+    fn make() -> Result<Self> {
+        let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
+        let root = mounts.into_iter().find(|mount| mount.join("cgroup.controllers").exists());
+        let root = root.ok_or(Skip("control groups of version 2 are not mounted"))?;
+        let group = root.join(format!("tracer-frozen-{}", std::process::id()));
+        fs::create_dir(&group).with_context(|| format!("making {}", group.display()))?;
+        Ok(Self(group))
+    }
+
+    fn freeze(&self, pid: u32) -> Result<()> {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string())?;
+        fs::write(self.0.join("cgroup.freeze"), "1").map_err(|_| Skip("this kernel does not freeze control groups"))?;
+        wait::until_true("the group to freeze", LIMIT, || {
+            fs::read_to_string(self.0.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1"))
+        })
+    }
+}
+
+impl Drop for FrozenGroup {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0.join("cgroup.freeze"), "0");
+        let pids = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        for pid in pids.lines() {
+            let _ = fs::write(self.0.with_file_name("cgroup.procs"), pid);
+        }
+        let _ = fs::remove_dir(&self.0);
+    }
 }

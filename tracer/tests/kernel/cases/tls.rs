@@ -15,13 +15,17 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, Stream, SupportedProtocolVersion as Version,
 };
 
-use super::haproxy;
+use super::{READ, Stopped, TIMEOUT, haproxy};
 use crate::agent::Agent;
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
 
 pub(super) fn cases() -> Vec<Case> {
-    cases![a_handshake_that_either_side_refuses, a_client_certificate_that_is_not_sent]
+    cases![
+        a_handshake_that_either_side_refuses,
+        a_client_certificate_that_is_not_sent,
+        a_handshake_that_freezes_halfway,
+    ]
 }
 
 /// The origin's name.
@@ -161,4 +165,50 @@ fn a_client_certificate_that_is_not_sent() -> Result<()> {
     };
     let wants = [want(&old, 525, "tls_alert", "certain"), want(&new, 520, "tls_alert_late", "likely")];
     check(agent, &lab, &wants)
+}
+
+fn a_handshake_that_freezes_halfway() -> Result<()> {
+    const PORT: u16 = 443;
+    let lab = Lab::new()?;
+    let certificate = Certificate::make(&lab)?;
+    let http = format!("server {{ listen {PORT} ssl; ssl_protocols TLSv1.2; {} }}\n", certificate.site());
+    let options = NginxOptions { http: &http, ports: &[PORT], workers: 1, ..NginxOptions::default() };
+    let nginx = Nginx::start(&lab, &options)?;
+    let pid = nginx.workers().first().copied().context("nginx without a worker")?;
+    let agent = Agent::start(&[READ])?;
+    let mut answers = Vec::new();
+    let mut edges = [lab.connect(EDGE_A, PORT)?, lab.connect(EDGE_B, PORT)?];
+    for conn in &mut edges {
+        answers.push(half(conn, client(&TLS12, certificate.trusted()?)?)?);
+    }
+    let _stopped = Stopped::new(pid)?;
+    for (conn, answer) in edges.iter_mut().zip(&answers) {
+        conn.stream()?.write_all(answer)?;
+    }
+    // One edge gives up, the other one stays.
+    std::thread::sleep(TIMEOUT);
+    let [leaves, stays] = edges;
+    let exchanges = [leaves.exchange(BROKEN), stays.exchange(BROKEN)];
+    leaves.abort()?;
+    let wants = exchanges.map(|exchange| {
+        let want = Want::new(&exchange, "tls_handshake_failed", 525, "tls_no_answer").process("nginx", pid);
+        let want = want.with("certainty", "certain").saying("left the edge's answer unread");
+        want.saying(format!("nginx[{pid}] does not run: it is stopped"))
+    });
+    check(agent, &lab, &wants)
+}
+
+/// The edge's side of a handshake up to its answer to the origin's first messages, which is not sent yet.
+fn half(conn: &mut Conn, mut tls: ClientConnection) -> Result<Vec<u8>> {
+    let stream = conn.stream()?;
+    tls.write_tls(stream)?;
+    while !tls.wants_write() {
+        ensure!(tls.read_tls(stream)? > 0, "the origin closed");
+        tls.process_new_packets()?;
+    }
+    let mut answer = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut answer)?;
+    }
+    Ok(answer)
 }
