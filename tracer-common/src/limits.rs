@@ -95,6 +95,14 @@ pub const MAX_TLS_ALERT: u32 = 31;
 /// below it on, and an edge leaves because of it up to one part after it.
 pub const READ_SLACK_PARTS: u32 = 8;
 
+/// What was sent again this often without an acknowledgement is lost on the way, whatever the time that took. (Three
+/// times take 1.4 s or more.)
+pub const LOST_RETRANSMITS: u8 = 3;
+
+/// A SYN-ACK that was sent again this often without an answer is lost. (An edge, or who uses its address, may leave
+/// after its SYN.)
+pub const LOST_SYN_ACKS: u32 = 2;
+
 /// A connection that is reset within this time of its opening counts as a failure even if no request arrived,
 /// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;

@@ -20,7 +20,7 @@ const RECORDED: [(&str, &str); 5] = recorded![
     "5.10.0-32-cloud-amd64",
     "6.1.0-50-cloud-amd64",
     "6.12.95+deb12-cloud-amd64",
-    "6.18.44-fc-v857",
+    "6.18.44-fc-v657",
     "7.2.13+deb14-cloud-amd64",
 ];
 
