@@ -44,7 +44,12 @@ shared! {
         pub new_state: u8,
         /// 1: a process had accepted the connection. Else 0.
         pub accepted: u8,
-        pub pad: [u8; 5],
+        /// Times in a row that the retransmission timer has sent the first of the unacknowledged bytes again, without
+        /// any answer that acknowledges them. Filled in where the edge leaves or is waited for; else 0.
+        pub retransmits: u8,
+        /// For how long at least the edge has acknowledged nothing new although its window was open, jiffies. 0: not
+        /// known, or nothing was sent again.
+        pub stuck_jiffies: u32,
     }
     size: 72
 }

@@ -123,6 +123,10 @@ pub mod taken {
     pub const QUEUE: u32 = 4;
     /// The listener's accept queue was full, and the host answered with RST (`tcp_abort_on_overflow`).
     pub const QUEUE_RESET: u32 = 5;
+    /// Nothing in this host took them: the kernel sent a SYN-ACK again, because no answer to it had come.
+    pub const LOST: u32 = 6;
+    /// The listener's SYN queue was full and SYN cookies are off: the host dropped the SYN.
+    pub const SYN_QUEUE: u32 = 7;
 }
 
 /// Values of [`Attempt::hook`](crate::Attempt::hook): the netfilter hook that took the packets.

@@ -12,7 +12,7 @@
 
 use crate::{
     Config, Conn, conn_flags as flag,
-    limits::{FRESH_NS, MAX_TLS_ALERT, READ_SLACK_PARTS, REQUEST_LEN, WRITE_SLACK_PARTS},
+    limits::{FRESH_NS, LOST_RETRANSMITS, MAX_TLS_ALERT, READ_SLACK_PARTS, REQUEST_LEN, WRITE_SLACK_PARTS},
     origin_flags as origin, pf,
 };
 
@@ -141,11 +141,40 @@ pub enum Owed {
 /// still there.
 #[inline(always)]
 pub fn owed(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Owed {
-    let close = &conn.close;
-    let after = |waited: u32, limit: u32| if waited >= limit { Owed::Late } else { Owed::Something };
-    if close.bytes_received == 0 {
+    if conn.close.bytes_received == 0 {
         return Owed::Nothing;
     }
+    if is_lost(conn, config, leaving) {
+        return Owed::Late;
+    }
+    match unwritten(conn, config, leaving, kept) {
+        // All is written, and it may yet get lost.
+        Owed::Nothing if conn.close.unacked > 0 => Owed::Something,
+        owed => owed,
+    }
+}
+
+/// Whether what was written gets lost on its way to the edge: for the whole timeout nothing of it was acknowledged,
+/// though the edge's window is open. The clock of an edge that leaves may run from its request: then what was sent
+/// again often enough counts, too.
+#[inline(always)]
+fn is_lost(conn: &Conn, config: &Config, leaving: bool) -> bool {
+    let close = &conn.close;
+    if close.unacked == 0 || close.stuck_jiffies == 0 {
+        return false;
+    }
+    if !leaving {
+        return close.stuck_jiffies >= config.read_jiffies;
+    }
+    close.stuck_jiffies >= less(config.read_jiffies, READ_SLACK_PARTS)
+        || close.retransmits >= LOST_RETRANSMITS && close.received_jiffies_ago >= config.read_jiffies
+}
+
+/// What the origin has yet to read or to write. See [`owed`].
+#[inline(always)]
+fn unwritten(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> Owed {
+    let close = &conn.close;
+    let after = |waited: u32, limit: u32| if waited >= limit { Owed::Late } else { Owed::Something };
     // The process reads nothing, the window is shut, and the edge cannot send the rest of its request.
     let write = if leaving { less(config.write_jiffies, WRITE_SLACK_PARTS) } else { config.write_jiffies };
     if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= write {
@@ -394,6 +423,34 @@ mod tests {
         assert_eq!(waits(later, 900, 900, Verdict::Unknown, true), Owed::Late);
         assert_eq!(waits(later, 901, 901, Verdict::Unknown, true), Owed::Nothing);
         assert_eq!(waits(later, 900, 900, Verdict::Unknown, false), Owed::Nothing);
+    }
+
+    #[test]
+    fn what_the_edge_does_not_acknowledge_is_lost_where_it_was_sent_again_and_slow_where_not() {
+        let sent = |conn: Conn, received, retransmits, stuck| {
+            with(conn, |conn| {
+                conn.close.unacked = 60;
+                (conn.close.received_jiffies_ago, conn.close.sent_jiffies_ago) = (received, 100);
+                (conn.close.retransmits, conn.close.stuck_jiffies) = (retransmits, stuck);
+            })
+        };
+        let owed = |conn: &Conn, leaving, verdict| owed(conn, &CONFIG, leaving, &Says(verdict, 0));
+        for conn in [http(90), opaque(true, 90)] {
+            for verdict in ALL {
+                assert_eq!(owed(&sent(conn, 900, 2, 700), true, verdict), Owed::Late, "{verdict:?}");
+                assert_eq!(owed(&sent(conn, 900, 3, 10), true, verdict), Owed::Late, "{verdict:?}");
+                assert_eq!(owed(&sent(conn, 900, 2, 800), false, verdict), Owed::Late, "{verdict:?}");
+            }
+            // The edge takes it slowly, or its window is shut.
+            for slow in [sent(conn, 9_000, 0, 0), sent(conn, 9_000, 5, 0)] {
+                assert_ne!(owed(&slow, true, Verdict::Whole), Owed::Late);
+                assert_eq!(owed(&slow, false, Verdict::Whole), Owed::Something);
+            }
+            // Not yet.
+            assert_eq!(owed(&sent(conn, 900, 2, 799), false, Verdict::Whole), Owed::Something);
+            assert_ne!(owed(&sent(conn, 799, 3, 699), true, Verdict::Whole), Owed::Late);
+            assert_ne!(owed(&sent(conn, 900, 2, 699), true, Verdict::Whole), Owed::Late);
+        }
     }
 
     #[test]

@@ -103,6 +103,14 @@ pub const READ_SLACK_PARTS: u32 = 8;
 /// shut window brings, a few hundred milliseconds later.
 pub const WRITE_SLACK_PARTS: u32 = 4;
 
+/// What was sent again this often without an acknowledgement is lost on the way, whatever the time that took. (Three
+/// times take 1.4 s or more.)
+pub const LOST_RETRANSMITS: u8 = 3;
+
+/// A SYN-ACK that was sent again this often without an answer is lost. (An edge, or who uses its address, may leave
+/// after its SYN.)
+pub const LOST_SYN_ACKS: u32 = 2;
+
 /// A connection that is reset within this time of its opening counts as a failure even if no request arrived,
 /// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;

@@ -26,12 +26,12 @@ shared! {
         pub icmp: u32,
         /// One of [`attempt_state`](crate::attempt_state).
         pub state: u32,
-        /// With [`taken::QUEUE`](crate::taken::QUEUE): connections in the accept queue.
+        /// With [`taken::QUEUE`](crate::taken::QUEUE): connections in the accept queue. With
+        /// [`taken::SYN_QUEUE`](crate::taken::SYN_QUEUE): those in the SYN queue.
         pub queue: u32,
         /// Limit of that queue.
         pub queue_limit: u32,
-        /// Payload of the first lost packet, in bytes. With [`taken::QUEUE`](crate::taken::QUEUE): length of the whole
-        /// IP packet.
+        /// Payload of the first lost packet, in bytes. With the two queues: length of the whole IP packet.
         pub payload: u32,
         /// Data: the sequence number after that payload; with [`taken::QUEUE`](crate::taken::QUEUE), the number of the
         /// packet. SYN: the edge's initial sequence number. SYN-ACK: the same, from what it acknowledges.

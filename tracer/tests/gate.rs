@@ -114,6 +114,7 @@ prop_compose! {
         held_back in select(vec![0_u32, 3]),
         ago in (jiffies(), jiffies()),
         unacked in select(vec![0_u32, 24, 31, 5000]),
+        again in (select(vec![0_u8, 1, 2, 3, 15]), jiffies(), any::<bool>()),
         window in select(vec![0_u32, 65_535]),
         accepted in 0_u8..2,
         err in select(vec![0, ECONNABORTED]),
@@ -138,6 +139,9 @@ prop_compose! {
             unacked: unacked.max(held_back),
             window,
             accepted,
+            // Where nothing is unacknowledged, nothing is sent again; and what is, may be because of a shut window.
+            retransmits: if unacked.max(held_back) > 0 { again.0 } else { 0 },
+            stuck_jiffies: if unacked.max(held_back) > 0 && again.0 > 0 && again.2 { again.1 } else { 0 },
             ..Close::default()
         }
     }

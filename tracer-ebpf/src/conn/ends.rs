@@ -13,7 +13,7 @@ use tracer_common::{
 use crate::{
     conn::{
         kept::{InMaps, header_limit},
-        snapshot::{snapshot, snapshot_at_close},
+        snapshot::{add_retransmissions, snapshot, snapshot_at_close},
     },
     emit,
     kernel::{
@@ -70,6 +70,7 @@ pub fn edge_leaves(sk: Sock, conn: &mut Conn, trigger: u32) -> u32 {
     conn.flags |= flag::LEAVING;
     let sock = TypedSock { sk, tcp };
     snapshot(&sock, conn, tcp.clock());
+    add_retransmissions(&sock, conn);
     conn.closer = Task::default();
     let Some(config) = CONFIG.get(0) else { return 0 };
     let late = owed(conn, config, true, &InMaps) == Owed::Late;

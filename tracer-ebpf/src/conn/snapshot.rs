@@ -42,8 +42,32 @@ pub fn snapshot(sock: &impl Look, conn: &mut Conn, now: u64) {
         old_state: 0,
         new_state: 0,
         accepted: u8::from(sock.accepted()),
-        pad: [0; 5],
+        retransmits: 0,
+        stuck_jiffies: 0,
     };
+}
+
+/// Adds to the snapshot that was just made whether the edge acknowledges what is sent to it.
+///
+/// For how long it has not: the timer has fired `n` times, after one `rto`, two, four and so on, each time doubling
+/// `rto`. Its next run is `rto` after its last one, which sent data. So `rto - (rto >> n)` had passed at that last
+/// sending. It may have been longer: a timer is also restarted by other sendings, and `rto` has an upper bound.
+///
+/// An edge whose window is shut is slow, and its window is probed, for which `n` stays 0. It may also have shut the
+/// window behind data that was under way already.
+#[inline(always)]
+pub fn add_retransmissions(sock: &impl Look, conn: &mut Conn) {
+    let close = &mut conn.close;
+    if close.unacked == 0 {
+        return;
+    }
+    close.retransmits = sock.retransmits();
+    if close.retransmits == 0 || sock.snd_wnd() == 0 {
+        return;
+    }
+    let rto = sock.rto();
+    let first = rto.wrapping_shr(u32::from(close.retransmits).min(31));
+    close.stuck_jiffies = rto.wrapping_sub(first).wrapping_add(close.sent_jiffies_ago);
 }
 
 /// The same at a change of state from `old` to `new`, with the task that causes it: the current one.
@@ -64,6 +88,7 @@ pub fn snapshot_by_address(sock: RawSock, conn: &mut Conn) -> Option<u8> {
     let state = sock.state()?;
     // SAFETY: the helper takes no arguments and has no preconditions.
     snapshot(&sock, conn, unsafe { bpf_ktime_get_ns() });
+    add_retransmissions(&sock, conn);
     conn.close.old_state = state;
     conn.close.new_state = state;
     conn.closer = Task::default();

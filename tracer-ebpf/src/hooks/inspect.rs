@@ -119,6 +119,6 @@ pub fn attempt(ctx: &RawTracePointContext) -> i32 {
             return SETTLED;
         }
     }
-    attempts::report(&tuple, known);
-    REPORTED
+    attempts::give_up(&tuple, known);
+    if known.state == attempt_state::REPORTED { REPORTED } else { SETTLED }
 }

@@ -10,3 +10,4 @@ pub mod reads;
 pub mod resets;
 pub mod seed;
 pub mod states;
+pub mod synacks;

@@ -28,6 +28,13 @@ pub trait Look {
     fn accepted(&self) -> bool;
     /// Whether the peer's FIN has arrived.
     fn peer_is_done(&self) -> bool;
+    /// The window that the edge announced, in bytes.
+    fn snd_wnd(&self) -> u32;
+    /// `icsk_retransmits`: consecutive timeouts of the retransmission timer since `snd_una` last advanced. Probes of a
+    /// shut window do not count. 0 on a kernel whose layout does not tell.
+    fn retransmits(&self) -> u8;
+    /// `icsk_rto`: the retransmission timer's current timeout, doubled at each retransmission, in jiffies.
+    fn rto(&self) -> u32;
 }
 
 /// The kernel's `tcp_receive_window()`: what is left of the advertised window `wnd`, counted from `wup`.
@@ -102,6 +109,21 @@ impl Look for TypedSock {
     #[inline(always)]
     fn peer_is_done(&self) -> bool {
         self.sk.peer_is_done()
+    }
+
+    #[inline(always)]
+    fn snd_wnd(&self) -> u32 {
+        self.tcp.snd_wnd()
+    }
+
+    #[inline(always)]
+    fn retransmits(&self) -> u8 {
+        self.tcp.retransmits()
+    }
+
+    #[inline(always)]
+    fn rto(&self) -> u32 {
+        self.tcp.rto()
     }
 }
 
@@ -192,5 +214,20 @@ impl Look for RawSock {
     #[inline(always)]
     fn peer_is_done(&self) -> bool {
         read_field::<u64>(self.0, &OFF_SKC_FLAGS) & 1 << SOCK_DONE != 0
+    }
+
+    #[inline(always)]
+    fn snd_wnd(&self) -> u32 {
+        self.word(&OFF_TCP_SND_WND)
+    }
+
+    #[inline(always)]
+    fn retransmits(&self) -> u8 {
+        if OFF_ICSK_RETRANSMITS.load() == 0 { 0 } else { read_field(self.0, &OFF_ICSK_RETRANSMITS) }
+    }
+
+    #[inline(always)]
+    fn rto(&self) -> u32 {
+        self.word(&OFF_ICSK_RTO)
     }
 }

@@ -16,7 +16,7 @@ pub mod skb;
 pub mod sock;
 pub mod task;
 
-/// Declares offsets that the loader sets. The default 0 is never used: loading fails if one is not set.
+/// Declares offsets that the loader sets.
 macro_rules! offsets {
     ($($name:ident),+ $(,)?) => { $(
         #[unsafe(no_mangle)]
@@ -24,6 +24,7 @@ macro_rules! offsets {
     )+ };
 }
 
+// The default 0 is never used: loading fails if one is not set.
 offsets! {
     OFF_SKC_FAMILY, OFF_SKC_STATE, OFF_SKC_DADDR, OFF_SKC_RCV_SADDR, OFF_SKC_DPORT, OFF_SKC_NUM, OFF_SKC_V6_DADDR,
     OFF_SKC_V6_RCV_SADDR, OFF_SKC_NET, OFF_NET_INUM,
@@ -38,9 +39,19 @@ offsets! {
     OFF_DST_DEV, OFF_DEV_INDEX, OFF_SOCKET_INODE, OFF_INODE_INO,
 }
 
+// 0: this kernel's layout does not tell, and what depends on it is left out.
+offsets! {
+    OFF_ICSK_RETRANSMITS, OFF_ICSK_RTO, OFF_TCP_SND_WND, OFF_TREQ_RCV_ISN, OFF_IREQ_ACKED, OFF_ICSK_QLEN,
+    OFF_NET_SYNCOOKIES, OFF_NET_MAX_SYN_BACKLOG,
+}
+
 /// Mask of the bit-field `tcp_sock.repair` within the byte at `OFF_TCP_REPAIR`. Set by the loader.
 #[unsafe(no_mangle)]
 static REPAIR_BIT: Global<u8> = Global::new(0);
+
+/// The same of `inet_request_sock.acked`, within the byte at `OFF_IREQ_ACKED`.
+#[unsafe(no_mangle)]
+static ACKED_BIT: Global<u8> = Global::new(0);
 
 /// Number of the bit `SOCK_DONE` in `sk_flags`: the peer's FIN has arrived. (`enum sock_flags`; it has been the
 /// second value since long before 5.10.)

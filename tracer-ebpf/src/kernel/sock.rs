@@ -304,6 +304,44 @@ impl TcpSock {
         unsafe { field(self.0, &OFF_SK_MAX_ACK_BACKLOG) }
     }
 
+    /// Length of a listener's SYN queue: connections whose handshake has begun and is not complete.
+    #[inline(always)]
+    pub fn syn_queue(self) -> u32 {
+        if OFF_ICSK_QLEN.load() == 0 {
+            return 0;
+        }
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct inet_connection_sock.
+        unsafe { field(self.0, &OFF_ICSK_QLEN) }
+    }
+
+    /// Whether SYN cookies are off in the socket's network namespace (`net.ipv4.tcp_syncookies` is 0): a full SYN
+    /// queue then makes the kernel drop SYNs.
+    #[inline(always)]
+    pub fn cookies_are_off(self) -> bool {
+        if OFF_NET_SYNCOOKIES.load() == 0 {
+            return false;
+        }
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct sock. skc_net.net is a BTF pointer,
+        // too, and never null in a live socket. The setting is a byte or, on older kernels, a word of up to 2.
+        unsafe {
+            let net: *const c_void = field(self.0, &OFF_SKC_NET);
+            field::<u8>(net, &OFF_NET_SYNCOOKIES) == 0
+        }
+    }
+
+    /// `net.ipv4.tcp_max_syn_backlog` of the socket's network namespace.
+    #[inline(always)]
+    pub fn max_syn_backlog(self) -> u32 {
+        if OFF_NET_MAX_SYN_BACKLOG.load() == 0 {
+            return u32::MAX;
+        }
+        // SAFETY: as above.
+        unsafe {
+            let net: *const c_void = field(self.0, &OFF_SKC_NET);
+            field(net, &OFF_NET_MAX_SYN_BACKLOG)
+        }
+    }
+
     /// Whether the socket is in `TCP_REPAIR` mode, in which it is closed without sending a packet.
     #[inline(always)]
     pub fn in_repair(self) -> bool {
@@ -320,6 +358,30 @@ impl TcpSock {
             let net: *const c_void = field(self.0, &OFF_SKC_NET);
             field(net, &OFF_NET_INUM)
         }
+    }
+
+    /// The window that the peer announced, in bytes.
+    #[inline(always)]
+    pub fn snd_wnd(self) -> u32 {
+        // SAFETY: a BTF pointer to struct tcp_sock.
+        unsafe { field(self.0, &OFF_TCP_SND_WND) }
+    }
+
+    /// See [`Look::retransmits`](super::look::Look::retransmits).
+    #[inline(always)]
+    pub fn retransmits(self) -> u8 {
+        if OFF_ICSK_RETRANSMITS.load() == 0 {
+            return 0;
+        }
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct inet_connection_sock.
+        unsafe { field(self.0, &OFF_ICSK_RETRANSMITS) }
+    }
+
+    /// See [`Look::rto`](super::look::Look::rto).
+    #[inline(always)]
+    pub fn rto(self) -> u32 {
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct inet_connection_sock.
+        unsafe { field(self.0, &OFF_ICSK_RTO) }
     }
 
     /// Time at which data was last sent, in jiffies.
@@ -347,5 +409,47 @@ impl Identity for TcpSock {
     fn peer(&self) -> u64 {
         // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { typed_peer(self.0) }
+    }
+}
+
+/// A `struct request_sock *` argument of a BTF tracepoint, not null: a connection whose handshake is not complete. Its
+/// type begins with `sock_common`. What its TCP type adds lies beyond what the verifier knows of the pointer.
+#[derive(Clone, Copy)]
+pub struct Request(Sock);
+
+impl Request {
+    /// `None` for a null pointer.
+    #[inline(always)]
+    pub fn new(pointer: *const c_void) -> Option<Self> {
+        Sock::new(pointer).map(Self)
+    }
+
+    #[inline(always)]
+    pub fn peer_addr(self) -> [u8; 16] {
+        self.0.peer_addr()
+    }
+
+    #[inline(always)]
+    pub fn local_port(self) -> u16 {
+        self.0.local_port()
+    }
+
+    /// Both ends and the network namespace.
+    #[inline(always)]
+    pub fn tuple(self) -> Tuple {
+        self.0.tuple(self.peer_addr())
+    }
+
+    /// Whether the peer has acknowledged the SYN-ACK, and the kernel waits for data (`TCP_DEFER_ACCEPT`) or for room
+    /// in the accept queue. Also where the kernel's layout does not tell.
+    #[inline(always)]
+    pub fn is_acknowledged(self) -> bool {
+        OFF_IREQ_ACKED.load() == 0 || read_field::<u8>(self.0.key(), &OFF_IREQ_ACKED) & ACKED_BIT.load() != 0
+    }
+
+    /// The peer's initial sequence number.
+    #[inline(always)]
+    pub fn peer_isn(self) -> u32 {
+        if OFF_TREQ_RCV_ISN.load() == 0 { 0 } else { read_field(self.0.key(), &OFF_TREQ_RCV_ISN) }
     }
 }

@@ -1,4 +1,5 @@
-//! Packets between edge and origin that this host drops: by netfilter, or because a listener's accept queue is full.
+//! Packets between edge and origin that this host drops: by netfilter, or because a queue of the listener's is full.
+//! And SYN-ACKs that get lost behind it.
 //!
 //! One dropped packet harms nobody: its sender sends it again, and the copy may get through. So the first drop is only
 //! noted, in [`ATTEMPTS`] under the connection's addresses, and later drops are added to that entry. An entry is an
@@ -18,7 +19,9 @@ use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_ktime_get_ns,
 use tracer_common::{
     Attempt, Tuple, attempt as kind,
     attempt_state::{HARMLESS, REPORTED, WAITING},
-    is_v4_mapped, taken,
+    is_v4_mapped,
+    limits::LOST_SYN_ACKS,
+    taken,
 };
 
 use crate::{
@@ -62,15 +65,25 @@ fn peer_end(tuple: &Tuple) -> PeerEnd {
 pub fn note(tuple: &Tuple, seen: &mut Attempt) {
     // SAFETY: the helper takes no arguments and has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    if seen.cause != taken::QUEUE {
+    let by_queue = seen.cause == taken::QUEUE || seen.cause == taken::SYN_QUEUE;
+    let lost = seen.cause == taken::LOST;
+    if !by_queue && !lost {
         count_drop(tuple.local_port);
     }
     if let Some(known) = recent(tuple, now) {
         if continues(known, seen) {
-            known.packets += 1;
             known.last_ns = now;
+            // What took it is known already, and the packet is counted.
+            if lost && known.cause != taken::LOST {
+                return;
+            }
+            known.packets += 1;
             if known.sock_key == 0 {
                 known.sock_key = seen.sock_key;
+            }
+            if known.cause == taken::LOST {
+                known.hook = seen.hook;
+                known.cause = seen.cause;
             }
             if seen.cause != taken::DROPPED {
                 known.cause = seen.cause;
@@ -81,10 +94,10 @@ pub fn note(tuple: &Tuple, seen: &mut Attempt) {
         // The edge has begun another attempt from the same port: it no longer waits for the noted one. Noted data is
         // not reported: it has come through, or the end of its connection tells what it meant.
         if known.state == WAITING && known.kind != kind::DATA {
-            report(tuple, known);
+            give_up(tuple, known);
         }
     }
-    if seen.cause == taken::QUEUE {
+    if by_queue {
         count_overflow(tuple.local_port);
     }
     seen.first_ns = now;
@@ -114,7 +127,7 @@ fn continues(known: &Attempt, seen: &Attempt) -> bool {
         // Reported data: netfilter's later drops belong to it. At a listener, a new connection may have the same
         // addresses.
         (true, true) if known.state == REPORTED => {
-            let at_listener = known.cause == taken::QUEUE || known.cause == taken::QUEUE_RESET;
+            let at_listener = matches!(known.cause, taken::QUEUE | taken::QUEUE_RESET | taken::SYN_QUEUE);
             !at_listener || is_near(known.seq, seen.seq)
         }
         // Data that is not reported: one attempt until it has come through.
@@ -201,6 +214,17 @@ pub fn report(tuple: &Tuple, known: &mut Attempt) {
     emit::attempt(tuple, known);
 }
 
+/// The edge no longer waits for the packets of this attempt, and they never got through: reports it, unless it is a
+/// SYN-ACK that was sent again too rarely to be called lost.
+#[inline(always)]
+pub fn give_up(tuple: &Tuple, known: &mut Attempt) {
+    if known.cause == taken::LOST && known.packets < LOST_SYN_ACKS {
+        known.state = HARMLESS;
+    } else {
+        report(tuple, known);
+    }
+}
+
 /// Counts a packet that netfilter dropped: each one, also several of one attempt.
 #[inline(always)]
 fn count_drop(port: u16) {
@@ -210,7 +234,8 @@ fn count_drop(port: u16) {
     }
 }
 
-/// Counts an attempt to connect that found the accept queue full: once, however many of its packets are dropped.
+/// Counts an attempt to connect that found the accept queue or the SYN queue full: once, however many of its packets
+/// are dropped.
 #[inline(always)]
 fn count_overflow(port: u16) {
     if let Some(counts) = PORT_COUNTS.get_ptr_mut(port_slot(port)) {
@@ -242,7 +267,7 @@ fn mark_decided(tuple: &Tuple, seq: u32, now: u64) {
     if let Some(known) = recent(tuple, now) {
         // The noted attempt is an earlier one than the one decided on: it failed, and the edge tried again.
         if known.state == WAITING && known.kind != kind::DATA && !is_near(known.seq, seq) {
-            report(tuple, known);
+            give_up(tuple, known);
         }
         // Reported or not, the entry is closed: drops on the connection that now exists must not be added to it.
         known.state = HARMLESS;
@@ -328,7 +353,33 @@ pub fn edge_left_meanwhile(tuple: &Tuple) {
     }
 }
 
-/// A packet from the edge reaches a listening socket, `tcp`. If its accept queue is full, the kernel is about to drop
+/// Which queue of the listener is full, if one is: its value of [`taken`], its length and its limit.
+///
+/// The accept queue, as in the kernel's `sk_acceptq_is_full()`: there is room while the length does not exceed the
+/// limit. The SYN queue, where SYN cookies are off, as in `tcp_conn_request()`: it may be as long as the accept queue's
+/// limit, and for peers of whom the kernel remembers no connection as three quarters of `tcp_max_syn_backlog`. (Who is
+/// known can't be seen here. If the edge is, its connection opens, and what was noted is harmless.)
+#[inline(always)]
+fn full_queue(tcp: &TcpSock) -> Option<[u32; 3]> {
+    let (queue, limit) = (tcp.ack_backlog(), tcp.max_ack_backlog());
+    if queue > limit {
+        return Some([taken::QUEUE, queue, limit]);
+    }
+    if !tcp.cookies_are_off() {
+        return None;
+    }
+    let (queue, most) = (tcp.syn_queue(), tcp.max_syn_backlog());
+    let of_strangers = most - (most >> 2);
+    if queue >= limit {
+        Some([taken::SYN_QUEUE, queue, limit])
+    } else if queue > of_strangers {
+        Some([taken::SYN_QUEUE, queue, of_strangers])
+    } else {
+        None
+    }
+}
+
+/// A packet from the edge reaches a listening socket, `tcp`. If one of its queues is full, the kernel is about to drop
 /// the packet: notes it.
 ///
 /// What is not a SYN is noted as [`kind::DATA`]: the bare ACK that completes a handshake, or data behind it. No
@@ -338,16 +389,16 @@ pub fn edge_left_meanwhile(tuple: &Tuple) {
 /// Not inlined: its caller would exceed the 512 bytes of stack that a BPF program has.
 #[inline(never)]
 pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
-    let (queue, limit) = (tcp.ack_backlog(), tcp.max_ack_backlog());
-    // The kernel's `sk_acceptq_is_full()`: there is room while the length does not exceed the limit.
-    if queue <= limit {
-        return;
-    }
+    let Some([cause, queue, limit]) = full_queue(tcp) else { return };
     let Some(packet) = Ends::of(ctx, 0, IPPROTO_TCP) else { return };
     if !edge::is_edge(&packet.source) || !edge::is_watched(packet.destination_port) {
         return;
     }
     let syn = packet.flags & (SYN | ACK) == SYN;
+    // What completes a handshake is no longer in the way of one.
+    if cause == taken::SYN_QUEUE && !syn {
+        return;
+    }
     // SAFETY: the verifier lets a program read this field of its context.
     let len = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).len };
     let Some(noted) = NOTED.get_ptr_mut(0) else { return };
@@ -363,7 +414,7 @@ pub fn at_listener(ctx: &SkBuffContext, tcp: &TcpSock) {
     };
     *attempt = Attempt {
         kind: if syn { kind::SYN } else { kind::DATA },
-        cause: taken::QUEUE,
+        cause,
         queue,
         queue_limit: limit,
         payload: len,

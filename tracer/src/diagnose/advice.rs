@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Descriptors, End, Evidence, Halt, Halted, OomScope, Process, Sender, Trigger,
+    Attempt, Cause, Descriptors, End, Evidence, Halt, Halted, OomScope, Process, Sender, Taken, Trigger,
     context::{halted, is_unaccepted},
     handshake::left_by_origin,
     loss::Loss,
@@ -23,6 +23,9 @@ const RIGHT_AFTER: Duration = Duration::from_millis(100);
 
 /// Where the last bytes of a request are younger than this, more of them were on their way.
 const STILL_COMING: Duration = Duration::from_millis(100);
+
+/// Fewer bytes than this fit into the smallest packet that every path carries.
+const SMALL: u64 = 536;
 
 /// The advice for a verdict.
 pub(super) fn advice(cause: Cause, e: &Evidence, loss: Loss) -> String {
@@ -45,6 +48,7 @@ pub(super) fn advice(cause: Cause, e: &Evidence, loss: Loss) -> String {
         Cause::MalformedResponse | Cause::HeadersTooLarge => unreadable(cause, e, who),
         Cause::ResponseTimeout | Cause::ResponseStalled | Cause::RequestStalled => slow(cause, e, who),
         Cause::FirewallDrop | Cause::FirewallReject => firewall(e),
+        Cause::ReplyLost => lost_on_the_way(e),
         Cause::TlsToPlainPort | Cause::TlsClientCertRequired | Cause::CertInvalid | Cause::TlsHandshakeFailed => {
             tls(cause, e, who)
         }
@@ -116,6 +120,7 @@ fn keepalive(e: &Evidence) -> String {
 /// Nobody listens, or nobody accepts.
 fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
     if cause == Cause::ListenOverflow
+        && !is_syn_queue(e)
         && let Some(advice) = out_of_descriptors(e, who)
     {
         return advice;
@@ -125,6 +130,12 @@ fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
             "{who} closed its listening socket with connections still in the accept queue: drain before stopping, or \
              hand the listener over (socket activation, a reload that keeps it)."
         ),
+        Cause::ListenOverflow if is_syn_queue(e) => {
+            "turn SYN cookies on (net.ipv4.tcp_syncookies=1): then a full SYN queue turns nobody away. Else raise \
+             net.ipv4.tcp_max_syn_backlog and the backlog of listen() (net.core.somaxconn), and look in `ss -tn state \
+             syn-recv` for who fills the queue."
+                .to_owned()
+        }
         Cause::PortClosed => format!(
             "nothing listens on port {}: start the server, or correct its listen address, or the port that Cloudflare \
              is told to use.",
@@ -135,6 +146,11 @@ fn listener(cause: Cause, e: &Evidence, who: &str) -> String {
              net.core.somaxconn, and look for what keeps it from accepting."
         ),
     }
+}
+
+/// Which of the two queues was full.
+const fn is_syn_queue(e: &Evidence) -> bool {
+    matches!(e.trigger, Trigger::Attempt(Attempt { taken: Taken::SynQueue { .. }, .. }))
 }
 
 /// The process closed or reset the connection, and no byte of a response was written.
@@ -336,6 +352,25 @@ fn firewall(e: &Evidence) -> String {
         "a rule of this host's firewall takes packets of {}: look for it with `nft list ruleset` or `iptables-save` \
          (fail2ban, CSF, a rate limit), and let Cloudflare's ranges pass.",
         e.peer.0
+    )
+}
+
+/// What this host sent did not arrive. Where all of it fits into a small packet, its size is not to blame.
+fn lost_on_the_way(e: &Evidence) -> String {
+    let peer = e.peer.0;
+    if u64::from(e.unacked) + e.acked < SMALL {
+        return format!(
+            "what this host sends does not reach {peer}: look at the way back (`ip route get {peer}`, `ip rule`: a \
+             wrong gateway, the wrong one of two uplinks, a tunnel or bridge that is gone) and for a firewall or NAT \
+             on it that has never seen the connection."
+        );
+    }
+    format!(
+        "large packets to {peer} get lost, which small ones may not: look for a smaller MTU on the way back (`ping -M \
+         do -s 1472 {peer}`; tunnels such as WireGuard, VXLAN, GRE, PPPoE) and for ICMP that a firewall drops. Set \
+         that MTU on the route, clamp the MSS (`iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS \
+         --clamp-mss-to-pmtu`), or set net.ipv4.tcp_mtu_probing=1. If small ones get lost, too, look at the route \
+         (`ip route get {peer}`)."
     )
 }
 

@@ -51,7 +51,9 @@ spelled! {
         RequestStalled = "request_stalled",
         /// The connection vanished with neither FIN nor RST.
         SilentDrop = "silent_drop",
-        /// The accept queue was full.
+        /// What was sent to the edge got lost on its way: nothing of it was acknowledged.
+        ReplyLost = "reply_lost",
+        /// The accept queue, or the SYN queue, was full.
         ListenOverflow = "listen_overflow",
         /// A local firewall dropped the edge's packets, or the answers to them.
         FirewallDrop = "firewall_drop",
@@ -80,6 +82,7 @@ impl Cause {
             Self::FirewallDrop => &[Some(522)],
             Self::ListenOverflow => &[Some(522), Some(520)],
             Self::ResponseTimeout | Self::RequestStalled => &[Some(524)],
+            Self::ReplyLost => &[Some(524), Some(522), Some(525), None],
             Self::ResponseStalled | Self::SilentDrop => &[Some(524), None],
             Self::TlsToPlainPort | Self::TlsHandshakeFailed => &[Some(525)],
             Self::TlsClientCertRequired => &[Some(520), Some(525)],

@@ -86,6 +86,13 @@ pub enum Taken {
     },
     /// The same, and the host answered with RST.
     QueueReset,
+    /// The listener's SYN queue was full, and SYN cookies are off.
+    SynQueue {
+        length: u32,
+        limit: u32,
+    },
+    /// Nothing in this host: they got lost behind it.
+    Lost,
 }
 
 spelled! {
@@ -252,6 +259,13 @@ pub struct Evidence {
     pub unread: u32,
     /// Bytes sent that the edge had not acknowledged.
     pub unacked: u32,
+    /// Times in a row that the first of them was sent again because nothing acknowledged it.
+    pub retransmits: u8,
+    /// For how long, at least, the edge had acknowledged nothing new, though its window was open and bytes were sent
+    /// again. Zero: that was not so.
+    pub stuck: Duration,
+    /// Bytes of the response that it had acknowledged, where any were unacknowledged.
+    pub acked: u64,
     /// The receive window that the edge was left with, in bytes.
     pub window: u32,
     /// Since the last byte from the edge, and since the last one to it.
@@ -290,4 +304,11 @@ pub struct Evidence {
     pub outlived: bool,
     /// What the host looked like at that moment.
     pub around: Around,
+}
+
+impl Evidence {
+    /// Whether the edge acknowledges nothing of what is sent again to it, although there is room for it.
+    pub(super) fn is_unacknowledged(&self) -> bool {
+        self.unacked > 0 && !self.stuck.is_zero()
+    }
 }

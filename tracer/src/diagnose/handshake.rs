@@ -1,6 +1,6 @@
 //! Whether a TLS handshake failed, and at whose hands, from what is in the clear: records, alerts and their sizes.
 
-use tracer_common::limits::MAX_TLS_ALERT;
+use tracer_common::limits::{LOST_RETRANSMITS, MAX_TLS_ALERT};
 
 use super::{Cause, Certainty, Evidence, Limits, Symptom, Trigger};
 use crate::tls::{Answer, Handshake, Version};
@@ -75,7 +75,11 @@ pub(super) fn broken(e: &Evidence) -> Option<Broken> {
         }
         return Some(refused(if e.trigger == Trigger::Rst { Symptom::TlsRst } else { Symptom::TlsFin }));
     }
-    None
+    // The origin's part does not get through. The edge gives up on a handshake sooner than on a response.
+    let read = Limits::nearly(e.limits.read);
+    let enough = e.retransmits >= LOST_RETRANSMITS || e.stuck >= read / 2;
+    let lost = e.is_unacknowledged() && enough && (edge_left || e.waited >= read);
+    lost.then(|| Broken { cause: Cause::ReplyLost, ..refused(Symptom::TlsNoAnswer) })
 }
 
 /// Whether the next step is the origin's: it has sent nothing yet, or, in TLS 1.2 and before, not taken or not answered

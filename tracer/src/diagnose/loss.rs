@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracer_common::limits::{FRESH_NS, MAX_TLS_ALERT};
+use tracer_common::limits::{FRESH_NS, LOST_RETRANSMITS, MAX_TLS_ALERT, MIN_OPAQUE_REQUEST};
 
 use super::{
     Attempt, End, Evidence, Limits, Protocol, Trigger,
@@ -50,6 +50,8 @@ pub(super) enum Loss {
     /// The connection, without a packet: with no response, or within it.
     Vanished,
     VanishedInBody,
+    /// What was sent to it, on its way there.
+    Reply,
     /// The TLS handshake.
     Handshake(Broken),
     /// Its packets.
@@ -65,6 +67,7 @@ pub(super) fn loss(e: &Evidence) -> Option<Loss> {
         Trigger::Late { .. } => late(e).then_some(Loss::Late),
         Trigger::Silent => vanished(e),
         _ if not_read(e) => Some(Loss::NotRead),
+        _ if reply(e) => Some(Loss::Reply),
         _ => match e.protocol {
             Protocol::Http => response(e),
             Protocol::Tls => match handshake::broken(e) {
@@ -86,6 +89,39 @@ fn not_read(e: &Evidence) -> bool {
         _ => return false,
     };
     e.unread > 0 && e.window == 0 && e.waited >= shut_for
+}
+
+/// Whether a response got lost on its way: for the whole timeout nothing of what was sent was acknowledged. Of an edge
+/// that leaves, the clock may run from its request: if it got nothing at all, being sent again often enough counts.
+fn reply(e: &Evidence) -> bool {
+    let (read, left) = (e.limits.read, matches!(e.trigger, Trigger::EdgeFin | Trigger::EdgeRst));
+    let in_vain = e.acked == 0 && e.retransmits >= LOST_RETRANSMITS && e.waited >= Limits::nearly(read);
+    let lost = match e.trigger {
+        Trigger::Overdue => e.stuck >= Limits::nearly(read),
+        _ => left && (e.stuck >= Limits::most_of(read) || in_vain),
+    };
+    lost && e.bytes_received > 0 && e.is_unacknowledged() && is_response(e)
+}
+
+/// Whether what the edge did not acknowledge belongs to a response, as far as that can be seen. On an idle connection
+/// HTTP/2 sends small control frames, and a WebSocket is no exchange.
+fn is_response(e: &Evidence) -> bool {
+    match e.protocol {
+        Protocol::Http => e.response.progress != Progress::Upgraded,
+        Protocol::Tls if e.exchanges == 0 => false,
+        Protocol::Tls | Protocol::Opaque => e.since_read > 0 && e.unacked >= MIN_OPAQUE_REQUEST,
+        Protocol::Other => e.request.method.is_some(),
+    }
+}
+
+/// Whether the edge has the whole header section of a response of which the rest got lost. Where the bytes can't be
+/// read, the first ones that it acknowledged count as such.
+pub(super) fn head_got_through(e: &Evidence) -> bool {
+    match (e.protocol, e.response.header_bytes, e.response.progress) {
+        (Protocol::Http, _, Progress::InHead | Progress::Nothing) => false,
+        (Protocol::Http, Some(bytes), _) => e.acked >= bytes,
+        _ => e.acked > 0,
+    }
 }
 
 /// What the bytes of the response say, together with who ended the connection.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Cause, End, EndHow, Evidence, Missing, Sender, Signal, Symptom, Taken, Trigger,
-    loss::Loss,
+    loss::{Loss, head_got_through},
     signal::{self, is_fault},
 };
 use crate::http::Fault;
@@ -27,6 +27,8 @@ pub(super) fn symptom(e: &Evidence, loss: Loss) -> Symptom {
         Loss::Waited | Loss::Vanished => Symptom::NoResponse,
         Loss::StalledHead | Loss::StalledBody | Loss::VanishedInBody => Symptom::StalledResponse,
         Loss::NotRead => Symptom::ZeroWindow,
+        Loss::Reply if e.acked == 0 => Symptom::NoResponse,
+        Loss::Reply => Symptom::StalledResponse,
         Loss::Handshake(broken) => broken.symptom,
         Loss::Attempt(attempt) => match (attempt.missing, attempt.taken) {
             (Missing::Data | Missing::Answer, Taken::Reset | Taken::QueueReset) => Symptom::RstNoResponse,
@@ -44,8 +46,9 @@ pub(super) fn edge_status(e: &Evidence, loss: Loss) -> Option<u16> {
     match loss {
         Loss::Refused => Some(521),
         Loss::Body | Loss::StalledBody | Loss::VanishedInBody => None,
+        Loss::Reply if head_got_through(e) => None,
         Loss::Malformed if e.response.fault.is_some_and(Fault::is_in_body) => None,
-        Loss::Waited | Loss::StalledHead | Loss::NotRead | Loss::Vanished => Some(524),
+        Loss::Waited | Loss::StalledHead | Loss::NotRead | Loss::Vanished | Loss::Reply => Some(524),
         Loss::Handshake(broken) => Some(broken.edge_status),
         Loss::Attempt(attempt) => Some(match (attempt.missing, attempt.taken) {
             (Missing::Data | Missing::Answer, Taken::Reset) | (_, Taken::QueueReset) => 520,

@@ -87,9 +87,11 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
         Loss::StalledHead | Loss::StalledBody => Cause::ResponseStalled,
         Loss::NotRead => Cause::RequestStalled,
         Loss::Vanished | Loss::VanishedInBody => Cause::SilentDrop,
+        Loss::Reply => Cause::ReplyLost,
         Loss::Handshake(broken) => return (broken.cause, broken.certainty),
         Loss::Attempt(attempt) => match attempt.taken {
-            Taken::Queue { .. } | Taken::QueueReset => Cause::ListenOverflow,
+            Taken::Queue { .. } | Taken::QueueReset | Taken::SynQueue { .. } => Cause::ListenOverflow,
+            Taken::Lost => Cause::ReplyLost,
             Taken::Reset => Cause::FirewallReject,
             // An established connection goes on in spite of an ICMP error, in vain.
             Taken::Icmp { .. } if matches!(attempt.missing, Missing::Syn | Missing::SynAck) => Cause::FirewallReject,
@@ -110,7 +112,9 @@ pub(super) fn floor(e: &Evidence, loss: Loss) -> Certainty {
         Loss::Refused => e.trigger == Trigger::Refused { seen: true },
         Loss::Unaccepted | Loss::Handshake(_) | Loss::NotRead | Loss::Attempt(_) => true,
         Loss::Late | Loss::Fresh => e.request.method.is_some(),
-        Loss::Unanswered | Loss::Waited | Loss::Vanished | Loss::VanishedInBody => e.protocol == Protocol::Http,
+        Loss::Unanswered | Loss::Waited | Loss::Vanished | Loss::VanishedInBody | Loss::Reply => {
+            e.protocol == Protocol::Http
+        }
         Loss::Head | Loss::StalledHead | Loss::TooLarge => true,
         // Recipients differ in how much else they put up with.
         Loss::Malformed => e.response.fault == Some(Fault::StatusLine),

@@ -26,6 +26,9 @@ fn unanswered() -> Evidence {
         bytes_sent: 0,
         unread: 0,
         unacked: 0,
+        retransmits: 0,
+        stuck: Duration::ZERO,
+        acked: 0,
         window: 65_535,
         waited: Duration::from_millis(1),
         quiet: Duration::from_millis(1),
@@ -395,6 +398,65 @@ fn an_edge_that_leaves_early_is_no_failure_and_one_that_has_waited_is() {
     }
 }
 
+/// A response that is sent again and again.
+fn unacknowledged(protocol: Protocol, so_far: Progress, acked: u64) -> Evidence {
+    with(|e| {
+        (e.trigger, e.protocol, e.response) = (Trigger::EdgeFin, protocol, progress(so_far));
+        (e.unacked, e.acked, e.retransmits, e.since_read) = (3000, acked, 9, 3000);
+        let read = Duration::from_secs(125);
+        (e.waited, e.stuck, e.quiet) = (read, read, Duration::from_secs(20));
+    })
+}
+
+#[test]
+fn a_response_that_nobody_acknowledges_is_reply_lost() {
+    let lost = Cause::ReplyLost;
+    for so_far in [Progress::Whole, Progress::InBody, Progress::UntilClose, Progress::Unknown] {
+        for trigger in [Trigger::EdgeFin, Trigger::EdgeRst, Trigger::Overdue] {
+            let sent = |acked| with(|e| *e = Evidence { trigger, ..unacknowledged(Protocol::Http, so_far, acked) });
+            check(&sent(0), lost, C, Symptom::NoResponse, Some(524));
+            check(&sent(39), lost, C, Symptom::StalledResponse, Some(524));
+            check(&sent(40), lost, C, Symptom::StalledResponse, None);
+        }
+    }
+    for protocol in [Protocol::Tls, Protocol::Opaque] {
+        check(&unacknowledged(protocol, Progress::Unknown, 0), lost, L, Symptom::NoResponse, Some(524));
+        check(&unacknowledged(protocol, Progress::Unknown, 9), lost, L, Symptom::StalledResponse, None);
+    }
+    let told = diagnose(&unacknowledged(Protocol::Http, Progress::Whole, 900)).unwrap();
+    let line = "3000 bytes to the edge stood unacknowledged for 2.1 min, after 900 bytes of the response: the first of \
+                them were sent again 9 times, and its window was open";
+    assert!(told.evidence.contains(&line.to_owned()), "{told:#?}");
+    assert!(told.advice.contains("clamp-mss-to-pmtu"), "{}", told.advice);
+    let small = with(|e| *e = Evidence { unacked: 90, ..unacknowledged(Protocol::Http, Progress::Whole, 0) });
+    assert!(diagnose(&small).unwrap().advice.contains("ip route get 173.245.48.10"));
+}
+
+#[test]
+fn a_slow_visitor_is_never_told_as_a_lost_reply() {
+    let sent = |change: fn(&mut Evidence)| {
+        let mut e = unacknowledged(Protocol::Http, Progress::Whole, 900);
+        change(&mut e);
+        e
+    };
+    // It acknowledges; its window is shut; it left before its timeout; all that it asked for is a WebSocket.
+    sound(&sent(|e| (e.retransmits, e.stuck) = (0, Duration::ZERO)));
+    sound(&sent(|e| e.stuck = Duration::ZERO));
+    sound(&sent(|e| e.stuck = Duration::from_secs(100)));
+    sound(&sent(|e| (e.stuck, e.trigger) = (Duration::from_secs(120), Trigger::Overdue)));
+    sound(&sent(|e| e.response.progress = Progress::Upgraded));
+    // A control frame on an idle connection of HTTP/2.
+    sound(&with(|e| *e = Evidence { unacked: 60, ..unacknowledged(Protocol::Tls, Progress::Unknown, 0) }));
+    // The clock of one that leaves may run from its request, if nothing of the response came.
+    let late = |acked, retransmits| {
+        let stuck = Duration::from_secs(30);
+        Evidence { stuck, retransmits, ..unacknowledged(Protocol::Http, Progress::Whole, acked) }
+    };
+    check(&late(0, 3), Cause::ReplyLost, C, Symptom::NoResponse, Some(524));
+    sound(&late(0, 2));
+    sound(&late(1, 3));
+}
+
 #[test]
 fn a_shut_window_with_bytes_unread_is_request_stalled_and_an_open_one_is_not() {
     let stalled = |window, waited| {
@@ -494,6 +556,8 @@ fn packets_that_went_missing_are_told_by_what_took_them() {
         (Missing::Data, icmp(false, 3), drop, Symptom::NoAck, 522),
         (Missing::Syn, queue, Cause::ListenOverflow, Symptom::NoSynack, 522),
         (Missing::Data, queue, Cause::ListenOverflow, Symptom::NoAck, 522),
+        (Missing::Syn, Taken::SynQueue { length: 49, limit: 48 }, Cause::ListenOverflow, Symptom::NoSynack, 522),
+        (Missing::SynAck, Taken::Lost, Cause::ReplyLost, Symptom::NoSynack, 522),
         (Missing::Syn, Taken::QueueReset, Cause::ListenOverflow, Symptom::RstBeforeRequest, 520),
     ] {
         check(&lost(missing, taken), cause, C, symptom, Some(status));
@@ -501,6 +565,21 @@ fn packets_that_went_missing_are_told_by_what_took_them() {
     let verdict = diagnose(&lost(Missing::Syn, Taken::Reset)).unwrap();
     assert_eq!((verdict.reset_by, verdict.firewall_hook), (Some(ResetBy::Firewall), Some(FirewallHook::Input)));
     assert_eq!((verdict.bytes_received, verdict.exchanges), (None, None));
+    let full = diagnose(&lost(Missing::Syn, Taken::SynQueue { length: 49, limit: 48 })).unwrap();
+    assert!(
+        full.evidence[0].contains("SYN queue of port 80 was full (49 half-open connections, limit 48)"),
+        "{full:#?}"
+    );
+    assert!(full.advice.contains("tcp_syncookies=1"), "{}", full.advice);
+    let unanswered = diagnose(&lost(Missing::SynAck, Taken::Lost)).unwrap();
+    assert_eq!(
+        unanswered.evidence,
+        [
+            "the SYN-ACK from port 80 was sent again 3 times, and nothing in this host took it",
+            "no answer to it came in 19.0 s"
+        ]
+    );
+    assert!(unanswered.advice.contains("ip route get 173.245.48.10"), "{}", unanswered.advice);
 }
 
 /// A connection on which the edge began a handshake.
@@ -586,6 +665,23 @@ fn a_handshake_that_freezes_after_the_origins_flight_is_told_where_the_next_step
         sound(&frozen(left, |e, h| (e.unread, e.since_read, h.agreed) = (0, 0, Some(Version::Tls13))));
         sound(&frozen(left, |e, _| e.exchanges = 1));
     }
+}
+
+#[test]
+fn a_handshake_whose_answer_nobody_acknowledges_is_reply_lost() {
+    let sent = |trigger, retransmits, seconds| {
+        with(|e| {
+            *e = shaking(trigger, |_| {});
+            (e.unacked, e.retransmits, e.since_read) = (3000, retransmits, 3000);
+            (e.stuck, e.waited) = (Duration::from_secs(seconds), Duration::from_secs(seconds));
+        })
+    };
+    for left in [Trigger::EdgeFin, Trigger::EdgeRst] {
+        check(&sent(left, 3, 5), Cause::ReplyLost, C, Symptom::TlsNoAnswer, Some(525));
+        sound(&sent(left, 2, 5));
+    }
+    check(&sent(Trigger::Overdue, 9, 125), Cause::ReplyLost, C, Symptom::TlsNoAnswer, Some(525));
+    sound(&sent(Trigger::Overdue, 9, 100));
 }
 
 #[test]

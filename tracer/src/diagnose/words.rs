@@ -52,6 +52,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         Loss::Handshake(broken) => {
             lines.extend(is_unaccepted(e).then(|| taken(e)));
             lines.extend(shaken(e, broken));
+            lines.extend(e.is_unacknowledged().then(|| unacknowledged(e)));
         }
         _ => lines.push(taken(e)),
     }
@@ -144,6 +145,7 @@ fn waiting(e: &Evidence, loss: Loss) -> Option<String> {
             if loss == Loss::StalledHead { "header section" } else { "body" },
             span(e.quiet)
         ),
+        Loss::Reply => unacknowledged(e),
         Loss::NotRead => format!(
             "the receive window has been shut for {} (the edge's write timeout is {})",
             span(e.waited),
@@ -154,6 +156,18 @@ fn waiting(e: &Evidence, loss: Loss) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What got lost on its way to the edge. The window is named because one that reads slowly shuts it.
+fn unacknowledged(e: &Evidence) -> String {
+    let before = if e.acked == 0 { String::new() } else { format!(", after {} bytes of the response", e.acked) };
+    format!(
+        "{} bytes to the edge stood unacknowledged for {}{before}: the first of them were sent again {}, and its \
+         window was open",
+        e.unacked,
+        span(e.stuck),
+        many(e.retransmits.into(), "time")
+    )
 }
 
 /// What the handshake shows.
@@ -221,12 +235,23 @@ fn went_missing(e: &Evidence, attempt: Attempt) -> Vec<String> {
             "the accept queue of port {} was full ({length} connections, limit {limit}): the kernel dropped {packets}",
             e.local.1
         ),
+        Taken::SynQueue { length, limit } => format!(
+            "the SYN queue of port {} was full ({length} half-open connections, limit {limit}) and SYN cookies are \
+             off: the kernel dropped {packets}",
+            e.local.1
+        ),
+        Taken::Lost => format!(
+            "the SYN-ACK from port {} was sent again {}, and nothing in this host took it",
+            e.local.1,
+            many(attempt.packets, "time")
+        ),
         Taken::QueueReset => {
             format!("the accept queue of port {} was full, and the kernel answered with RST", e.local.1)
         }
     }];
     if !matches!(attempt.taken, Taken::Reset | Taken::QueueReset) {
-        lines.push(format!("none got through in {}", span(attempt.for_)));
+        let none = if attempt.taken == Taken::Lost { "no answer to it came" } else { "none got through" };
+        lines.push(format!("{none} in {}", span(attempt.for_)));
     }
     if attempt.table_full {
         lines.push("the kernel logged that the table of tracked connections (nf_conntrack) is full".to_owned());

@@ -50,6 +50,7 @@ impl Kernel {
         let (twinned, preempted) = (super::twinned(layout.preempted), u8::from(layout.preempted));
         let victim_is_task = u8::from(layout.victim_is_task);
         let (repair, repair_bit) = layout.repair.unwrap_or((0, 0));
+        let (acked, acked_bit) = layout.acked.unwrap_or((0, 0));
         let (has_drop_reason, netfilter_drop, places) = match &layout.netfilter {
             Netfilter::Reason(number) => (1_u8, *number, Places::default()),
             Netfilter::Location(places) => (0, 0, places.clone()),
@@ -67,6 +68,8 @@ impl Kernel {
             .override_global("PREEMPTED", &preempted, true)
             .override_global("OFF_TCP_REPAIR", &repair, true)
             .override_global("REPAIR_BIT", &repair_bit, true)
+            .override_global("OFF_IREQ_ACKED", &acked, true)
+            .override_global("ACKED_BIT", &acked_bit, true)
             .override_global("HAS_DROP_REASON", &has_drop_reason, true)
             .override_global("NETFILTER_DROP", &netfilter_drop, true)
             .override_global("NO_SOCKET", &no_socket, true)

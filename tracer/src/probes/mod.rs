@@ -80,6 +80,7 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("kfree_skb", false, "firewall_drop and firewall_reject are not told"),
     tracepoint("tcp_receive_reset", false, "resets from the edge are not counted, nor what it gave up on by one"),
     tracepoint("tcp_send_reset", false, "app_reset, closed_unread, listener_closed and port_closed are not seen"),
+    tracepoint("tcp_retransmit_synack", false, "a SYN-ACK that gets lost (reply_lost) is not told"),
     Hook {
         name: "payload_in",
         attachment: Attachment::CgroupIngress,

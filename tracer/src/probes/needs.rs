@@ -23,6 +23,7 @@ pub const fn needs(cause: Cause) -> &'static [&'static str] {
         | Cause::CertInvalid
         | Cause::TlsHandshakeFailed => &["payload_in", "payload_out"],
         Cause::ListenOverflow | Cause::RequestCut => &["payload_in"],
+        Cause::ReplyLost => &["tcp_receive_reset", "tcp_retransmit_synack"],
         Cause::FirewallDrop => &["kfree_skb"],
         Cause::FirewallReject => &["kfree_skb", "net_dev_queue", "payload_out"],
         Cause::ResponseTimeout | Cause::RequestStalled => &["tcp_receive_reset"],
@@ -46,6 +47,9 @@ pub fn lacks(cause: Cause, probes: &[Probe]) -> Vec<(&Probe, &str)> {
 /// Why a cause is not recognised although its hooks are attached: packets that it shows in look like others.
 #[must_use]
 pub fn blind(cause: Cause, layout: &Layout) -> Option<&'static str> {
+    if cause == Cause::ReplyLost && !layout.tells_retransmissions() {
+        return Some("this kernel's type information does not tell how often data was sent again");
+    }
     let Netfilter::Unknown(why) = layout.netfilter else { return None };
     let shown_by_the_free = match cause {
         Cause::FirewallDrop | Cause::FirewallReject => true,
@@ -62,10 +66,11 @@ mod tests {
     #[test]
     fn where_freed_packets_look_alike_the_causes_that_they_show_are_not_told() {
         let mut layout = Layout {
-            offsets: Vec::new(),
+            offsets: vec![("OFF_ICSK_RETRANSMITS", 1)],
             has_rst_reason: false,
             victim_is_task: false,
             repair: None,
+            acked: None,
             netfilter: Netfilter::Unknown("hidden"),
             no_socket: None,
             rst_reasons: std::collections::BTreeMap::new(),
@@ -79,6 +84,8 @@ mod tests {
         assert_eq!(blind_to(&layout), [Cause::FirewallDrop, Cause::FirewallReject]);
         layout.netfilter = Netfilter::Reason(8);
         assert_eq!(blind_to(&layout), []);
+        layout.offsets.clear();
+        assert_eq!(blind_to(&layout), [Cause::ReplyLost]);
     }
 
     #[test]

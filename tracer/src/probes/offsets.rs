@@ -63,6 +63,18 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("OFF_INODE_INO", "inode", "i_ino"),
 ];
 
+/// The same, where a kernel may lack the member: its offset is then 0, and what depends on it is left out.
+const OPTIONAL: &[(&str, &str, &str)] = &[
+    (RETRANSMITS, "inet_connection_sock", "icsk_retransmits"),
+    ("OFF_ICSK_RTO", "inet_connection_sock", "icsk_rto"),
+    ("OFF_TCP_SND_WND", "tcp_sock", "snd_wnd"),
+    ("OFF_TREQ_RCV_ISN", "tcp_request_sock", "rcv_isn"),
+    ("OFF_ICSK_QLEN", "inet_connection_sock", "icsk_accept_queue.qlen"),
+    ("OFF_NET_SYNCOOKIES", "net", "ipv4.sysctl_tcp_syncookies"),
+    ("OFF_NET_MAX_SYN_BACKLOG", "net", "ipv4.sysctl_max_syn_backlog"),
+];
+const RETRANSMITS: &str = "OFF_ICSK_RETRANSMITS";
+
 const ENUMS: &[&str] = &["sk_rst_reason", "skb_drop_reason"];
 /// Beside the members: what is attached to.
 const ATTACHED: &[&str] = &[
@@ -75,6 +87,7 @@ const ATTACHED: &[&str] = &[
     "btf_trace_signal_generate",
     "btf_trace_tcp_rcv_space_adjust",
     "btf_trace_tcp_receive_reset",
+    "btf_trace_tcp_retransmit_synack",
     "btf_trace_tcp_send_reset",
 ];
 
@@ -122,6 +135,8 @@ pub struct Layout {
     pub victim_is_task: bool,
     /// `tcp_sock.repair`: offset of its byte, and its bit in that.
     pub repair: Option<(u64, u8)>,
+    /// `inet_request_sock.acked`, in the same way.
+    pub acked: Option<(u64, u8)>,
     /// How the packets that netfilter drops are known.
     pub netfilter: Netfilter,
     /// The kernel's number of `SKB_DROP_REASON_NO_SOCKET`.
@@ -136,9 +151,10 @@ impl Layout {
     /// Every name that [`Layout::resolve`] asks for.
     #[must_use]
     pub fn names() -> Vec<&'static str> {
-        let mut names: Vec<_> = MEMBERS.iter().map(|(_, name, _)| *name).chain(ENUMS.iter().copied()).collect();
+        let members = MEMBERS.iter().chain(OPTIONAL).map(|(_, name, _)| *name);
+        let mut names: Vec<_> = members.chain(ENUMS.iter().copied()).collect();
         names.extend(ATTACHED);
-        names.push(GUARD.0);
+        names.extend([GUARD.0, "inet_request_sock"]);
         names.sort_unstable();
         names.dedup();
         names
@@ -147,8 +163,8 @@ impl Layout {
     /// The type information cut down to what [`Layout::resolve`] reads of it.
     #[must_use]
     pub fn fixture(btf: &Btf) -> Vec<u8> {
-        let paths = MEMBERS.iter().flat_map(|(_, _, path)| path.split('.'));
-        btf.reduced(&paths.chain(["repair", GUARD.1]).collect())
+        let paths = MEMBERS.iter().chain(OPTIONAL).flat_map(|(_, _, path)| path.split('.'));
+        btf.reduced(&paths.chain(["repair", "acked", GUARD.1]).collect())
     }
 
     /// Resolves all that the kernel programs need; an error names every member that this kernel lacks.
@@ -164,6 +180,7 @@ impl Layout {
         if !missing.is_empty() {
             return Err(format!("this kernel's type information lacks {}", missing.join(", ")));
         }
+        offsets.extend(OPTIONAL.iter().map(|(global, name, path)| (*global, btf.member(name, path).unwrap_or(0))));
         let rst_reasons = btf
             .enum_values("sk_rst_reason")
             .unwrap_or_default()
@@ -174,12 +191,19 @@ impl Layout {
             offsets,
             has_rst_reason: btf.tracepoint_args("tcp_send_reset").is_some_and(|args| args >= 3),
             repair: btf.bit("tcp_sock", "repair"),
+            acked: btf.bit("inet_request_sock", "acked"),
             netfilter: netfilter(btf),
             no_socket: drop_reason(btf, "SKB_DROP_REASON_NO_SOCKET"),
             victim_is_task: btf.tracepoint_arg_is_pointer("mark_victim", 0).unwrap_or(false),
             rst_reasons,
             preempted: btf.member(GUARD.0, GUARD.1).is_some(),
         })
+    }
+
+    /// Whether it is known how often a connection's data was sent again.
+    #[must_use]
+    pub fn tells_retransmissions(&self) -> bool {
+        self.offsets.iter().any(|(name, offset)| *name == RETRANSMITS && *offset != 0)
     }
 
     /// Which of those arguments this kernel's hooks have.
@@ -218,7 +242,9 @@ impl Layout {
         let mut lines: Vec<_> = self.offsets.iter().map(|(name, offset)| format!("{name} {offset}")).collect();
         lines.push(format!("reset reasons {}", self.has_rst_reason));
         lines.push(format!("victim is a task {}", self.victim_is_task));
-        lines.push(self.repair.map_or("repair unknown".into(), |(byte, bit)| format!("repair {byte} bit {bit:#x}")));
+        for (name, place) in [("repair", self.repair), ("acked", self.acked)] {
+            lines.push(place.map_or(format!("{name} unknown"), |(byte, bit)| format!("{name} {byte} bit {bit:#x}")));
+        }
         lines.push(match &self.netfilter {
             Netfilter::Reason(number) => format!("netfilter drops by reason {number}"),
             Netfilter::Location(_) | Netfilter::Unknown(_) => "netfilter drops by location".to_owned(),
@@ -281,11 +307,13 @@ mod tests {
             return;
         };
         let layout = Layout::resolve(&Btf::parse(data, &Layout::names()).unwrap()).unwrap();
-        assert_eq!(layout.offsets.len(), MEMBERS.len());
+        assert_eq!(layout.offsets.len(), MEMBERS.len() + OPTIONAL.len());
         if layout.has_rst_reason {
             assert!(layout.rst_reasons.values().any(|name| name == "NO_SOCKET"), "{:?}", layout.rst_reasons);
         }
-        assert!(layout.repair.is_some_and(|(_, bit)| bit.is_power_of_two()), "{:?}", layout.repair);
+        for place in [layout.repair, layout.acked] {
+            assert!(place.is_some_and(|(_, bit)| bit.is_power_of_two()), "{place:?}");
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ impl State {
             bytes_sent: sent(conn),
             unread: close.unread,
             unacked: close.unacked,
+            retransmits: close.retransmits,
+            stuck: jiffies_of(close.stuck_jiffies, clock),
+            acked: acked(conn).into(),
             window: close.window,
             waited: jiffies_of(close.received_jiffies_ago, clock),
             quiet: jiffies_of(close.sent_jiffies_ago, clock),
@@ -136,6 +139,13 @@ fn received(conn: &Conn) -> u64 {
 fn sent(conn: &Conn) -> u64 {
     let response = if conn.is_awaited() { 0 } else { conn.response_len };
     conn.close.bytes_sent.max(response.into())
+}
+
+/// Bytes of the response that the edge acknowledged.
+fn acked(conn: &Conn) -> u32 {
+    let close = &conn.close;
+    let written = if conn.flags & flag::HTTP != 0 { close.response_bytes } else { close.since_read };
+    written.saturating_sub(close.unacked)
 }
 
 fn trigger(record: &ConnRecord) -> Trigger {
@@ -273,6 +283,8 @@ impl State {
                 taken::ICMP => Taken::Icmp { v6: v6 != 0, kind, code },
                 taken::QUEUE => Taken::Queue { length: seen.queue, limit: seen.queue_limit },
                 taken::QUEUE_RESET => Taken::QueueReset,
+                taken::SYN_QUEUE => Taken::SynQueue { length: seen.queue, limit: seen.queue_limit },
+                taken::LOST => Taken::Lost,
                 _ => Taken::Dropped,
             },
             packets: seen.packets,
@@ -334,6 +346,9 @@ impl State {
             bytes_sent: 0,
             unread: 0,
             unacked: 0,
+            retransmits: 0,
+            stuck: Duration::ZERO,
+            acked: 0,
             window: 0,
             waited: Duration::ZERO,
             quiet: Duration::ZERO,

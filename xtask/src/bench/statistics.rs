@@ -10,11 +10,12 @@ use super::agent::Agent;
 use super::load::Bed;
 
 /// Programs of the connection level, then those that read bytes.
-pub(super) const PROGRAMS: [&str; 11] = [
+pub(super) const PROGRAMS: [&str; 12] = [
     "inet_sock_set_state",
     "tcp_rcv_space_adjust",
     "tcp_send_reset",
     "tcp_receive_reset",
+    "tcp_retransmit_synack",
     "sched_process_exit",
     "signal_generate",
     "mark_victim",

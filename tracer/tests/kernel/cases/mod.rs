@@ -14,6 +14,7 @@ mod process;
 mod programs;
 mod prometheus;
 mod race;
+mod reply;
 mod silence;
 mod stage;
 mod tls;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
         wire::cases(),
         upload::cases(),
         netfilter::cases(),
+        reply::cases(),
         unit::cases(),
         silence::cases(),
         prometheus::cases(),

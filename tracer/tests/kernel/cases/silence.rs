@@ -1,11 +1,14 @@
 //! What leaves the edge waiting: a full queue, a request that nobody takes, a connection that vanished.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::origin::{Mode, Spec};
-use lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Seen, wait};
+use lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, ORIGIN_V4, STRANGER, Seen, wait};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use super::{LIMIT, ORIGIN, READ, Stopped, answered, haproxy, saw, staged, worker};
 use crate::agent::Agent;
@@ -15,12 +18,15 @@ use crate::want::{Want, check};
 pub(super) fn cases() -> Vec<Case> {
     cases![
         a_full_accept_queue,
+        a_full_syn_queue,
         a_request_that_is_not_read,
         a_connection_that_vanishes,
         a_process_that_is_stopped,
         a_process_that_is_frozen,
     ]
 }
+
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// More than the buffers of both ends hold.
 const UPLOAD: usize = 32 << 20;
@@ -41,6 +47,35 @@ fn a_full_accept_queue() -> Result<()> {
     }
     check(agent, &lab, &wants)?;
     drop(origin);
+    Ok(())
+}
+
+/// SYN cookies are off, and strangers' handshakes, which nobody completes, fill three quarters of what the host allows.
+fn a_full_syn_queue() -> Result<()> {
+    const MOST: u16 = 64;
+    let lab = Lab::new()?;
+    lab.origin().sysctl("net/ipv4/tcp_syncookies", "0")?;
+    lab.origin().sysctl("net/ipv4/tcp_max_syn_backlog", &MOST.to_string())?;
+    let origin = lab.start_origin(&Spec::new(80), None)?;
+    let agent = Agent::start(&["--connect-timeout=1500ms"])?;
+    saw(lab.get(EDGE_A, 80, "/ok")?, &[Seen::Complete(200)])?;
+    let rule = format!("ip daddr {STRANGER} tcp sport 80 drop");
+    let rules = format!("table inet t {{\nchain c {{\ntype filter hook prerouting priority -300;\n{rule}\n}}\n}}\n");
+    lab.edge().run("nft", &["-f", "-"], &rules)?;
+    let mut half_open = Vec::new();
+    for _ in 0..=MOST * 3 / 4 {
+        let socket = lab.edge().inside(|| socket_with(AddressFamily::INET, SocketType::STREAM, FLAGS, None))??;
+        bind(&socket, &SocketAddr::new(STRANGER, 0))?;
+        ensure!(connect(&socket, &SocketAddr::new(ORIGIN_V4, 80)) == Err(Errno::INPROGRESS), "a stranger connected");
+        half_open.push(socket);
+    }
+    let mut wants = Vec::new();
+    for exchange in at_once(&lab, [EDGE_B, EDGE_V6])? {
+        let exchange = saw(exchange, &[Seen::Timeout])?;
+        wants.push(Want::new(&exchange, "listen_overflow", 522, "no_synack").with("process", ORIGIN));
+    }
+    check(agent, &lab, &wants)?;
+    drop((origin, half_open));
     Ok(())
 }
 
