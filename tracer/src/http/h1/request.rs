@@ -92,7 +92,9 @@ pub fn without_proxy_header(head: &[u8]) -> Option<&[u8]> {
 /// The target's path: no scheme, no authority, no query, no fragment.
 fn without_query(target: &str) -> String {
     let path = target.split(['?', '#']).next().unwrap_or_default();
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest.find('/').map_or("/", |slash| &rest[slash..]));
+    // A path may hold another address: only what does not begin with a slash has a scheme (RFC 9112 §3.2).
+    let absolute = path.split_once("://").filter(|_| !path.starts_with('/'));
+    let path = absolute.map_or(path, |(_, rest)| rest.find('/').map_or("/", |slash| &rest[slash..]));
     if path.is_empty() { "/".to_owned() } else { path.to_owned() }
 }
 
@@ -135,6 +137,8 @@ mod tests {
     fn an_absolute_target_keeps_only_its_path() {
         let request = Request::read(b"GET http://user:pw@host/p?q HTTP/1.1\r\n\r\n").unwrap();
         assert_eq!(request.path.as_deref(), Some("/p"));
+        let request = Request::read(b"GET /proxy/http://host/p?q HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(request.path.as_deref(), Some("/proxy/http://host/p"));
     }
 
     #[test]
