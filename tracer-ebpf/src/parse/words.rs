@@ -50,23 +50,6 @@ pub const fn controls(word: u64) -> u64 {
     (!space | delete) & !word & !exact(word, b'\t') & HIGH
 }
 
-/// Marks the bytes of `word` that no name of a field holds (RFC 9110 §5.6.2), and those that none does in practice:
-/// all but letters, digits, `-`, `.` and `_`. Control characters are not all marked.
-#[inline(always)]
-pub const fn not_in_names(word: u64) -> u64 {
-    let low = (word | LOWER) & !HIGH;
-    // With an odd number of these the byte is in a range: from `-` to `.`, from `0` to `9`, from `a` to `z`, and `_` in
-    // lower case.
-    let marks = at_least(low, b'-') ^ at_least(low, b'/') ^ at_least(low, b'0') ^ at_least(low, b':');
-    let marks = marks ^ at_least(low, b'a') ^ at_least(low, b'{') ^ at_least(low, b'_' | 0x20);
-    (!marks | word) & HIGH
-}
-
-/// Marks by their high bits those numbers of seven bits in `low` that are at least `byte`.
-const fn at_least(low: u64, byte: u8) -> u64 {
-    low + all(0x80 - byte)
-}
-
 /// Marks the bytes that [`controls`] marks, tabs, and some others in error: quicker.
 #[inline(always)]
 pub const fn may_be_controls(word: u64) -> u64 {

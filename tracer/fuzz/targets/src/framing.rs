@@ -76,9 +76,11 @@ fn check_now<T: Display>(origin: &Origin, packets: impl Fn() -> Vec<T>) {
     for unsent in [0, 9] {
         for (said, (request, _)) in said(origin, unsent).into_iter().zip(REQUESTS) {
             // A size that lies across two packets breaks the trail off: only the last bytes tell the kernel then.
-            let fault =
-                Exchange::read(request, request.len() as u64, &origin.seen(origin.sent() + unsent)).response.fault;
+            let seen = origin.seen(origin.sent() + unsent);
+            let fault = Exchange::read(request, request.len() as u64, &seen).response.fault;
             let broken_off = fault.is_some_and(Fault::is_in_body) && !origin.follows_chunks();
+            // Nor does the kernel look at each character of a name.
+            let broken_off = broken_off || fault == Some(Fault::Field) && has_a_name_with_marks(seen.head);
             // Of a section that is longer than what is kept, the kernel does not load the last few bytes that are.
             let unseen = said.1 == Progress::Malformed && origin.section_len() > origin.kept();
             // A response of which some is unsent is judged again when that has gone out.
@@ -89,6 +91,13 @@ fn check_now<T: Display>(origin: &Origin, packets: impl Fn() -> Vec<T>) {
             }
         }
     }
+}
+
+/// Whether the name of a field holds a character of ASCII that none may hold, such as a bracket, and no other.
+fn has_a_name_with_marks(head: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let mut names = head.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').next());
+    names.any(|name| name.iter().all(u8::is_ascii_graphic) && !name.iter().all(is_token))
 }
 
 /// Whether the kernel hands over what the agent calls a failure. It may hand over more, and it does where the process
