@@ -2,10 +2,28 @@
 
 use std::process::Command;
 
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 /// The target of binaries that need no library.
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// Something that there is once for each architecture.
+pub(crate) struct Each<T>(Vec<(Architecture, T)>);
+
+impl<T> Each<T> {
+    /// Makes it for these, once each.
+    pub(crate) fn make(of: &[Architecture], mut make: impl FnMut(Architecture) -> Result<T>) -> Result<Self> {
+        let wanted = Architecture::ALL.into_iter().filter(|architecture| of.contains(architecture));
+        Ok(Self(wanted.map(|architecture| Ok((architecture, make(architecture)?))).collect::<Result<_>>()?))
+    }
+
+    /// An architecture's; an error if it was not made.
+    pub(crate) fn of(&self, architecture: Architecture) -> Result<&T> {
+        let found = self.0.iter().find(|(known, _)| *known == architecture);
+        found.map(|(_, made)| made).with_context(|| format!("nothing was made for {}", architecture.name()))
+    }
+}
 
 /// What a binary is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::architecture::{Architecture, MUSL};
+use crate::architecture::Architecture;
 use crate::setup::Pinned;
 use crate::sh;
 
@@ -26,18 +26,20 @@ pub(crate) fn release() -> Result<PathBuf> {
     Ok(target_dir()?.join("release/tracer"))
 }
 
-/// Binaries that run without a library, so on any Linux of this machine's kind.
+/// Binaries that run without a library, so on any Linux of one architecture.
 pub(crate) struct Guest {
     pub(crate) tracer: PathBuf,
     pub(crate) kernel_tests: PathBuf,
 }
 
 /// Builds `tracer` and its kernel tests for guests.
-pub(crate) fn guest() -> Result<Guest> {
+pub(crate) fn guest(architecture: Architecture) -> Result<Guest> {
     let args =
         ["test", "--quiet", "--release", "--package=tracer", "--test=kernel", "--no-run", "--message-format=json"];
     let mut command = sh::command("cargo", &args);
-    let done = command.args(["--target", MUSL]).stderr(Stdio::inherit()).output().context("starting cargo")?;
+    architecture.compilers(&mut command);
+    command.args(["--target", architecture.target()]).stderr(Stdio::inherit());
+    let done = command.output().context("starting cargo")?;
     ensure!(done.status.success(), "`{}` failed ({})", sh::show(&command), done.status);
     let messages = String::from_utf8_lossy(&done.stdout).into_owned();
     let find = |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo built no {kind} {name}"));

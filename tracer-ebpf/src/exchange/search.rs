@@ -39,11 +39,11 @@ pub extern "C" fn search_response(number: u64, at: u32, to: u32) -> u64 {
     part(unsafe { &(*heads).response }, at, to)
 }
 
-/// One part of a search in [`SCRATCH`]; result as of [`part`].
+/// One part of a search in [`SCRATCH`] at this desk; result as of [`part`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn search_chunk(at: u32, to: u32) -> u64 {
-    let Some(scratch) = SCRATCH.get_ptr(0) else { return to.into() };
+pub extern "C" fn search_chunk(desk: u32, at: u32, to: u32) -> u64 {
+    let Some(scratch) = SCRATCH.get_ptr(desk) else { return to.into() };
     // SAFETY: this CPU's slot of an array map, which is never freed.
     part(unsafe { &*scratch }, at, to)
 }
@@ -64,9 +64,9 @@ pub extern "C" fn response_head_end(number: u64, searched: u32, have: u32) -> u3
     in_parts(go_on(searched), have, |at| search_response(number, at, have))
 }
 
-/// Returns where the header section ends in the first `have` bytes of [`SCRATCH`]; 0: not within them.
+/// Returns where the header section ends in the first `have` bytes of [`SCRATCH`] at this desk; 0: not within them.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn chunk_head_end(have: u32) -> u32 {
-    in_parts(0, have, |at| search_chunk(at, have))
+pub extern "C" fn chunk_head_end(desk: u32, have: u32) -> u32 {
+    in_parts(0, have, |at| search_chunk(desk, at, have))
 }

@@ -17,11 +17,12 @@ use crate::{
     },
     tables::{
         counters::observe_header,
+        desks::{DESKS, leave_desk, take_desk},
         heads,
         maps::{DISTRIBUTIONS, SCRATCH},
         values::CHUNK,
     },
-    wire::packet::{Payload, UNUSED, copy, copy_piece},
+    wire::packet::{Payload, UNUSED, copy_piece},
 };
 
 const RESPONSE: u32 = limits::RESPONSE_LEN as u32;
@@ -82,7 +83,8 @@ fn interim(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, end
         // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
         // other.
         let response = unsafe { (*heads).response.as_mut_ptr() };
-        conn.response_have = copy::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
+        // The buffer is empty: one piece fills it.
+        conn.response_have = copy_piece::<{ limits::RESPONSE_LEN }>(ctx, &rest, response, 0);
         let have = conn.response_have.min(RESPONSE);
         end = unknown(search::response_head_end(conn.heads, 0, have).into()) as u32;
         skipped = end;
@@ -133,7 +135,21 @@ const CHUNKS: u32 = 17;
 /// ends in the response; 0: not in this packet. [`Conn::head_len`] bytes were searched before.
 #[inline(always)]
 fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> u32 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    let desk = take_desk();
+    if desk >= DESKS {
+        // The end may be here, and is given up: what follows is taken for the body.
+        conn.origin_flags &= !origin::IN_HEAD;
+        return 0;
+    }
+    let end = far_end_at(ctx, conn, payload, at, desk);
+    leave_desk(desk);
+    end
+}
+
+/// [`far_end`], with the desk where the search is made.
+#[inline(always)]
+fn far_end_at(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32, desk: u32) -> u32 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(desk) else { return 0 };
     // SAFETY: the pointer is to this CPU's slot of an array map, which is never freed.
     let scratch = unsafe { (*scratch).as_mut_ptr() };
     let stop = at.wrapping_add(payload.len);
@@ -163,7 +179,7 @@ fn far_end(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, at: u32) -> 
         if len == 0 {
             break;
         }
-        let end = search::chunk_head_end(len + TAIL);
+        let end = search::chunk_head_end(desk, len + TAIL);
         if end != 0 {
             return from.wrapping_add(end).wrapping_sub(TAIL);
         }

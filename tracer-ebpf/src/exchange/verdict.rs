@@ -9,9 +9,9 @@ use crate::{
         framing::{Judged, conclude},
     },
     tables::{
+        desks::{leave_desk, take_desk},
         heads,
-        maps::{DEPTH, WALK},
-        values::WALKS,
+        maps::WALK,
     },
 };
 
@@ -38,21 +38,18 @@ pub extern "C" fn judge_response(number: u64, flags: u64, seen: u64, lengths: u6
 #[inline(always)]
 fn verdict(judged: &Judged, number: u64) -> Verdict {
     let Some(heads) = heads::at(number) else { return Verdict::Unknown };
-    let Some(depth) = DEPTH.get_ptr_mut(0) else { return Verdict::Unknown };
-    // SAFETY: this CPU's slot of an array map. A program that interrupts this one restores the value before it returns.
-    let depth = unsafe { &mut *depth };
-    let slot = *depth % WALKS;
-    let Some(walk) = WALK.get_ptr_mut(slot) else { return Verdict::Unknown };
-    *depth = depth.wrapping_add(1);
-    // SAFETY: map values stay valid while a program runs; the depth of interruption makes the slot this walk's own.
+    let desk = take_desk();
+    // None is free.
+    let Some(walk) = WALK.get_ptr_mut(desk) else { return Verdict::Unknown };
+    // SAFETY: map values stay valid while a program runs; the desk is this program's own.
     let (response, walk) = unsafe { (&(*heads).response, &mut *walk) };
     *walk = judged.walk();
     for _ in 0..WALK_PARTS {
-        if walk_part(number, slot) != 0 {
+        if walk_part(number, desk) != 0 {
             break;
         }
     }
     let verdict = conclude(judged, response, walk);
-    *depth = depth.wrapping_sub(1);
+    leave_desk(desk);
     verdict
 }

@@ -12,7 +12,8 @@ use tracer_common::{
     PortCounts, RangeKey, Tuple, limits, lost, twins,
 };
 
-use super::values::{Answer, BUCKETS, Fault, PeerEnd, SCRATCH_LEN, Tags, WALKS};
+use super::desks::DESKS;
+use super::values::{Answer, BUCKETS, Fault, PeerEnd, SCRATCH_LEN, Tags};
 use crate::parse::fields::Walk;
 
 /// Flag: memory is allocated for each entry, not for the whole table at its creation.
@@ -65,17 +66,17 @@ pub static NOTED: PerCpuArray<(Tuple, Attempt)> = PerCpuArray::with_max_entries(
 #[map]
 pub static ATTEMPT_TIME: Array<u64> = Array::with_max_entries(1, 0);
 
-/// The part of a large header section that is being searched, on this CPU.
+/// Number of programs that lie at each desk or try to, on this CPU (see `desks`).
 #[map]
-pub static SCRATCH: PerCpuArray<[u8; SCRATCH_LEN]> = PerCpuArray::with_max_entries(1, 0);
+pub static DESKS_TAKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(DESKS, 0);
 
-/// The walks through header sections that are in progress on this CPU.
+/// The part of a large header section that is being searched, by desk, on this CPU.
 #[map]
-pub static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKS, 0);
+pub static SCRATCH: PerCpuArray<[u8; SCRATCH_LEN]> = PerCpuArray::with_max_entries(DESKS, 0);
 
-/// Number of walks in progress on this CPU.
+/// The walk through a header section that is in progress, by desk, on this CPU.
 #[map]
-pub static DEPTH: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+pub static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(DESKS, 0);
 
 /// The answer that netfilter sent to the last packet, on this CPU.
 #[map]

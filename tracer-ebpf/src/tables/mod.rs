@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod counters;
+pub mod desks;
 pub mod edge;
 pub mod heads;
 pub mod maps;

@@ -43,10 +43,6 @@ pub struct Fault {
     pub signal: u32,
 }
 
-/// Number of walks that can be in progress on a CPU: one in a process, one in a softirq that interrupts it, and so
-/// on.
-pub const WALKS: u32 = 4;
-
 /// Number of bytes of a large header section that are searched at a time, including the last ones of the part
 /// before.
 pub const CHUNK: usize = 4096;

@@ -37,12 +37,40 @@ pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 /// information just the same.
 pub const TESTED: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.2"];
 
-/// Whether a release (`uname -r`) is of a line that is tested.
-#[must_use]
-pub fn is_tested(release: &str) -> bool {
-    TESTED
-        .iter()
-        .any(|line| release.strip_prefix(line).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit())))
+/// The same for kernels with PREEMPT_RT and for those on 64-bit ARM.
+pub const TESTED_APART: &str = "6.12";
+
+/// What of a kernel says whether it is tested.
+#[derive(Clone, Copy, Debug)]
+pub struct Build<'a> {
+    /// `uname -r`.
+    pub release: &'a str,
+    /// `uname -v`: when and how it was built.
+    pub version: &'a str,
+    /// `uname -m`.
+    pub machine: &'a str,
+}
+
+impl Build<'_> {
+    /// Whether it is built with PREEMPT_RT.
+    #[must_use]
+    pub fn is_real_time(&self) -> bool {
+        self.version.contains("PREEMPT_RT") || self.version.contains("PREEMPT RT")
+    }
+
+    /// Whether it is of a line that is tested.
+    #[must_use]
+    pub fn is_tested(&self) -> bool {
+        let of = |line: &&str| {
+            let rest = self.release.strip_prefix(line);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        match (self.machine, self.is_real_time()) {
+            ("x86_64", false) => TESTED.iter().any(of),
+            ("x86_64", true) | ("aarch64", false) => of(&TESTED_APART),
+            _ => false,
+        }
+    }
 }
 
 /// How a hook is attached.
@@ -172,12 +200,30 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_of_a_tested_line_by_its_first_two_numbers() {
+    fn a_kernel_is_of_a_tested_line_by_its_first_two_numbers() {
+        let is_tested = |release| Build { release, version: "#1 SMP", machine: "x86_64" }.is_tested();
         for tested in ["5.10.0-32-cloud-amd64", "6.1.0-50-amd64", "6.12.95+deb12-cloud-amd64", "7.2-rc3", "6.18"] {
             assert!(is_tested(tested), "{tested}");
         }
         for other in ["5.15.0-91-generic", "6.10.3", "6.120.1", "5.1.2", "16.1.0", ""] {
             assert!(!is_tested(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn with_preempt_rt_and_on_arm_one_line_is_tested() {
+        let build = |release, version, machine| Build { release, version, machine };
+        let real_time = "#1 SMP PREEMPT_RT Debian 6.12.95-1";
+        for tested in [build("6.12.95-rt-amd64", real_time, "x86_64"), build("6.12.95-arm64", "#1 SMP", "aarch64")] {
+            assert!(tested.is_tested(), "{tested:?}");
+        }
+        for other in [
+            build("6.1.0-50-rt-amd64", real_time, "x86_64"),
+            build("6.12.95-rt-arm64", real_time, "aarch64"),
+            build("6.1.0-50-arm64", "#1 SMP", "aarch64"),
+            build("6.12.95", "#1 SMP", "riscv64"),
+        ] {
+            assert!(!other.is_tested(), "{other:?}");
         }
     }
 }

@@ -94,6 +94,10 @@ const ATTACHED: &[&str] = &[
 /// What a kernel has that guards its tracepoints by SRCU (7.0), so that they can be preempted.
 const GUARD: (&str, &str) = ("srcu_struct", "srcu_reader_flavor");
 
+/// What a kernel with PREEMPT_RT has whose ring buffers are guarded by a lock that sleeps (before 6.12, unless mended):
+/// a program of a tracepoint that waits for it can bring the kernel down.
+const SLEEPING: (&str, &str) = ("bpf_ringbuf", "spinlock.lock");
+
 /// How the packets that netfilter drops are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Netfilter {
@@ -154,7 +158,7 @@ impl Layout {
         let members = MEMBERS.iter().chain(OPTIONAL).map(|(_, name, _)| *name);
         let mut names: Vec<_> = members.chain(ENUMS.iter().copied()).collect();
         names.extend(ATTACHED);
-        names.extend([GUARD.0, "inet_request_sock"]);
+        names.extend([GUARD.0, "inet_request_sock", SLEEPING.0]);
         names.sort_unstable();
         names.dedup();
         names
@@ -164,11 +168,19 @@ impl Layout {
     #[must_use]
     pub fn fixture(btf: &Btf) -> Vec<u8> {
         let paths = MEMBERS.iter().chain(OPTIONAL).flat_map(|(_, _, path)| path.split('.'));
-        btf.reduced(&paths.chain(["repair", "acked", GUARD.1]).collect())
+        btf.reduced(&paths.chain(["repair", "acked", GUARD.1]).chain(SLEEPING.1.split('.')).collect())
     }
 
-    /// Resolves all that the kernel programs need; an error names every member that this kernel lacks.
+    /// Resolves all that the kernel programs need; an error names every member that this kernel lacks, or says why they
+    /// must not run there.
     pub fn resolve(btf: &Btf) -> Result<Self, String> {
+        if btf.member(SLEEPING.0, SLEEPING.1).is_some() {
+            return Err(
+                "a kernel with PREEMPT_RT whose ring buffers have a lock that sleeps, so that tracing can hang \
+                        it (mended in 6.12 and in some releases of older lines)"
+                    .into(),
+            );
+        }
         let mut missing = Vec::new();
         let mut offsets = Vec::with_capacity(MEMBERS.len());
         for (global, name, path) in MEMBERS {

@@ -59,7 +59,10 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                 For::Vm => (
                     &[
                         "qemu-system-x86",
+                        "qemu-system-arm",
                         "musl-tools",
+                        "gcc-aarch64-linux-gnu",
+                        "libc6-dev-arm64-cross",
                         "mmdebstrap",
                         "e2fsprogs",
                         "kmod",

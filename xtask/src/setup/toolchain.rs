@@ -80,7 +80,9 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
         needs.push(bpf_linker_need());
     }
     if tasks.contains(&For::Vm) {
-        needs.extend(musl_need(MUSL, "what runs in the virtual machines brings its libraries along"));
+        let targets = Architecture::ALL.map(Architecture::target);
+        let why = "what runs in the virtual machines brings its libraries along";
+        needs.extend(targets.iter().filter_map(|target| musl_need(target, why)));
     }
     if tasks.contains(&For::Test) {
         needs.extend(musl_need(Architecture::Aarch64.target(), "tracer is built for 64-bit ARM, too"));

@@ -71,7 +71,7 @@ impl Apt {
 
     /// What there is of a kernel's line, a package and a version per line.
     fn offers(&self, kernel: &Kernel) -> Result<String> {
-        let found = self.ask(&["search", "--names-only", &kernel.line()])?;
+        let found = self.ask(&["search", "--names-only", &kernel.pattern()])?;
         let names: Vec<&str> = found.lines().filter_map(|line| line.split(' ').next()).collect();
         if names.is_empty() {
             return Ok("  nothing\n".into());
@@ -109,6 +109,7 @@ fn configuration(dir: &str) -> String {
          Dir::Etc::parts \"/dev/null\";\n\
          Dir::Bin::dpkg \"/bin/false\";\n\
          APT::Architecture \"amd64\";\n\
+         APT::Architectures {{ \"amd64\"; \"arm64\"; }};\n\
          APT::Sandbox::User \"root\";\n\
          Acquire::Languages \"none\";\n\
          // What is wanted is pinned: an old list can lack it, but can't put another in its place.\n\

@@ -2,13 +2,14 @@
 //! one, the end of its account.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::fleet::{Fate, Fleet};
 use super::job::{GUEST, Job};
 use super::kernel::Ready;
+use crate::architecture::Each;
 use crate::sh;
 
 /// Lines of the verifier's account that are kept: the last ones say what it disliked.
@@ -18,10 +19,10 @@ const WIDTH: usize = 160;
 const MEMORY_MIB: u64 = 1536;
 
 /// Examines the kernels and shows what came of it.
-pub(super) fn run(fleet: &Fleet, kernels: &[Ready], root: &Path) -> Result<()> {
+pub(super) fn run(fleet: &Fleet, kernels: &[Ready], roots: &Each<PathBuf>) -> Result<()> {
     sh::heading(&format!("tracer doctor in virtual machines, {} at a time", fleet.at_once));
     let script = format!("cd /tmp\nexec {GUEST}/tracer doctor --verbose --log-level debug 2>&1\n");
-    let job = Job { script, root, memory_mib: MEMORY_MIB, folder: None };
+    let job = Job { script, roots, memory_mib: MEMORY_MIB, folder: None };
     let done = fleet.run(kernels, &job, |_, findings: &mut Findings, line| findings.read(line))?;
     for (ready, (findings, fate)) in kernels.iter().zip(done) {
         println!("\n== Linux {} ({})\n{}", ready.kernel.name, ready.kernel.release, findings.text());

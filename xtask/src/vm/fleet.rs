@@ -14,11 +14,12 @@ use super::initramfs;
 use super::job::{Job, Step};
 use super::kernel::Ready;
 use super::machine::{End, Machine};
+use crate::architecture::Each;
 use crate::build::Guest;
 
 /// What the machines have in common.
 pub(super) struct Fleet<'a> {
-    pub(super) guest: &'a Guest,
+    pub(super) guests: &'a Each<Guest>,
     pub(super) cache: &'a Path,
     pub(super) at_once: usize,
     /// How long a machine may take.
@@ -63,14 +64,15 @@ impl Fleet<'_> {
     }
 
     fn run_one<T: Default>(&self, ready: &Ready, job: &Job, read: impl Fn(&Ready, &mut T, &str)) -> Result<(T, Fate)> {
-        let name = ready.kernel.name;
+        let (name, architecture) = (ready.kernel.name, ready.kernel.architecture);
         let initramfs = self.cache.join(format!("{name}.initramfs"));
-        fs::write(&initramfs, initramfs::pack(ready, self.guest, job)?)
+        fs::write(&initramfs, initramfs::pack(ready, self.guests.of(architecture)?, job)?)
             .with_context(|| format!("writing {}", initramfs.display()))?;
         let machine = Machine {
+            architecture,
             kernel: &ready.image,
             initramfs: &initramfs,
-            disks: &[job.root, &ready.modules],
+            disks: &[job.roots.of(architecture)?, &ready.modules],
             console: &self.console(ready),
             memory_mib: job.memory_mib,
             append: self.append,

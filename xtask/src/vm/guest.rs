@@ -20,8 +20,8 @@ use lab::wait;
 
 /// The first argument that makes an executable process 1.
 pub(super) const COMMAND: &str = "vm-guest";
-/// Where the job's output goes; the first serial port is the kernel's console.
-const OUTPUT: &str = "/dev/ttyS1";
+/// Where the job's output goes; the first serial port is the kernel's console, which is no `ttyS` on ARM.
+const OUTPUT: &str = if cfg!(target_arch = "aarch64") { "/dev/ttyS0" } else { "/dev/ttyS1" };
 /// How long a disk may take to appear.
 const DISK: Duration = Duration::from_secs(10);
 /// File systems that are there before the root is.
@@ -72,6 +72,9 @@ fn start() -> Result<()> {
         load(&path)?;
     }
     root()?;
+    if cfg!(target_arch = "aarch64") {
+        read_all(Path::new("/"))?;
+    }
     LATE.iter().try_for_each(|place| mount_at(Path::new("/"), place))?;
     let loopback = Command::new("ip").args(["link", "set", "lo", "up"]).status().context("starting ip")?;
     ensure!(loopback.success(), "loopback did not come up");
@@ -127,6 +130,22 @@ fn root() -> Result<()> {
     std::env::set_current_dir("/").context("going to the root")
 }
 
+/// Reads every file once, so that the kernel has them in memory: time leaps while a disk is read from and all sleep.
+fn read_all(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_other = ["/dev", "/proc", "/sys"].iter().any(|place| path == Path::new(place));
+        if kind.is_dir() && !is_other {
+            read_all(&path)?;
+        } else if kind.is_file() {
+            let mut file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+            io::copy(&mut file, &mut io::sink()).with_context(|| format!("reading {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 fn mount_disk(disk: Disk, place: &Path) -> Result<()> {
     let device = wait::until(&format!("the disk {disk:?} to appear"), DISK, || Ok(find(disk)))?;
     mount(&device, place, "ext4", MountFlags::RDONLY, c"").with_context(|| format!("mounting {}", device.display()))
@@ -135,8 +154,8 @@ fn mount_disk(disk: Disk, place: &Path) -> Result<()> {
 /// The device with this label: devices are numbered as they come up, in any order.
 fn find(disk: Disk) -> Option<PathBuf> {
     let devices = fs::read_dir("/dev").ok()?.flatten().map(|entry| entry.path());
-    let mut memory = devices.filter(|path| path.to_string_lossy().starts_with("/dev/pmem"));
-    memory.find(|path| {
+    let is_disk = |path: &PathBuf| ["/dev/pmem", "/dev/vd"].iter().any(|name| path.to_string_lossy().starts_with(name));
+    devices.filter(is_disk).find(|path| {
         let mut label = [0; disk::LABEL_LENGTH];
         let read = File::open(path).and_then(|file| file.read_exact_at(&mut label, disk::LABEL_AT));
         read.is_ok() && label == disk.label()

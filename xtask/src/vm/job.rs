@@ -1,6 +1,8 @@
 //! What host and guest agree on: what a job is, where its files are, and how its beginning and end are told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::architecture::Each;
 
 /// Holds the job and all that it runs.
 pub(super) const GUEST: &str = "/guest";
@@ -17,8 +19,8 @@ const BROKEN: &str = "vm: broken: ";
 pub(super) struct Job<'a> {
     /// For the root's shell, with standard output as the way out.
     pub(super) script: String,
-    /// The image of the root.
-    pub(super) root: &'a Path,
+    /// The images of the roots.
+    pub(super) roots: &'a Each<PathBuf>,
     pub(super) memory_mib: u64,
     /// A folder of the host's that is to be there as `/guest/` and its own name.
     pub(super) folder: Option<&'a Path>,

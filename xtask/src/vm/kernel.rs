@@ -1,6 +1,7 @@
 //! A pinned kernel made ready to boot: its image, all its modules as a disk, and those that the root itself needs.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,14 +11,27 @@ use super::apt::Apt;
 use super::disk::Disk;
 use super::image;
 use super::kernels::Kernel;
+use crate::architecture::Architecture;
 use crate::sh;
 
-/// What mounting the root takes.
-const ROOT_NEEDS: [&str; 3] = ["nfit", "nd_pmem", "overlay"];
+/// What mounting the root takes beside the disks' drivers; a kernel has some of it built in.
+const ROOT_NEEDS: [&str; 3] = ["crc32c_generic", "ext4", "overlay"];
+/// Drivers of what no machine here has: the larger part of a kernel that is not made for clouds.
+const LEFT_OUT: [&str; 8] = [
+    "drivers/gpu",
+    "drivers/iio",
+    "drivers/infiniband",
+    "drivers/media",
+    "drivers/net/ethernet",
+    "drivers/net/wireless",
+    "drivers/usb",
+    "sound",
+];
 /// Where a package may have the modules: before and after Debian moved everything below `/usr`.
 const PLACES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
 
 /// A kernel's files in the cache.
+#[derive(Clone)]
 pub(super) struct Ready {
     pub(super) kernel: &'static Kernel,
     /// The bootable image.
@@ -60,6 +74,14 @@ fn prepare(kernel: &Kernel, packages: &Path, to: &Path) -> Result<()> {
     let images = [tree.join(format!("boot/vmlinuz-{}", kernel.release)), own.join("vmlinuz")];
     let image = images.iter().find(|image| image.exists()).context("no kernel image in the packages")?;
     fs::copy(image, to.join("vmlinuz"))?;
+    for folder in LEFT_OUT.map(|folder| own.join("kernel").join(folder)) {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", folder.display()));
+            }
+            _ => {}
+        }
+    }
     uncompress(&own.join("kernel"))?;
     // depmod wants to find them where a running system has them.
     if modules != tree.join("lib/modules") {
@@ -71,7 +93,11 @@ fn prepare(kernel: &Kernel, packages: &Path, to: &Path) -> Result<()> {
     let own = modules.join(kernel.release);
     let list = fs::read_to_string(own.join("modules.dep")).context("reading modules.dep")?;
     let mut names = String::new();
-    for path in order(&list, &ROOT_NEEDS)? {
+    let drivers: &[&str] = match kernel.architecture {
+        Architecture::X86_64 => &["nfit", "nd_pmem"],
+        Architecture::Aarch64 => &["virtio_blk"],
+    };
+    for path in order(&list, &[drivers, &ROOT_NEEDS].concat())? {
         let name = path.rsplit('/').next().unwrap_or(path);
         fs::copy(own.join(path), to.join(name)).with_context(|| format!("copying {path}"))?;
         names += &format!("{name}\n");

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::architecture::{Architecture, Each};
 use crate::setup::{self, For};
 use crate::{build, sh};
 use apt::Apt;
@@ -80,7 +81,8 @@ pub(crate) struct Args {
     /// List the pinned kernels and what apt has in their place, and end
     #[arg(long)]
     pins: bool,
-    /// 5.10, 6.1, 6.12, 7.2, or host for the running one; the four if none is given
+    /// 5.10, 6.1, 6.12, 6.12-rt (PREEMPT_RT), 6.12-arm64, 7.2, or host for the running one; all but that if none is
+    /// given
     #[arg(value_name = "KERNEL")]
     kernels: Vec<String>,
 }
@@ -100,23 +102,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     ensure!(sh::is_root(), "making the guests' root, and the host's own tests, take root");
     sh::heading("binaries for the guests");
-    let guest = build::guest()?;
+    let architectures: Vec<_> = kernels.iter().map(|kernel| kernel.architecture).collect();
+    // This host's is needed in any case: it lists the tests.
+    let guests = Each::make(&[&architectures[..], &[Architecture::X86_64]].concat(), build::guest)?;
     let kernels = ready(&kernels, &cache)?;
     let fleet = Fleet {
-        guest: &guest,
+        guests: &guests,
         cache: &cache,
         at_once: args.at_once.into(),
         limit: Duration::from_secs(args.limit * 60),
         append: &args.append,
     };
     let since = Instant::now();
-    let root = root::ready(Purpose::Tests, &cache)?;
+    let roots = Each::make(&architectures, |architecture| root::ready(Purpose::Tests, architecture, &cache))?;
     if args.doctor {
-        return doctor::run(&fleet, &kernels, &root);
+        return doctor::run(&fleet, &kernels, &roots);
     }
     let only = if args.gate { gate::CASES.to_vec() } else { args.only.as_deref().into_iter().collect() };
     let plan = tests::Plan { fleet: &fleet, only: &only, repeat: args.repeat, readme: args.readme };
-    let mut done = plan.run(&kernels, &root, !host.is_empty());
+    let mut done = plan.run(&kernels, &roots, !host.is_empty());
     if args.zoo {
         done = both(done, run_zoo(&fleet, &kernels, args));
     }
@@ -131,7 +135,13 @@ fn run_zoo(fleet: &Fleet, kernels: &[Ready], args: &Args) -> Result<()> {
         println!("zoo: skipped: no {} beside this checkout", crate::zoo::ZOO);
         return Ok(());
     }
-    zoo::run(fleet, kernels, &root::ready(Purpose::Zoo, fleet.cache)?, &zoo, &args.zoo_cases)
+    let (own, others): (Vec<_>, Vec<_>) =
+        kernels.iter().cloned().partition(|ready| ready.kernel.architecture == Architecture::X86_64);
+    for Ready { kernel, .. } in others {
+        println!("zoo: left out on {}: its servers' packages can only be installed where they run", kernel.name);
+    }
+    let roots = Each::make(&[Architecture::X86_64], |own| root::ready(Purpose::Zoo, own, fleet.cache))?;
+    zoo::run(fleet, &own, &roots, &zoo, &args.zoo_cases)
 }
 
 /// The first failure, with the second's text if there are two.

@@ -50,7 +50,10 @@ fn seen(sights: &Sights<'_>) -> Table {
 fn merged(old: &Table, new: &Table, add: bool) -> Table {
     let mut kernels = old.kernels.clone();
     kernels.extend(new.kernels.iter().filter(|kernel| add && !old.kernels.contains(kernel)).cloned());
-    kernels.sort_by_key(|kernel| kernel.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>());
+    kernels.sort_by_key(|kernel| {
+        let (line, rest) = kernel.split_once('-').unwrap_or((kernel, ""));
+        (line.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>(), rest.len(), rest.to_owned())
+    });
     let cell = |cause: &str, kernel: &String| {
         let of = |table: &Table| {
             let at = table.kernels.iter().position(|known| known == kernel)?;
@@ -139,6 +142,13 @@ mod tests {
         assert_eq!(merged(&old, &new, false), table(&["5.10", "6.18"], &[Sight::Hidden, Sight::Exact]));
         let all = table(&["5.10", "6.8", "6.18"], &[Sight::Hidden, Sight::Exact, Sight::Exact]);
         assert_eq!(merged(&old, &new, true), all);
+    }
+
+    #[test]
+    fn other_builds_of_a_line_stand_behind_it() {
+        let kernels = ["7.2", "6.12-arm64", "6.12-rt", "6.12", "6.1"];
+        let all = table(&kernels, &[Sight::Exact; 5]);
+        assert_eq!(merged(&all, &all, false).kernels, ["6.1", "6.12", "6.12-rt", "6.12-arm64", "7.2"]);
     }
 
     #[test]

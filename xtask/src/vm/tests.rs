@@ -1,7 +1,7 @@
 //! The kernel tests on several kernels and on the host.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -15,6 +15,8 @@ use super::outcome::Outcome;
 use super::sight::Sights;
 use super::table::{Column, Matrix};
 use super::{HOST, kernels, readme};
+use crate::architecture::{Architecture, Each};
+use crate::build::Guest;
 use crate::sh;
 
 /// Enough for the tests, which use a few hundred.
@@ -34,7 +36,7 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     /// Runs the tests, shows the matrix, and fails unless it is as it should be. The host comes first, since the
     /// machines keep it busy.
-    pub(super) fn run(&self, kernels: &[Ready], root: &Path, host: bool) -> Result<()> {
+    pub(super) fn run(&self, kernels: &[Ready], roots: &Each<PathBuf>, host: bool) -> Result<()> {
         let names: Vec<_> = kernels::KERNELS.iter().map(|kernel| kernel.name).collect();
         let strangers = declared::strangers(DECLARED, &names, &self.list(&[])?);
         ensure!(strangers.is_empty(), "declared, but not there: {}", strangers.join(", "));
@@ -48,7 +50,7 @@ impl Plan<'_> {
         }
         if !kernels.is_empty() {
             sh::heading(&format!("kernel tests in virtual machines, {} at a time", self.fleet.at_once));
-            columns.extend(self.in_machines(kernels, root)?);
+            columns.extend(self.in_machines(kernels, roots)?);
         }
         let matrix = Matrix { tests: &tests, columns: &columns, declared: DECLARED };
         print!("{}", matrix.text());
@@ -72,7 +74,7 @@ impl Plan<'_> {
     /// Holds what each kernel shows of each cause against what is declared and what the documentation says.
     fn sights(&self, columns: &[Column]) -> Result<Vec<String>> {
         let kernels: Vec<_> = columns.iter().map(|column| (line(column.kernel), &column.outcome.told)).collect();
-        let mut command = self.tests(&[]);
+        let mut command = self.tests(&[])?;
         let causes = sh::try_output(command.arg("--causes")).context("the tests do not list the causes")?;
         let causes: Vec<_> =
             causes.lines().filter_map(|line| line.strip_suffix(": cause")).map(str::to_owned).collect();
@@ -86,9 +88,9 @@ impl Plan<'_> {
         Ok(problems)
     }
 
-    fn in_machines(&self, kernels: &[Ready], root: &Path) -> Result<Vec<Column>> {
+    fn in_machines(&self, kernels: &[Ready], roots: &Each<PathBuf>) -> Result<Vec<Column>> {
         let since = Instant::now();
-        let job = Job { script: script(self.only, self.repeat), root, memory_mib: MEMORY_MIB, folder: None };
+        let job = Job { script: script(self.only, self.repeat), roots, memory_mib: MEMORY_MIB, folder: None };
         let read = |ready: &Ready, outcome: &mut Outcome, line: &str| {
             outcome.read(line);
             progress(ready.kernel.name, since, line);
@@ -107,8 +109,8 @@ impl Plan<'_> {
     }
 
     fn on_host(&self) -> Result<Column> {
-        let mut command = self.tests(self.only);
-        command.env("TRACER_UNDER_TEST", &self.fleet.guest.tracer).env("TRACER_KERNEL_TESTS", "required");
+        let mut command = self.tests(self.only)?;
+        command.env("TRACER_UNDER_TEST", &self.own()?.tracer).env("TRACER_KERNEL_TESTS", "required");
         let mut child = command.stdout(Stdio::piped()).spawn().context("starting the kernel tests")?;
         let output = child.stdout.take().context("kernel tests without output")?;
         let mut outcome = Outcome::default();
@@ -124,16 +126,21 @@ impl Plan<'_> {
 
     /// The names of the tests, in the order of running.
     fn list(&self, only: &[&str]) -> Result<Vec<String>> {
-        let mut command = self.tests(only);
+        let mut command = self.tests(only)?;
         let list = sh::try_output(command.arg("--list")).with_context(|| format!("`{}` failed", sh::show(&command)))?;
         let names: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
         Ok(names)
     }
 
-    fn tests(&self, only: &[&str]) -> Command {
-        let mut command = Command::new(&self.fleet.guest.kernel_tests);
+    fn tests(&self, only: &[&str]) -> Result<Command> {
+        let mut command = Command::new(&self.own()?.kernel_tests);
         command.args(only).stdin(Stdio::null());
-        command
+        Ok(command)
+    }
+
+    /// What runs on this host.
+    fn own(&self) -> Result<&Guest> {
+        self.fleet.guests.of(Architecture::X86_64)
     }
 }
 
@@ -158,6 +165,6 @@ fn script(only: &[&str], repeat: u32) -> String {
 /// One line for each test that ended.
 fn progress(kernel: &str, since: Instant, line: &str) {
     if line.starts_with("test ") {
-        println!("{kernel:>5} {:>5.0} s  {line}", since.elapsed().as_secs_f64());
+        println!("{kernel:>10} {:>5.0} s  {line}", since.elapsed().as_secs_f64());
     }
 }

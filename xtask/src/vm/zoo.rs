@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::fleet::{Fate, Fleet};
 use super::job::{GUEST, Job};
 use super::kernel::Ready;
+use crate::architecture::Each;
 use crate::sh;
 use crate::zoo::{RUN, Verdict, read_verdict};
 
@@ -59,14 +60,14 @@ const RESULT: &str = "zoo result: ";
 const KEPT: &str = "zoo kept: ";
 
 /// Runs the cases, or these, and fails unless all are fully right.
-pub(super) fn run(fleet: &Fleet, kernels: &[Ready], root: &Path, zoo: &Path, cases: &[String]) -> Result<()> {
+pub(super) fn run(fleet: &Fleet, kernels: &[Ready], roots: &Each<PathBuf>, zoo: &Path, cases: &[String]) -> Result<()> {
     sh::heading(&format!("zoo in virtual machines, {} at a time", fleet.at_once));
     let zoo = zoo.canonicalize().with_context(|| format!("finding {}", zoo.display()))?;
-    let job = Job { script: script(&zoo, cases), root, memory_mib: MEMORY_MIB, folder: Some(&zoo) };
+    let job = Job { script: script(&zoo, cases), roots, memory_mib: MEMORY_MIB, folder: Some(&zoo) };
     let since = Instant::now();
     let read = |ready: &Ready, day: &mut Day, line: &str| {
         if !day.read(line) {
-            println!("{:>5} {:>5.0} s  {line}", ready.kernel.name, since.elapsed().as_secs_f64());
+            println!("{:>10} {:>5.0} s  {line}", ready.kernel.name, since.elapsed().as_secs_f64());
         }
     };
     let mut wrong = Vec::new();

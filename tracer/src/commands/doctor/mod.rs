@@ -26,7 +26,7 @@ use crate::{
         self,
         finding::{self, Finding},
     },
-    probes::{Depth, HookState, Kernel, LoadError, TESTED, is_tested, needs, proc},
+    probes::{Build, Depth, HookState, Kernel, LoadError, TESTED, TESTED_APART, needs, proc},
     sinks::escape,
     state::{Output, State},
 };
@@ -106,16 +106,20 @@ async fn examine(settings: &Settings, ranges: &EdgeRanges) -> Report {
 
 fn kernel() -> Check {
     let name = rustix::system::uname();
-    Check::good("kernel", about(&name.release().to_string_lossy(), &name.machine().to_string_lossy()))
+    let [release, version, machine] =
+        [name.release(), name.version(), name.machine()].map(|part| part.to_string_lossy());
+    Check::good("kernel", about(&Build { release: &release, version: &version, machine: &machine }))
 }
 
 /// A kernel that nobody tested is no fault: what it lacks shows in the checks of the hooks and causes.
-fn about(release: &str, machine: &str) -> String {
-    if is_tested(release) {
-        return format!("{release} {machine}");
+fn about(build: &Build) -> String {
+    let real_time = if build.is_real_time() { " with PREEMPT_RT" } else { "" };
+    let name = format!("{} {}{real_time}", build.release, build.machine);
+    if build.is_tested() {
+        return name;
     }
-    let tested = TESTED.join(", ");
-    format!("{release} {machine}: not among the tested ones ({tested}); what it lacks is named below")
+    let tested = TESTED.join(", ") + &format!("; with PREEMPT_RT and on aarch64 {TESTED_APART}");
+    format!("{name}: not among the tested ones ({tested}); what it lacks is named below")
 }
 
 fn edge(settings: &Settings, ranges: &EdgeRanges) -> Check {
@@ -290,11 +294,15 @@ mod tests {
 
     #[test]
     fn a_kernel_outside_the_matrix_is_named_as_such() {
-        assert_eq!(about("6.1.0-50-amd64", "x86_64"), "6.1.0-50-amd64 x86_64");
+        let about = |release, version| about(&Build { release, version, machine: "x86_64" });
+        assert_eq!(about("6.1.0-50-amd64", "#1 SMP"), "6.1.0-50-amd64 x86_64");
         assert_eq!(
-            about("5.15.0-91-generic", "x86_64"),
-            "5.15.0-91-generic x86_64: not among the tested ones (5.10, 6.1, 6.12, 6.18, 7.2); what it lacks is named \
-             below"
+            about("5.15.0-91-generic", "#1 SMP"),
+            "5.15.0-91-generic x86_64: not among the tested ones (5.10, 6.1, 6.12, 6.18, 7.2; with PREEMPT_RT and on \
+             aarch64 6.12); what it lacks is named below"
+        );
+        assert!(
+            about("6.1.0-50-rt-amd64", "#1 SMP PREEMPT_RT").starts_with("6.1.0-50-rt-amd64 x86_64 with PREEMPT_RT: ")
         );
     }
 

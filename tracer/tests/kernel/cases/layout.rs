@@ -16,10 +16,12 @@ macro_rules! recorded {
 }
 
 /// The kernels that are recorded, and what their type information says.
-const RECORDED: [(&str, &str); 5] = recorded![
+const RECORDED: [(&str, &str); 7] = recorded![
     "5.10.0-32-cloud-amd64",
     "6.1.0-50-cloud-amd64",
     "6.12.95+deb12-cloud-amd64",
+    "6.12.95+deb12-cloud-arm64",
+    "6.12.95+deb12-rt-amd64",
     "6.18.44-fc-v657",
     "7.2.13+deb14-cloud-amd64",
 ];
