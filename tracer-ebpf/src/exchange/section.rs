@@ -17,10 +17,10 @@ use crate::{
     },
     tables::{
         counters::observe_header,
-        desks::{DESKS, leave_desk, take_desk},
+        desks::{leave_desk, take_desk},
         heads,
         maps::{DISTRIBUTIONS, SCRATCH},
-        values::CHUNK,
+        values::{CHUNK, DESKS},
     },
     wire::packet::{Payload, UNUSED, copy_piece},
 };

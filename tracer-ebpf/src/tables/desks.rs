@@ -6,10 +6,7 @@
 //! still at work. A count of the programs under way would not keep them apart then. So each takes a free desk, by the
 //! same atomic additions as a place in the table of connections, and leaves it free.
 
-use super::maps::DESKS_TAKEN;
-
-/// Number of desks on a CPU: for a program in a process, one in a softirq that interrupts it, and as many again.
-pub const DESKS: u32 = 4;
+use super::{maps::DESKS_TAKEN, values::DESKS};
 
 /// Takes a desk. [`DESKS`]: none is free.
 #[unsafe(no_mangle)]

@@ -12,8 +12,7 @@ use tracer_common::{
     PortCounts, RangeKey, Tuple, limits, lost, twins,
 };
 
-use super::desks::DESKS;
-use super::values::{Answer, BUCKETS, Fault, PeerEnd, SCRATCH_LEN, Tags};
+use super::values::{Answer, BUCKETS, DESKS, Fault, PeerEnd, SCRATCH_LEN, Tags};
 use crate::parse::fields::Walk;
 
 /// Flag: memory is allocated for each entry, not for the whole table at its creation.

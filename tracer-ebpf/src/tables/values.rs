@@ -49,3 +49,7 @@ pub const CHUNK: usize = 4096;
 
 /// Size of the buffer for these: a load of eight bytes that begins within them must not reach past its end.
 pub const SCRATCH_LEN: usize = CHUNK + 8;
+
+/// Number of desks on a CPU (see `desks`): for a program in a process, one in a softirq that interrupts it, and as many
+/// again.
+pub const DESKS: u32 = 4;
