@@ -44,7 +44,10 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
         conn.written_before = payload.seq;
     }
     let mut payload = *payload;
+    // What was sent before, of the response before, begins none when it is sent again.
+    let is_new = payload.seq.wrapping_sub(conn.response_seq).wrapping_sub(conn.response_len) < 1 << 31;
     let begins = conn.is_awaited()
+        && (is_new || conn.answered == 0)
         && payload.seq.wrapping_sub(conn.written_before) < 1 << 31
         && response_begins(ctx, conn, &mut payload);
     // The first packet after an interim response.
