@@ -319,7 +319,7 @@ mod tests {
 
     /// Bytes that cannot be read, with a long record or read among the last ones or not, and what was written since.
     fn opaque(long: bool, since_read: u32) -> Conn {
-        let close = Close { bytes_received: 300, accepted: 1, turn_in: 300, since_read, ..Close::default() };
+        let close = Close { bytes_received: 300, accepted: 1, since_read, ..Close::default() };
         Conn { flags: flag::SNIFFED, exchanges: 1, request_end: u32::from(long), close, ..Conn::default() }
     }
 

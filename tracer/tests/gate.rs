@@ -110,7 +110,6 @@ prop_compose! {
         bytes in (select(vec![0_u64, 90, 5000]), select(vec![0_u64, 5000])),
         unread in select(vec![0_u32, 1, 300]),
         since_read in select(vec![0_u32, 1, 24, 31, 32, 5000]),
-        turn_in in select(vec![0_u32, 24, 99, 100, 5000]),
         held_back in select(vec![0_u32, 3]),
         ago in (jiffies(), jiffies()),
         unacked in select(vec![0_u32, 24, 31, 5000]),
@@ -123,15 +122,12 @@ prop_compose! {
         // No more bytes can lie unread, or make up a turn, than have come.
         let came = u32::try_from(bytes.0).expect("a small number");
         let unread = unread.min(came);
-        // What came since the origin last wrote is the current turn.
-        let turn_in = turn_in.min(came).max(unread).max(u32::from(since_read == 0 && came > 0));
         Close {
             time_ns,
             bytes_received: bytes.0,
             bytes_sent: bytes.1,
             unread,
             since_read,
-            turn_in,
             response_bytes: held_back,
             received_jiffies_ago: ago.0,
             sent_jiffies_ago: ago.1,

@@ -31,7 +31,6 @@ pub fn snapshot(sock: &impl Look, conn: &mut Conn, now: u64) {
         bytes_sent: sock.bytes_sent(),
         unread,
         since_read: write_seq.wrapping_sub(conn.written),
-        turn_in: conn.copied.wrapping_sub(conn.turn_copied).wrapping_add(unread),
         response_bytes: write_seq.wrapping_sub(response_seq),
         received_jiffies_ago: jiffies.wrapping_sub(sock.lrcvtime()),
         sent_jiffies_ago: jiffies.wrapping_sub(sock.lsndtime()),
@@ -44,6 +43,7 @@ pub fn snapshot(sock: &impl Look, conn: &mut Conn, now: u64) {
         accepted: u8::from(sock.accepted()),
         retransmits: 0,
         stuck_jiffies: 0,
+        pad: 0,
     };
 }
 
