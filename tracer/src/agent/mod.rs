@@ -6,7 +6,7 @@ mod signals;
 
 pub use shared::Shared;
 
-use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::File, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
@@ -19,7 +19,7 @@ use crate::{
     decode::Event,
     diagnose::{Around, Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
+    probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
     recording::Recorder,
     state::{Facts, Output, State},
 };
@@ -63,6 +63,7 @@ pub struct Agent {
     sweep: Sweep,
     kernel_log: Option<proc::KernelLog>,
     surroundings: Surroundings,
+    conntrack: Option<Conntrack>,
     family: Family,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
@@ -70,7 +71,8 @@ pub struct Agent {
 
 impl Agent {
     /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it
-    /// starts later: there must be no other yet. Must run inside the event loop's runtime.
+    /// starts later: there must be no other yet. One thread keeps `CAP_NET_ADMIN`, to ask for tracked connections. Must
+    /// run inside the event loop's runtime.
     ///
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
@@ -107,6 +109,7 @@ impl Agent {
             learn_new(&mut state, (pid, 0));
         }
         let kernel_log = proc::KernelLog::open();
+        let conntrack = Conntrack::start(privileges::keep_net_admin);
         privileges::give_up(|| kernel.use_once());
         Ok(Self {
             records,
@@ -115,6 +118,7 @@ impl Agent {
             shared: Arc::new(shared),
             kernel_log,
             surroundings: Surroundings::default(),
+            conntrack,
             family: Family::default(),
             recorder: None,
             kernel,
@@ -225,8 +229,9 @@ impl Agent {
                 self.recorder = None;
             }
             look_at(event, &mut self.state, &mut self.kernel_log);
+            let published = self.published(event, clock.monotonic_ns);
             let around = self.around(event, clock.monotonic_ns);
-            self.state.set_around(around);
+            self.state.set_around(Around { published, ..around });
             outputs.extend(self.state.handle(event, &clock));
         }
         outputs
@@ -264,6 +269,18 @@ impl Agent {
             }
             _ => Around::default(),
         }
+    }
+
+    /// Where the edge had connected to, if NAT led the connection elsewhere. Of a refused one the kernel has forgotten
+    /// it with its RST.
+    fn published(&mut self, event: &Event, now_ns: u64) -> Option<SocketAddr> {
+        let tuple = match event {
+            Event::Conn(record) => &record.conn.tuple,
+            Event::Attempt(record) => &record.tuple,
+            Event::AttemptConn(record) => &record.conn.tuple,
+            Event::Refused(_) | Event::Process(_) | Event::Oom(_) => return None,
+        };
+        self.conntrack.as_mut()?.dialled(tuple, now_ns)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -1,11 +1,15 @@
 //! What the host looked like when a request failed, beside the connection: plain values, read elsewhere.
 
+use std::net::SocketAddr;
+
 /// Descriptors: from this share of the limit on, in per cent, the process is about to run out of them.
 const FEW_DESCRIPTORS: u64 = 95;
 
 /// What was read at the moment of the failure. `None`: it was not looked at, or could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Around {
+    /// Where the edge had connected to, if this host's NAT led the connection elsewhere.
+    pub published: Option<SocketAddr>,
     /// The accept queue that the connection waits in.
     pub queue: Option<Queue>,
     /// Connections of the same port that were accepted and read from.

@@ -1,5 +1,7 @@
 //! What the host looked like when a request failed, in words: as far as it may explain the failure.
 
+use std::net::SocketAddr;
+
 use super::{
     Descriptors, Evidence, Halt, Halted, Held, Queue, Symptom,
     loss::Loss,
@@ -13,6 +15,13 @@ const MUCH_PRESSURE: u8 = 20;
 /// No process has taken the connection out of its accept queue. One that has read from it had taken it.
 pub(super) const fn is_unaccepted(e: &Evidence) -> bool {
     !e.accepted && e.turns == 0
+}
+
+/// What the edge had dialled, where that is not what the socket has.
+pub(super) fn published(e: &Evidence) -> Option<String> {
+    let (dialled, (addr, port)) = (e.around.published?, e.local);
+    let local = SocketAddr::new(addr, port);
+    Some(format!("the edge had connected to {dialled}, which NAT on this host translates to {local}"))
 }
 
 /// What of it may explain the failure.

@@ -779,6 +779,18 @@ fn what_runs_out_around_a_failure_is_named_and_what_does_not_is_not() {
 }
 
 #[test]
+fn the_address_that_was_dialled_before_nat_is_told_beside_that_of_the_socket() {
+    let told = diagnose(&with(|e| e.around.published = Some("203.0.113.5:8443".parse().unwrap()))).unwrap();
+    let published = (told.published_addr.map(|addr| addr.to_string()), told.published_port);
+    assert_eq!(published, (Some("203.0.113.5".to_owned()), Some(8443)));
+    assert_eq!((told.local_addr.to_string().as_str(), told.local_port), ("10.99.0.1", 80));
+    let line = "the edge had connected to 203.0.113.5:8443, which NAT on this host translates to 10.99.0.1:80";
+    assert_eq!(told.evidence[0], line);
+    let plain = diagnose(&unanswered()).unwrap();
+    assert_eq!((plain.published_addr, plain.published_port), (None, None));
+}
+
+#[test]
 fn a_count_of_bytes_that_contradicts_the_response_is_left_out() {
     let cut = |sent| {
         let verdict =

@@ -3,6 +3,7 @@
 mod attach;
 pub mod btf;
 mod connections;
+mod conntrack;
 mod counters;
 mod error;
 mod family;
@@ -19,6 +20,7 @@ mod surroundings;
 mod sweep;
 
 pub use attach::Depth;
+pub use conntrack::Conntrack;
 pub use counters::Counters;
 pub use error::LoadError;
 pub use family::Family;

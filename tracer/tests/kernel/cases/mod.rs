@@ -13,6 +13,7 @@ mod page;
 mod process;
 mod programs;
 mod prometheus;
+mod published;
 mod race;
 mod reply;
 mod silence;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Case> {
         wire::cases(),
         upload::cases(),
         netfilter::cases(),
+        published::cases(),
         reply::cases(),
         unit::cases(),
         silence::cases(),
