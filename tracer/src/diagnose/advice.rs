@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    Attempt, Cause, Descriptors, End, Evidence, Halt, Halted, OomScope, Process, Sender, Taken, Trigger,
-    context::{halted, is_unaccepted},
+    Attempt, Cause, Descriptors, End, Evidence, FullDisk, Halt, Halted, Lack, OomScope, Process, Sender, Taken,
+    Trigger,
+    context::{full_disk, halted, is_unaccepted},
     handshake::left_by_origin,
     loss::Loss,
     settings,
@@ -33,6 +34,32 @@ pub(super) fn advice(cause: Cause, e: &Evidence, loss: Loss) -> String {
     if let Some(halted) = halted(e, loss) {
         return let_run(halted, who);
     }
+    let usual = usual(cause, e, who);
+    match full_disk(e, loss).filter(|_| !is_by_others(cause)) {
+        Some(disk) => make_room(disk, &usual),
+        None => usual,
+    }
+}
+
+/// Whether the process was ended, so that it did not fail in writing.
+fn is_by_others(cause: Cause) -> bool {
+    matches!(cause, Cause::OomKill | Cause::SupervisorKill | Cause::ProcessKilled | Cause::Crash)
+}
+
+/// A file system is full that the process writes to.
+fn make_room(FullDisk { mount, lack, .. }: &FullDisk, usual: &str) -> String {
+    let how = match lack {
+        Lack::Space { .. } => format!("old logs, caches, temporary files: `du -xh {mount} | sort -h`"),
+        Lack::Inodes(_) => format!("many small files, such as sessions and caches: `df -i {mount}`"),
+    };
+    format!(
+        "{mount} is full: make room there first ({how}), since a server that can't buffer a request or a response \
+         breaks off. If it goes on, {usual}"
+    )
+}
+
+/// The advice for a cause.
+fn usual(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
         Cause::OomKill => oom(e, who),
         Cause::SupervisorKill => supervisor(e, who),

@@ -779,6 +779,41 @@ fn what_runs_out_around_a_failure_is_named_and_what_does_not_is_not() {
 }
 
 #[test]
+fn a_full_disk_is_named_with_what_the_process_has_to_do_with_it_and_comes_first_in_the_advice() {
+    let full = |lack, by| Some(FullDisk { mount: "/var/log".to_owned(), lack, by });
+    let space = Lack::Space { left: 512, total: 64 << 20 };
+    let told = |change: &dyn Fn(&mut Evidence), lack, by| {
+        let verdict = diagnose(&with(|e| {
+            e.around.full_disk = full(lack, by);
+            change(e);
+        }));
+        let verdict = verdict.unwrap();
+        (verdict.evidence.into_iter().find(|line| line.contains("is full")), verdict.advice)
+    };
+    let cut = |e: &mut Evidence| e.response = progress(Progress::InBody);
+    let (line, advice) = told(&cut, space, Writes::File);
+    let open = "web[7] has a file open for writing on /var/log, a file system that is full: 0 of 65536 KiB are left";
+    assert_eq!(line.as_deref(), Some(open));
+    assert!(advice.starts_with("/var/log is full: make room there first"), "{advice}");
+    assert!(advice.contains("If it goes on, web closed before its response was whole"), "{advice}");
+    let (line, advice) = told(&|_| (), Lack::Inodes(1024), Writes::Temporary("/tmp"));
+    let inodes = "web[7] may keep temporary files in /tmp, on /var/log, a file system that is full: none of its 1024 \
+                  inodes is left";
+    assert_eq!(line.as_deref(), Some(inodes));
+    assert!(advice.contains("df -i"), "{advice}");
+    let (line, _) = told(&|_| (), space, Writes::Folder);
+    assert!(line.is_some_and(|line| line.starts_with("web[7] has its working directory on /var/log")));
+    // Another's signal is no failure to write, and an idle connection has nothing to write.
+    let killed = |e: &mut Evidence| (e.end, e.signal) = (End::Signaled(9), signal(9, other()));
+    assert!(!told(&killed, space, Writes::File).1.contains("is full"));
+    let idle = |e: &mut Evidence| {
+        (e.trigger, e.closed_for) = (Trigger::Late { bytes: 240 }, Some(Duration::ZERO));
+        e.idle = Some(Duration::from_secs(5));
+    };
+    assert_eq!(told(&idle, space, Writes::File).0, None);
+}
+
+#[test]
 fn the_address_that_was_dialled_before_nat_is_told_beside_that_of_the_socket() {
     let told = diagnose(&with(|e| e.around.published = Some("203.0.113.5:8443".parse().unwrap()))).unwrap();
     let published = (told.published_addr.map(|addr| addr.to_string()), told.published_port);
@@ -903,7 +938,7 @@ fn a_cut_request_comes_with_how_much_was_missing_and_for_how_long() {
 fn a_process_that_does_not_run_is_named_wherever_the_edge_waited_in_vain_and_nowhere_else() {
     let told = |e: &Evidence, halt, pid| {
         let halted = Some(Halted { pid, halt, others: 2 });
-        let verdict = diagnose(&Evidence { around: Around { halted, ..e.around }, ..e.clone() }).unwrap();
+        let verdict = diagnose(&Evidence { around: Around { halted, ..e.around.clone() }, ..e.clone() }).unwrap();
         (verdict.evidence.into_iter().find(|line| line.contains("does not run")), verdict.advice)
     };
     let waited = with(|e| {

@@ -5,6 +5,7 @@ pub mod btf;
 mod connections;
 mod conntrack;
 mod counters;
+mod disk;
 mod error;
 mod family;
 mod load;

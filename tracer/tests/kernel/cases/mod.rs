@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod disk;
 mod doctor;
 mod events;
 mod healthy;
@@ -56,6 +57,7 @@ pub(crate) fn all() -> Vec<Case> {
         netfilter::cases(),
         published::cases(),
         reply::cases(),
+        disk::cases(),
         unit::cases(),
         silence::cases(),
         prometheus::cases(),
