@@ -8,7 +8,7 @@
 mod message;
 
 use std::{
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -32,6 +32,11 @@ use message::{Answer, Flow};
 
 /// There as soon as this network namespace may track connections.
 const TRACKS: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+/// How often it is looked at, until it is there.
+const LOOK: Duration = Duration::from_secs(1);
+/// A connection that there is not.
+const NOBODY: Flow = Flow { peer: NOWHERE, local: NOWHERE };
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// More than the kernel tells of a connection.
 const DATAGRAM: usize = 8 << 10;
 /// The event loop waits so long for one answer, and so long for all of a second. The kernel takes some microseconds.
@@ -65,8 +70,11 @@ impl Conntrack {
         let work = move || {
             let reduced = reduce();
             let able = reduced.is_ok();
-            if ready.send(reduced).is_ok() && able {
-                serve(&asked, &answer);
+            if ready.send(reduced).is_ok()
+                && able
+                && let Err(error) = serve(&asked, &answer)
+            {
+                debug!("which address was dialled before NAT is not told any more: {error:#}");
             }
         };
         thread::Builder::new().name("conntrack".to_owned()).spawn(work).ok()?;
@@ -117,36 +125,34 @@ fn flow(tuple: &Tuple) -> Option<Flow> {
     (peer.is_ipv4() == local.is_ipv4()).then_some(Flow { peer, local })
 }
 
-/// Answers until nobody asks any more, or until the kernel does not answer.
-fn serve(questions: &Receiver<Question>, answers: &SyncSender<Found>) {
-    let mut socket = None;
-    for (number, flow) in questions {
-        let found = match ask(&mut socket, &flow, number) {
-            Ok(found) => found,
-            Err(error) => {
-                debug!("which address was dialled before NAT is not told any more: {error:#}");
-                return;
-            }
-        };
-        if answers.send((number, found)).is_err() {
-            return;
+/// Answers until nobody asks any more, or until the kernel does not answer. Where nothing is tracked the kernel is not
+/// asked: that would load its modules.
+fn serve(questions: &Receiver<Question>, answers: &SyncSender<Found>) -> Result<()> {
+    while !Path::new(TRACKS).exists() {
+        match questions.recv_timeout(LOOK) {
+            Ok((number, _)) if answers.send((number, None)).is_ok() => {}
+            Err(RecvTimeoutError::Timeout) => {}
+            _ => return Ok(()),
         }
     }
+    let socket = open()?;
+    // The first question makes the kernel load ctnetlink, if it is a module. That takes longer than a failure waits.
+    ask(&socket, &NOBODY, 0)?;
+    for (number, flow) in questions {
+        if answers.send((number, ask(&socket, &flow, number)?)).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
-/// Asks the kernel. Where it tracks nothing it is not asked: that would load its modules.
-fn ask(socket: &mut Option<OwnedFd>, flow: &Flow, number: u32) -> Result<Option<SocketAddr>> {
-    let socket = match socket {
-        Some(socket) => socket,
-        None if !Path::new(TRACKS).exists() => return Ok(None),
-        None => socket.insert(open()?),
-    };
+fn ask(socket: &OwnedFd, flow: &Flow, number: u32) -> Result<Option<SocketAddr>> {
     let question = message::question(flow, number);
-    sendto(&*socket, &question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).context("asking ctnetlink")?;
+    sendto(socket, &question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).context("asking ctnetlink")?;
     let mut buffer = [0; DATAGRAM];
     // The kernel has answered by the time that it has taken the question.
     loop {
-        let (len, _, from) = match recvfrom(&*socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+        let (len, _, from) = match recvfrom(socket, &mut buffer[..], RecvFlags::DONTWAIT) {
             Err(Errno::AGAIN) => return Ok(None),
             received => received.context("reading from ctnetlink")?,
         };
@@ -223,7 +229,7 @@ mod tests {
 
     #[test]
     fn addresses_of_two_families_are_no_flow() {
-        let v4 = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+        let v4 = Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
         assert_eq!(flow(&Tuple { local_addr: v4, ..tuple(80) }), None);
         let flow = flow(&Tuple { local_addr: v4, peer_addr: v4, ..tuple(80) }).unwrap();
         assert_eq!((flow.local, flow.peer), ("127.0.0.1:80".parse().unwrap(), "127.0.0.1:1".parse().unwrap()));
