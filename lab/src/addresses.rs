@@ -16,7 +16,7 @@ pub const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 pub const ORIGIN_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
 /// See [`ORIGIN_V4`].
 pub const ORIGIN_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1));
-/// The address of a container on the origin's host; see [`Lab::publish`].
+/// The address of a container on the origin's host; see [`crate::Lab::publish`].
 pub const CONTAINER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 98, 0, 2));
 
 pub(crate) const EDGE_SIDE: [IpAddr; 5] = [EDGE_A, EDGE_B, EDGE_C, EDGE_V6, STRANGER];

@@ -184,8 +184,8 @@ pub struct UpdateArgs {
     /// Read the list from a file instead, without a network
     #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "ca_file", "timeout"])]
     pub file: Option<PathBuf>,
-    /// Fetch from here (repeatable) [default: https://www.cloudflare.com/ips-v4 and ips-v6]
     #[arg(long, value_name = "URL")]
+    #[arg(help = "Fetch from here (repeatable) [default: https://www.cloudflare.com/ips-v4 and ips-v6]")]
     pub url: Vec<String>,
     /// Where to write [default: the range file; without one, standard output]
     #[arg(long, value_name = "FILE")]

@@ -44,6 +44,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "warnings",
         ]),
     )?;
+    step(
+        "documentation of the code",
+        cargo(&["doc", "--quiet", "--workspace", "--exclude=tracer-ebpf", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
     step("lint, kernel programs", build::kernel_crate("clippy")?.args(["--", "-D", "warnings"]))?;
     step(
         "unit and replay tests",

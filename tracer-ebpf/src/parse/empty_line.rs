@@ -1,7 +1,7 @@
 //! Finds the end of a header section: the empty line.
 //!
 //! The search goes eight bytes at a time ([`super::words`]). The kernel's verifier shapes it: it follows every step of
-//! a loop at each place from which it is called, up to a limit. So a search is cut into parts of [`PART`] steps.
+//! a loop at each place from which it is called, up to a limit. So a search is cut into parts of `PART` steps.
 
 use tracer_common::limits;
 
@@ -19,8 +19,8 @@ const PART: u32 = 32;
 /// Parts of one search: enough for the largest section that is kept, with lines of a dozen bytes.
 const PARTS: u32 = 48;
 
-/// Searches `bytes[at..to]` for an empty line (CR LF CR LF, or with bare LF), at most [`PART`] steps. Returns the
-/// offset after it with the flag [`FOUND`]; else the offset at which to go on, which is `to` when all is searched.
+/// Searches `bytes[at..to]` for an empty line (CR LF CR LF, or with bare LF), at most `PART` steps. Returns the
+/// offset after it with the flag `FOUND`; else the offset at which to go on, which is `to` when all is searched.
 #[inline(always)]
 pub fn part<const SIZE: usize>(bytes: &[u8; SIZE], at: u32, to: u32) -> u64 {
     let (mut at, to) = (u64::from(at), u64::from(to));

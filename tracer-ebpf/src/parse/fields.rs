@@ -89,7 +89,7 @@ impl Walk {
     }
 }
 
-/// Takes up to [`WALK_PART`] steps of a walk. Returns 1 when it is over.
+/// Takes up to `WALK_PART` steps of a walk. Returns 1 when it is over.
 #[inline(always)]
 pub fn part(bytes: &Response, walk: &mut Walk) -> u32 {
     for _ in 0..WALK_PART {

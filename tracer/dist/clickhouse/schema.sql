@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS tracer.failures
     `peer_port` UInt16 CODEC(ZSTD(1)),
     `local_addr` IPv6 CODEC(ZSTD(1)),
     `local_port` UInt16 CODEC(ZSTD(1)),
+    `published_addr` Nullable(IPv6) CODEC(ZSTD(1)),
+    `published_port` Nullable(UInt16) CODEC(ZSTD(1)),
     `edge_range` LowCardinality(Nullable(String)),
     `netns` Nullable(UInt32) CODEC(ZSTD(1)),
     `reused` Nullable(Bool) CODEC(ZSTD(1)),
@@ -66,6 +68,8 @@ SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 -- Tables that were made before these columns were: 0.1.0.
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `request_age_ms` Nullable(Float64) CODEC(ZSTD(1)) AFTER `idle_ms`;
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `ns_pid` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `pid`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `published_addr` Nullable(IPv6) CODEC(ZSTD(1)) AFTER `local_port`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `published_port` Nullable(UInt16) CODEC(ZSTD(1)) AFTER `published_addr`;
 
 -- Counts by minute, kept for a year: what dashboards read.
 CREATE TABLE IF NOT EXISTS tracer.failures_per_minute

@@ -1,5 +1,7 @@
 //! The event loop: kernel records → state → verdicts → sinks. Owns the clock and the shutdown.
 
+mod around;
+mod look;
 mod privileges;
 mod shared;
 mod signals;
@@ -10,16 +12,16 @@ use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Dura
 
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
+use look::{learn, learn_new, look_at};
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tracer_common::{pf, taken, triggers};
 
 use crate::{
     config::Settings,
     decode::Event,
     diagnose::{Around, Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
+    probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
     recording::Recorder,
     state::{Facts, Output, State},
 };
@@ -63,6 +65,7 @@ pub struct Agent {
     sweep: Sweep,
     kernel_log: Option<proc::KernelLog>,
     surroundings: Surroundings,
+    conntrack: Option<Conntrack>,
     family: Family,
     recorder: Option<Recorder<File>>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
@@ -70,7 +73,8 @@ pub struct Agent {
 
 impl Agent {
     /// Loads, attaches and seeds; then gives up the privileges that only this took, on this thread and those that it
-    /// starts later: there must be no other yet. Must run inside the event loop's runtime.
+    /// starts later: there must be no other yet. One thread keeps `CAP_NET_ADMIN`, to ask for tracked connections. Must
+    /// run inside the event loop's runtime.
     ///
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
@@ -107,6 +111,7 @@ impl Agent {
             learn_new(&mut state, (pid, 0));
         }
         let kernel_log = proc::KernelLog::open();
+        let conntrack = Conntrack::start(privileges::keep_net_admin);
         privileges::give_up(|| kernel.use_once());
         Ok(Self {
             records,
@@ -115,6 +120,7 @@ impl Agent {
             shared: Arc::new(shared),
             kernel_log,
             surroundings: Surroundings::default(),
+            conntrack,
             family: Family::default(),
             recorder: None,
             kernel,
@@ -225,45 +231,12 @@ impl Agent {
                 self.recorder = None;
             }
             look_at(event, &mut self.state, &mut self.kernel_log);
+            let published = self.published(event, clock.monotonic_ns);
             let around = self.around(event, clock.monotonic_ns);
-            self.state.set_around(around);
+            self.state.set_around(Around { published, ..around });
             outputs.extend(self.state.handle(event, &clock));
         }
         outputs
-    }
-
-    /// What the host looks like as this failure is told, where a living process held the connection or should have
-    /// accepted it.
-    fn around(&mut self, event: &Event, now_ns: u64) -> Around {
-        match event {
-            Event::Conn(record) => {
-                let conn = &record.conn;
-                // What an ending process had is gone.
-                if conn.closer.flags & pf::EXITING != 0 {
-                    return Around::default();
-                }
-                let owner = match conn.owner {
-                    0 => (conn.closer.tgid, conn.closer.start_ns),
-                    owner => (owner, conn.owner_start_ns),
-                };
-                let mut around = self.surroundings.of(owner, now_ns);
-                let waits = matches!(record.trigger, triggers::OVERDUE | triggers::EDGE_FIN | triggers::EDGE_RST);
-                if waits && conn.turns == 0 && around.halted.is_none() {
-                    around.halted = self.surroundings.halted_workers(conn.owner, now_ns);
-                }
-                if waits && conn.close.accepted == 0 && conn.turns == 0 {
-                    let tuple = &conn.tuple;
-                    let (kernel, sweep) = (&mut self.kernel, &self.sweep);
-                    let held = || kernel.held(sweep, tuple.netns, tuple.local_port);
-                    (around.queue, around.held) = self.surroundings.queue(conn.owner, tuple, now_ns, held);
-                }
-                around
-            }
-            Event::Attempt(record) if matches!(record.attempt.cause, taken::QUEUE | taken::QUEUE_RESET) => {
-                self.surroundings.of((record.listener_pid, record.listener.start_ns), now_ns)
-            }
-            _ => Around::default(),
-        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -324,61 +297,6 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
             shared.count_undecoded();
             debug!("a record of {} bytes could not be read: {malformed:?}", bytes.len());
             None
-        }
-    }
-}
-
-/// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
-fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<proc::KernelLog>) {
-    if matches!(event, Event::Attempt(_) | Event::AttemptConn(_))
-        && let Some(log) = kernel_log
-    {
-        read_log(log, state);
-    }
-    match event {
-        Event::Conn(record) => {
-            let (conn, closer) = (&record.conn, &record.conn.closer);
-            if closer.oom != 0
-                && let Some(log) = kernel_log
-            {
-                read_log(log, state);
-            }
-            learn_new(state, (closer.tgid, closer.start_ns));
-            learn_new(state, (conn.owner, conn.owner_start_ns));
-        }
-        Event::Attempt(record) => learn_new(state, (record.listener_pid, record.listener.start_ns)),
-        Event::AttemptConn(record) => {
-            let (attempt, conn) = (&record.attempt, &record.conn);
-            learn_new(state, (attempt.listener_pid, attempt.listener.start_ns));
-            learn_new(state, (conn.owner, conn.owner_start_ns));
-        }
-        Event::Refused(_) | Event::Process(_) | Event::Oom(_) => {}
-    }
-}
-
-/// Looks at a process that a record is about, unless it was looked at before.
-fn learn_new(state: &mut State, process: (u32, u64)) {
-    if process.0 != 0 && !state.unknown(&[process]).is_empty() {
-        let _found = learn(state, process);
-    }
-}
-
-/// Looks at a process. `false`: it is gone, or another one has its number.
-fn learn(state: &mut State, (pid, start_ns): (u32, u64)) -> bool {
-    let Some((began_ns, facts)) = proc::facts(pid) else { return false };
-    // The start of one that was there before the tracer is not in records.
-    if start_ns != 0 && began_ns.abs_diff(start_ns) > proc::TICK_NS {
-        return false;
-    }
-    state.learn((pid, if start_ns == 0 { began_ns } else { start_ns }), facts);
-    true
-}
-
-fn read_log(log: &mut proc::KernelLog, state: &mut State) {
-    for entry in log.news() {
-        match entry {
-            proc::News::OomKill(pid, scope) => state.oom_scope(pid, scope),
-            proc::News::TableFull(time_ns) => state.table_full(time_ns),
         }
     }
 }

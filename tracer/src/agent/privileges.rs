@@ -2,7 +2,7 @@
 
 use std::{io, thread};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use log::{debug, warn};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
@@ -33,6 +33,13 @@ pub(super) fn give_up(mut works: impl FnMut() -> Result<()> + Send) {
         }
     }
     warn!("the agent keeps all its capabilities: this kernel wants them for what it does all the time");
+}
+
+/// Reduces this thread to the one privilege that asking for tracked connections takes.
+pub(super) fn keep_net_admin() -> Result<()> {
+    let kept = reduce(CapabilitySet::NET_ADMIN).context("giving up capabilities")?;
+    ensure!(kept == CapabilitySet::NET_ADMIN, "there is no CAP_NET_ADMIN");
+    Ok(())
 }
 
 /// Does the work with these capabilities, on a thread that ends.
@@ -77,6 +84,20 @@ mod tests {
                     assert_eq!((sets.effective, sets.permitted), (kept, kept));
                     assert!(sets.inheritable.is_empty());
                     assert!(reduce(CapabilitySet::all()).unwrap() == kept, "nothing comes back");
+                })
+                .join()
+                .unwrap();
+        });
+    }
+
+    #[test]
+    fn a_thread_that_keeps_one_privilege_has_no_other() {
+        thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let had = capabilities(None).unwrap().permitted.contains(CapabilitySet::NET_ADMIN);
+                    assert_eq!(keep_net_admin().is_ok(), had);
+                    assert!(CapabilitySet::NET_ADMIN.contains(capabilities(None).unwrap().permitted));
                 })
                 .join()
                 .unwrap();

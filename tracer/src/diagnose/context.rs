@@ -1,7 +1,9 @@
 //! What the host looked like when a request failed, in words: as far as it may explain the failure.
 
+use std::net::SocketAddr;
+
 use super::{
-    Descriptors, Evidence, Halt, Halted, Held, Queue, Symptom,
+    Descriptors, Evidence, FullDisk, Halt, Halted, Held, Lack, Queue, Symptom, Writes,
     loss::Loss,
     settings::head_limit,
     units::{many, named},
@@ -13,6 +15,13 @@ const MUCH_PRESSURE: u8 = 20;
 /// No process has taken the connection out of its accept queue. One that has read from it had taken it.
 pub(super) const fn is_unaccepted(e: &Evidence) -> bool {
     !e.accepted && e.turns == 0
+}
+
+/// What the edge had dialled, where that is not what the socket has.
+pub(super) fn published(e: &Evidence) -> Option<String> {
+    let (dialled, (addr, port)) = (e.around.published?, e.local);
+    let local = SocketAddr::new(addr, port);
+    Some(format!("the edge had connected to {dialled}, which NAT on this host translates to {local}"))
 }
 
 /// What of it may explain the failure.
@@ -36,7 +45,37 @@ pub(super) fn around(e: &Evidence, loss: Loss) -> Vec<String> {
     if let Some(share) = e.around.memory_pressure.filter(|share| *share >= MUCH_PRESSURE) {
         lines.push(format!("memory is short: in {share} % of the last ten seconds some task waited for it"));
     }
+    lines.extend(full_disk(e, loss).map(|disk| ran_out(disk, &who)));
     lines
+}
+
+/// The full file system that the process writes to, where it was to answer or to read.
+pub(super) fn full_disk(e: &Evidence, loss: Loss) -> Option<&FullDisk> {
+    let had_work = matches!(
+        loss,
+        Loss::Unanswered
+            | Loss::Head
+            | Loss::Body
+            | Loss::Malformed
+            | Loss::Waited
+            | Loss::StalledHead
+            | Loss::StalledBody
+            | Loss::NotRead
+    );
+    e.around.full_disk.as_ref().filter(|_| had_work)
+}
+
+fn ran_out(FullDisk { mount, lack, by }: &FullDisk, who: &str) -> String {
+    let writes = match by {
+        Writes::File => format!("{who} has a file open for writing on {mount}"),
+        Writes::Folder => format!("{who} has its working directory on {mount}"),
+        Writes::Temporary(folder) => format!("{who} may keep temporary files in {folder}, on {mount}"),
+    };
+    let left = match lack {
+        Lack::Space { left, total } => format!("{} of {} KiB are left", left / 1024, total / 1024),
+        Lack::Inodes(count) => format!("none of its {count} inodes is left"),
+    };
+    format!("{writes}, a file system that is full: {left}")
 }
 
 /// The process that does not run, where the edge waited in vain.

@@ -42,6 +42,9 @@ pub struct Diagnosis {
     pub peer_port: u16,
     pub local_addr: IpAddr,
     pub local_port: u16,
+    /// What the edge had connected to, where NAT led it elsewhere.
+    pub published_addr: Option<IpAddr>,
+    pub published_port: Option<u16>,
     pub edge_range: Option<String>,
     pub netns: Option<u32>,
     pub reused: Option<bool>,

@@ -19,7 +19,7 @@ mod tests;
 mod units;
 mod words;
 
-pub use around::{Around, Descriptors, Halt, Halted, Held, Queue};
+pub use around::{Around, Descriptors, FullDisk, Halt, Halted, Held, Lack, Queue, Writes};
 pub use cause::{Cause, Certainty, Symptom};
 pub use diagnosis::{Diagnosis, EndHow, ResetBy};
 pub use evidence::{

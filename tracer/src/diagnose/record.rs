@@ -35,6 +35,8 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         peer_port: e.peer.1,
         local_addr: e.local.0,
         local_port: e.local.1,
+        published_addr: e.around.published.map(|published| published.ip()),
+        published_port: e.around.published.map(|published| published.port()),
         edge_range: None,
         netns: e.netns,
         reused: counted.then_some(e.exchanges > 1 || (loss == Loss::Late && e.exchanges > 0)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Symptom, Taken, Trigger,
-    context::{around, is_unaccepted},
+    context::{around, is_unaccepted, published},
     handshake::{Broken, left_by_origin},
     loss::Loss,
     outcome::request_age,
@@ -26,6 +26,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     if e.seeded {
         lines.push("the connection was open before the tracer started: its history is unknown".to_owned());
     }
+    lines.extend(published(e));
     match loss {
         Loss::Refused => {
             lines.push(if e.trigger == (Trigger::Refused { seen: true }) {

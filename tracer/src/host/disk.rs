@@ -10,7 +10,7 @@ use super::number::{bytes, percent};
 /// What every host writes to.
 const FOLDERS: [&str; 4] = ["/", "/var", "/var/log", "/tmp"];
 /// Where nginx keeps bodies and responses that don't fit into memory, unless its configuration says otherwise.
-const NGINX: [&str; 5] =
+pub(crate) const NGINX: [&str; 5] =
     ["/var/lib/nginx", "/var/cache/nginx", "/var/spool/nginx", "/usr/local/nginx", "/usr/local/openresty/nginx"];
 /// Below this a file system counts as nearly full, if little of it is left in proportion, too.
 const ROOM: u64 = 2 << 30;

@@ -5,7 +5,7 @@
 mod backlog;
 mod cgroup;
 mod child;
-mod disk;
+pub(crate) mod disk;
 pub mod finding;
 mod firewall;
 pub(crate) mod limits;

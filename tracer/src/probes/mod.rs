@@ -3,7 +3,9 @@
 mod attach;
 pub mod btf;
 mod connections;
+mod conntrack;
 mod counters;
+mod disk;
 mod error;
 mod family;
 mod load;
@@ -19,6 +21,7 @@ mod surroundings;
 mod sweep;
 
 pub use attach::Depth;
+pub use conntrack::Conntrack;
 pub use counters::Counters;
 pub use error::LoadError;
 pub use family::Family;

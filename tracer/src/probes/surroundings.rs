@@ -1,6 +1,6 @@
-//! What the host looks like around a failure: how many descriptors a process has left, how short memory is, how long
-//! an accept queue is. Read at the failure, since later it is another; seldom more than once a second for a process or
-//! a port, so that a storm of failures costs little.
+//! What the host looks like around a failure: how many descriptors a process has left, how short memory is, which disk
+//! is full, how long an accept queue is. Read at the failure, since later it is another; seldom more than once a second
+//! for a process or a port, so that a storm of failures costs little.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use std::{
 use procfs::process::Process;
 use tracer_common::Tuple;
 
-use super::{family::children, proc::TICK_NS};
+use super::{disk, family::children, proc::TICK_NS};
 use crate::{
     diagnose::{Around, Descriptors, Halt, Halted, Held, Queue},
     host::{limits::open_files_limit, listeners::listening},
@@ -52,13 +52,13 @@ impl Surroundings {
     pub fn of(&mut self, owner: Owner, now_ns: u64) -> Around {
         self.forget(now_ns);
         if let Some(known) = self.processes.get(&owner) {
-            return *known;
+            return known.clone();
         }
         if owner.0 == 0 || self.processes.len() >= MOST {
             return Around::default();
         }
         let around = read(owner).unwrap_or_default();
-        self.processes.insert(owner, around);
+        self.processes.insert(owner, around.clone());
         around
     }
 
@@ -118,6 +118,7 @@ fn read((pid, start_ns): Owner) -> Option<Around> {
     Some(Around {
         descriptors: descriptors(pid),
         memory_pressure: pressure(pid),
+        full_disk: disk::full(pid, &stat.comm),
         halted: halt(pid, stat.state).map(|halt| Halted { pid, halt, others: 0 }),
         ..Around::default()
     })

@@ -14,6 +14,8 @@ pub(crate) fn diagnosis() -> Diagnosis {
         peer_port: 41_234,
         local_addr: "10.99.0.1".parse().unwrap(),
         local_port: 80,
+        published_addr: None,
+        published_port: None,
         edge_range: Some("173.245.48.0/20".into()),
         netns: Some(4_026_531_840),
         reused: Some(false),

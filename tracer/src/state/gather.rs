@@ -74,7 +74,7 @@ impl State {
             reset_reason: reason(record.rst_reason, &self.rst_reasons),
             destroyed,
             outlived: false,
-            around: self.around,
+            around: self.around.clone(),
         }
     }
 
@@ -370,7 +370,7 @@ impl State {
             reset_reason: None,
             destroyed: false,
             outlived: false,
-            around: self.around,
+            around: self.around.clone(),
         }
     }
 }

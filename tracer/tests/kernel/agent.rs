@@ -6,17 +6,19 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::chown;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lab::unit;
-use lab::{procs, wait};
+use lab::{Namespace, procs, wait};
 use rustix::process::Signal;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
 use crate::http;
@@ -73,10 +75,25 @@ impl Agent {
 
     /// The same with the systemd unit's user and privileges.
     pub(crate) fn start_as_unit(more: &[&str]) -> Result<Self> {
+        Self::start_as_unit_by(&[], more)
+    }
+
+    /// The same in this network namespace.
+    pub(crate) fn start_as_unit_inside(namespace: &Namespace, more: &[&str]) -> Result<Self> {
+        Self::start_as_unit_by(&enter(namespace), more)
+    }
+
+    fn start_as_unit_by(program: &[String], more: &[&str]) -> Result<Self> {
         unit::lift_memory_limit()?;
         let prefix = unit::prefix()?;
-        let program: Vec<_> = prefix.iter().map(String::as_str).collect();
+        let program: Vec<_> = program.iter().chain(&prefix).map(String::as_str).collect();
         Ok(Self::of(Running::start_alone(&program, Some(unit::USER), None, more)?, false))
+    }
+
+    /// The same in this network namespace, as on a host of its own.
+    pub(crate) fn start_inside(namespace: &Namespace, more: &[&str]) -> Result<Self> {
+        let program = enter(namespace);
+        Self::start_by(&program.each_ref().map(String::as_str), more)
     }
 
     fn of(running: Running, shared: bool) -> Self {
@@ -222,9 +239,19 @@ impl Running {
         Metrics::parse(&body)
     }
 
-    /// GET: the status and the body.
+    /// GET in the agent's network namespace: the status and the body.
     pub(crate) fn http(&self, path: &str) -> Result<(u16, String)> {
-        http::get(self.listen, path)
+        let namespace = File::open(format!("/proc/{}/ns/net", self.child.id()))?;
+        if namespace.metadata()?.ino() == fs::metadata("/proc/self/ns/net")?.ino() {
+            return http::get(self.listen, path);
+        }
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                http::get(self.listen, path)
+            });
+            inside.join().map_err(|_| anyhow!("asking the agent panicked"))?
+        })
     }
 
     /// Sends SIGTERM and waits for the end, which must come within the contract's limit and with status 0.
@@ -249,6 +276,11 @@ impl Drop for Running {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// What to put before a command line to run it in this network namespace.
+fn enter(namespace: &Namespace) -> [String; 2] {
+    ["nsenter".to_owned(), format!("--net=/run/netns/{}", namespace.name())]
 }
 
 /// The binary under test.

@@ -20,12 +20,14 @@ pub(crate) struct Want {
     fields: Map<String, Value>,
     /// What a line of the evidence holds.
     says: Vec<String>,
+    /// What no line of it holds.
+    keeps_quiet_of: Vec<String>,
 }
 
 impl Want {
     /// A failure seen by the edge, told under this cause, with this status (`null`: no 52x) and this symptom.
     pub(crate) fn new(exchange: &Exchange, cause: &'static str, edge_status: impl Into<Value>, symptom: &str) -> Self {
-        let mut want = Self { cause, fields: Map::new(), says: Vec::new() };
+        let mut want = Self { cause, fields: Map::new(), says: Vec::new(), keeps_quiet_of: Vec::new() };
         want.set("cause", cause);
         want.set("edge_status", edge_status);
         want.set("symptom", symptom);
@@ -53,6 +55,12 @@ impl Want {
         self
     }
 
+    /// No line of the evidence may hold this.
+    pub(crate) fn not_saying(mut self, part: impl Into<String>) -> Self {
+        self.keeps_quiet_of.push(part.into());
+        self
+    }
+
     fn set(&mut self, field: &str, value: impl Into<Value>) {
         self.fields.insert(field.to_owned(), value.into());
     }
@@ -64,7 +72,9 @@ impl Want {
         let wrong = wrong.map(|(field, value)| format!("{field} is {}, wanted {value}", record[field]));
         let lines = record["evidence"].as_array().map_or(&[][..], Vec::as_slice);
         let said = |part: &str| lines.iter().any(|line| line.as_str().is_some_and(|line| line.contains(part)));
-        wrong.chain(self.says.iter().filter(|part| !said(part)).map(|part| format!("not a word of {part:?}"))).collect()
+        let missing = self.says.iter().filter(|part| !said(part)).map(|part| format!("not a word of {part:?}"));
+        let unwanted = self.keeps_quiet_of.iter().filter(|part| said(part)).map(|part| format!("it says {part:?}"));
+        wrong.chain(missing).chain(unwanted).collect()
     }
 
     fn is_of(&self, record: &Value) -> bool {

@@ -1,16 +1,15 @@
 //! Where events go, and how that goes wrong: a full disk, a file that is moved, a journal that is not there.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::origin::Spec;
 use lab::{EDGE_A, Exchange, Lab, Seen, wait};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::disk::Disk;
 use super::{LIMIT, saw};
 use crate::agent::{Agent, free_address, run_by};
 use crate::journal::{EMPTY_RUN, Journal};
@@ -165,37 +164,3 @@ fn without_a_journal_it_says_so_and_does_not_start() -> Result<()> {
 
 const RELOADED: &str = "tracer_config_last_reload_successful";
 const RELOADED_AT: &str = "tracer_config_last_reload_success_timestamp_seconds";
-
-/// A small file system of its own, unmounted in the end.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("tracer-disk-{}", std::process::id()));
-        fs::create_dir(&path)?;
-        let disk = Self(path);
-        mount("tmpfs", &disk.0, "tmpfs", MountFlags::empty(), Some(c"size=64k")).context("mounting a tmpfs")?;
-        Ok(disk)
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
-    }
-
-    /// Leaves no page free.
-    fn fill(&self) -> Result<()> {
-        ensure!(fs::write(self.ballast(), vec![0; 1 << 20]).is_err(), "a MiB went into 64 KiB");
-        Ok(())
-    }
-
-    fn empty(&self) -> Result<()> {
-        Ok(fs::remove_file(self.ballast())?)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = unmount(&self.0, UnmountFlags::DETACH);
-        let _ = fs::remove_dir(&self.0);
-    }
-}

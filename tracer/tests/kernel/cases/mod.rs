@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod disk;
 mod doctor;
 mod events;
 mod healthy;
@@ -13,6 +14,7 @@ mod page;
 mod process;
 mod programs;
 mod prometheus;
+mod published;
 mod race;
 mod reply;
 mod silence;
@@ -53,7 +55,9 @@ pub(crate) fn all() -> Vec<Case> {
         wire::cases(),
         upload::cases(),
         netfilter::cases(),
+        published::cases(),
         reply::cases(),
+        disk::cases(),
         unit::cases(),
         silence::cases(),
         prometheus::cases(),

@@ -32,6 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 const BPF: u64 = 1 << 39;
+const NET_ADMIN: u64 = 1 << 12;
 const DAC_OVERRIDE: u64 = 1 << 1;
 const SYS_PTRACE: u64 = 1 << 19;
 
@@ -120,7 +121,7 @@ fn of_the_units_privileges_every_thread_keeps_one() -> Result<()> {
     for thread in threads(&agent)? {
         ensure!(thread["Uid"].split_whitespace().all(|uid| uid == unit::USER.to_string()), "{thread:?}");
         // What the bounding set holds is out of reach: nothing that it executes gains a privilege.
-        only(&thread, SYS_PTRACE, &["CapPrm", "CapEff"])?;
+        only(&thread, kept(&thread, SYS_PTRACE), &["CapPrm", "CapEff"])?;
     }
     Ok(())
 }
@@ -128,9 +129,14 @@ fn of_the_units_privileges_every_thread_keeps_one() -> Result<()> {
 fn of_roots_privileges_every_thread_keeps_two() -> Result<()> {
     let agent = Agent::start(&[])?;
     for thread in threads(&agent)? {
-        only(&thread, SYS_PTRACE | DAC_OVERRIDE, &["CapPrm", "CapEff", "CapBnd"])?;
+        only(&thread, kept(&thread, SYS_PTRACE | DAC_OVERRIDE), &["CapPrm", "CapEff", "CapBnd"])?;
     }
     Ok(())
+}
+
+/// One thread asks conntrack, and that takes another privilege than all others keep.
+fn kept(thread: &BTreeMap<String, String>, usual: u64) -> u64 {
+    if thread["Name"] == "conntrack" { NET_ADMIN } else { usual }
 }
 
 /// The status of each of the agent's threads, once there is more than the first: that of the events.
@@ -144,6 +150,8 @@ fn threads(agent: &Agent) -> Result<Vec<BTreeMap<String, String>>> {
         all.push(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
     }
     ensure!(all.len() > 1, "the agent has one thread");
+    let asking = all.iter().filter(|thread: &&BTreeMap<String, String>| thread["Name"] == "conntrack").count();
+    ensure!(asking == 1, "{asking} threads ask conntrack");
     Ok(all)
 }
 
