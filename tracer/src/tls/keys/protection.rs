@@ -31,8 +31,7 @@ impl Protection {
     pub(super) fn of_traffic(suite: Suite, secret: &Secret) -> Option<Self> {
         let (mut key, mut iv) = (Zeroizing::new([0; 32]), [0; 12]);
         let key = &mut key[..suite.cipher.key_len()];
-        let derived =
-            expand_label(suite.hash, secret, "key", key) && expand_label(suite.hash, secret, "iv", &mut iv);
+        let derived = expand_label(suite.hash, secret, "key", key) && expand_label(suite.hash, secret, "iv", &mut iv);
         derived.then(|| Aead::new(suite.cipher, key)).flatten().map(|aead| Self { suite, aead, iv })
     }
 

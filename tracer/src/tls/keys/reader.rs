@@ -113,7 +113,8 @@ impl Reader {
         match record.kind {
             TlsRecordType::Alert => self.alert(record.body),
             TlsRecordType::Handshake => {
-                let hello = messages(record.body).next().filter(|message| message.kind == TlsHandshakeType::ClientHello);
+                let hello =
+                    messages(record.body).next().filter(|message| message.kind == TlsHandshakeType::ClientHello);
                 self.opened.early_data |= hello.is_some_and(|message| ClientHello::read(&message).early_data);
             }
             _ => {}
@@ -150,11 +151,7 @@ impl Reader {
     }
 
     fn area(&self) -> Area {
-        if self.from_start {
-            Area { hint: 0, reach: REACH_AT_START }
-        } else {
-            Area { hint: self.hint, reach: REACH }
-        }
+        if self.from_start { Area { hint: 0, reach: REACH_AT_START } } else { Area { hint: self.hint, reach: REACH } }
     }
 
     /// Behind one that stays closed, another one opens only where keys may yet come into use.
