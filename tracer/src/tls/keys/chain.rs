@@ -33,7 +33,7 @@ impl Chain {
             }
         }
         for (master, randoms) in secrets.of(Label::Master).zip(secrets.randoms.iter().cycle()).filter(|_| !tls13) {
-            let protections = suites.iter().filter_map(|suite| Protection::of_master(*suite, master, randoms, side));
+            let protections = suites.iter().flat_map(|suite| Protection::of_master(*suite, master, randoms, side));
             keys.extend(protections.map(|protection| Key { protection, secret: None, is_handshake: false }));
         }
         Self(keys)

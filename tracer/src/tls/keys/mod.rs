@@ -5,6 +5,7 @@
 //! Hostile input: bounded, no panic. Secrets, keys and texts are wiped when dropped, and `Debug` shows none of them.
 
 mod aead;
+mod cbc;
 mod chain;
 mod gcm;
 mod look;
@@ -65,5 +66,7 @@ fn is_cut(kept: &[u8], end: u64, len: u64) -> Option<bool> {
     (end >= len || in_header).then_some(end != len)
 }
 
+#[cfg(test)]
+mod proptests;
 #[cfg(test)]
 mod tests;

@@ -82,7 +82,7 @@ impl Reader {
         let is_whole = record.body.len() == record.len;
         let found = if is_whole { self.whole(record) } else { self.part(record) };
         let Some(found) = found else { return self.unopened(record, is_whole, len) };
-        self.accept(record, &found, is_whole, len);
+        self.accept(record, &found, len);
         true
     }
 
@@ -125,14 +125,20 @@ impl Reader {
     fn whole(&mut self, record: &Record<'_>) -> Option<Found> {
         if let Some((keys, sequence)) = self.next {
             let text = self.chain.get(keys).protection.open(sequence, record)?;
-            return Some(Found { keys, sequence, text });
+            return Some(Found { keys, sequence, text, by_tag: true });
         }
         let area = self.area();
-        by_tag(&self.chain.protections(), record, area, self.look, &mut self.work).or_else(|| {
+        let found = by_tag(&self.chain.protections(), record, area, self.look, &mut self.work);
+        if found.is_some() {
+            return found;
+        }
+        if self.tls13 {
             self.chain.derive();
             let area = Area { hint: 0, reach: area.reach.min(REACH_DERIVED) };
-            by_tag(&self.chain.protections(), record, area, self.look, &mut Work::for_derived())
-        })
+            return by_tag(&self.chain.protections(), record, area, self.look, &mut Work::for_derived());
+        }
+        let is_cbc = self.chain.protections().iter().any(|protection| protection.is_cbc());
+        is_cbc.then(|| self.part(record)).flatten()
     }
 
     /// Reads a record that was not kept whole, if its text looks right or goes on from what was opened.
@@ -147,7 +153,7 @@ impl Reader {
         let key = self.chain.get(keys);
         let text = key.protection.read(sequence, record);
         let is_right = !key.is_handshake && (self.has_data || (self.look)(&text) >= NEEDED_ONCE);
-        is_right.then_some(Found { keys, sequence, text })
+        is_right.then_some(Found { keys, sequence, text, by_tag: false })
     }
 
     fn area(&self) -> Area {
@@ -169,33 +175,36 @@ impl Reader {
         self.from_start && self.next.is_none()
     }
 
-    fn accept(&mut self, record: &Record<'_>, found: &Found, is_whole: bool, len: u64) {
+    fn accept(&mut self, record: &Record<'_>, found: &Found, len: u64) {
         let protection = &self.chain.get(found.keys).protection;
         let tls13 = self.tls13;
         if self.next.is_none() {
             self.opened.suite = Some(protection.suite);
-            self.opened.sequence.get_or_insert(found.sequence);
-            self.opened.outcome = if is_whole { Outcome::ByTag } else { Outcome::ByLook };
+            // By its look, a text tells its number only if it depends on that.
+            if found.by_tag || protection.is_numbered() {
+                self.opened.sequence.get_or_insert(found.sequence);
+            }
+            self.opened.outcome = if found.by_tag { Outcome::ByTag } else { Outcome::ByLook };
         }
-        let on_wire = protection.text_of(record.len, on_wire(record, len));
+        let [least, most] = protection.text_of(record.len, on_wire(record, len));
         self.next = Some((found.keys, found.sequence.saturating_add(1)));
-        if !is_whole {
-            return self.data(&found.text, on_wire);
+        if !found.by_tag {
+            return self.data(&found.text, [least, most]);
         }
         let (kind, text) = if tls13 { inner(&found.text) } else { (record.kind, &found.text[..]) };
         match kind {
-            TlsRecordType::ApplicationData => self.data(text, text.len()),
+            TlsRecordType::ApplicationData => self.data(text, [text.len(); 2]),
             TlsRecordType::Alert => self.alert(text),
             TlsRecordType::Handshake => self.handshake(text),
             _ => {}
         }
     }
 
-    fn data(&mut self, text: &[u8], on_wire: usize) {
+    fn data(&mut self, text: &[u8], [least, most]: [usize; 2]) {
         self.has_data = true;
         self.opened.text.push(text);
-        self.opened.data.least += on_wire as u64;
-        self.opened.data.most += on_wire as u64;
+        self.opened.data.least += least as u64;
+        self.opened.data.most += most as u64;
     }
 
     fn alert(&mut self, text: &[u8]) {

@@ -92,6 +92,23 @@ impl Cipher {
             Self::Aes256Gcm | Self::ChaCha20Poly1305 | Self::Aes256Cbc(_) => 32,
         }
     }
+
+    /// Bytes of the HMAC's key; AEADs have none.
+    pub(super) const fn mac_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm | Self::Aes256Gcm | Self::ChaCha20Poly1305 => 0,
+            Self::Aes128Cbc(mac) | Self::Aes256Cbc(mac) => mac.len(),
+        }
+    }
+
+    /// Bytes of the nonce that the key block of TLS 1.2 has.
+    pub(super) const fn iv_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm | Self::Aes256Gcm => 4,
+            Self::ChaCha20Poly1305 => 12,
+            Self::Aes128Cbc(_) | Self::Aes256Cbc(_) => 0,
+        }
+    }
 }
 
 impl Hash {

@@ -16,8 +16,12 @@ pub(super) const REACH: u64 = 1 << 20;
 const RUN: u64 = 256;
 /// Bytes that are hashed and deciphered in trials, for all keys together.
 const WORK: u64 = 1 << 26;
+/// The same for HMACs. A record of CBC can be read by its look, without its number.
+const MAC_WORK: u64 = 1 << 23;
 /// What one trial costs at least.
 const TRIAL: u64 = 16;
+/// Bytes that HMAC hashes beside the record.
+const MAC_BLOCKS: u64 = 128;
 /// What one trial costs where a block is 64 bytes.
 const CHACHA_TRIAL: u64 = 64;
 /// Bits by which a text must look right if one number only can be: a wrong one passes with a chance of 2^-40.
@@ -27,24 +31,31 @@ const NEEDED: u32 = 64;
 const _: () = assert!(WORK / TRIAL <= 1 << (NEEDED - NEEDED_ONCE));
 
 /// What a search may still cost.
-pub(super) struct Work(u64);
+pub(super) struct Work {
+    left: u64,
+    macs: u64,
+}
 
 impl Work {
     pub(super) const fn new() -> Self {
-        Self(WORK)
+        Self { left: WORK, macs: MAC_WORK }
     }
 
     /// Less, for keys that are a guess.
     pub(super) const fn for_derived() -> Self {
-        Self(WORK / 16)
+        Self { left: WORK / 16, macs: 0 }
     }
 
     /// `false`: it is used up.
     fn spend(&mut self, bytes: u64) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or_default();
-        left.is_some()
+        spend(&mut self.left, bytes)
     }
+}
+
+fn spend(left: &mut u64, bytes: u64) -> bool {
+    let rest = left.checked_sub(bytes);
+    *left = rest.unwrap_or_default();
+    rest.is_some()
 }
 
 /// Where to search.
@@ -83,6 +94,8 @@ pub(super) struct Found {
     pub(super) keys: usize,
     pub(super) sequence: u64,
     pub(super) text: Text,
+    /// Or else by its look.
+    pub(super) by_tag: bool,
 }
 
 /// Opens a whole record by its tag.
@@ -95,7 +108,7 @@ pub(super) fn by_tag(
 ) -> Option<Found> {
     let open = |number: usize, sequence| {
         let text = keys[number].open(sequence, record)?;
-        Some(Found { keys: number, sequence, text })
+        Some(Found { keys: number, sequence, text, by_tag: true })
     };
     let told = (0..keys.len()).find_map(|number| open(number, keys[number].sequence_of(record)?));
     if told.is_some() {
@@ -129,8 +142,15 @@ fn worth(
     work: &mut Work,
 ) -> Option<Vec<u64>> {
     if !is_cheap {
-        // The last byte has told all there is.
-        return Some(if protection.suite.tls13 { Vec::new() } else { run.collect() });
+        // TLS 1.3 has told all there is by the last byte, and CBC has been tried.
+        let is_left = !protection.suite.tls13 && protection.is_numbered();
+        return Some(if is_left { run.collect() } else { Vec::new() });
+    }
+    if !protection.is_numbered() {
+        // The text is the same under each number, but not its MAC.
+        let is_worth = protection.may_open(record)
+            && spend(&mut work.macs, (record.len as u64 + MAC_BLOCKS) * (run.end - run.start));
+        return Some(if is_worth { run.collect() } else { Vec::new() });
     }
     if !work.spend(CHACHA_TRIAL * (run.end - run.start)) {
         return None;
@@ -143,7 +163,7 @@ fn worth(
     Some(run.zip(heads.iter()).filter(|(_, head)| look(&head[..]) > 0).map(|(sequence, _)| sequence).collect())
 }
 
-/// Opens a record that was not kept whole by the look of its text.
+/// Opens a record by the look of its text: one that was not kept whole, or one of CBC whose number was not found.
 pub(super) fn by_look(
     keys: &[&Protection],
     record: &Record<'_>,
@@ -166,7 +186,7 @@ pub(super) fn by_look(
             for (sequence, _) in run.zip(heads.iter()).filter(|(_, head)| look(&head[..]) > 0) {
                 let text = protection.read(sequence, record);
                 if look(&text) >= NEEDED {
-                    return Some(Found { keys: number, sequence, text });
+                    return Some(Found { keys: number, sequence, text, by_tag: false });
                 }
             }
         }
