@@ -35,7 +35,7 @@ fn seal(suite: Suite, secret: &[u8], first: u64, pieces: &[(Vec<u8>, usize)]) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
 
     #[test]
     fn what_is_opened_is_a_beginning_of_the_truth(
@@ -92,11 +92,9 @@ proptest! {
         let wire = seal(suite, &secret, at, &[(START.to_vec(), 0)]).concat();
         let mut secrets = Secrets::new(Some(suite));
         prop_assert!(secrets.hold(Label::Traffic(Side::Edge), &other));
-        for kept in [&wire[..], &wire[..wire.len() - 1], &wire[..70]] {
-            let sealed = Sealed { kept, len: wire.len() as u64, sequence_hint: at };
-            let told = open(Side::Edge, &sealed, &secrets, http_request);
-            prop_assert!(told.text.is_empty() && told.sequence.is_none(), "{told:?}");
-        }
+        let sealed = Sealed { kept: &wire, len: wire.len() as u64, sequence_hint: at };
+        let told = open(Side::Edge, &sealed, &secrets, http_request);
+        prop_assert!(told.text.is_empty() && told.sequence.is_none(), "{told:?}");
     }
 
     #[test]
@@ -108,7 +106,8 @@ proptest! {
         }
         secrets.randoms([1; 32], [2; 32]);
         for kind in 20..24 {
-            let kept = [&[kind, 3, 3, 0], &bytes[..]].concat();
+            // Behind the handshake in the clear few numbers are tried.
+            let kept = [&[22, 3, 3, 0, 1, 2, 20, 3, 3, 0, 1, 1, kind, 3, 3, 0], &bytes[..]].concat();
             for (len, hint) in [(kept.len() as u64, 0), (u64::MAX, u64::MAX)] {
                 let sealed = Sealed { kept: &kept, len, sequence_hint: hint };
                 let told = open(Side::Origin, &sealed, &secrets, |_| 0);

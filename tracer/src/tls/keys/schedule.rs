@@ -1,7 +1,7 @@
 //! From a secret to the keys of one direction: RFC 8446 §7 and RFC 5246 §5, §6.3.
 
 use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384};
 use zeroize::Zeroizing;
 
@@ -31,26 +31,25 @@ pub(super) fn updated(hash: Hash, secret: &Secret) -> Option<Secret> {
 /// The key block of TLS 1.2.
 pub(super) fn key_block(hash: Hash, master: &Secret, [client, server]: &[[u8; 32]; 2], out: &mut [u8]) {
     let seed = [&b"key expansion"[..], server, client].concat();
-    let hmac: fn(&[u8], &[&[u8]]) -> Zeroizing<Vec<u8>> = match hash {
-        Hash::Sha256 => hmac_sha256,
-        Hash::Sha384 => hmac_sha384,
-    };
-    let mut a = hmac(master.bytes(), &[&seed]);
-    for part in out.chunks_mut(hash.len()) {
-        let block = hmac(master.bytes(), &[&a, &seed]);
-        part.copy_from_slice(&block[..part.len()]);
-        a = hmac(master.bytes(), &[&a]);
+    match hash {
+        Hash::Sha256 => expand::<Hmac<Sha256>>(master, &seed, out),
+        Hash::Sha384 => expand::<Hmac<Sha384>>(master, &seed, out),
     }
 }
 
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Zeroizing::default() };
-    parts.iter().for_each(|part| mac.update(part));
-    Zeroizing::new(mac.finalize().into_bytes().to_vec())
+/// P_hash (RFC 5246 §5).
+fn expand<H: Mac + KeyInit>(secret: &Secret, seed: &[u8], out: &mut [u8]) {
+    let mut a = hmac::<H>(secret, &[seed]);
+    for part in out.chunks_mut(a.len().max(1)) {
+        let block = hmac::<H>(secret, &[&a, seed]);
+        part.iter_mut().zip(block.iter()).for_each(|(byte, key)| *byte = *key);
+        a = hmac::<H>(secret, &[&a]);
+    }
 }
 
-fn hmac_sha384(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let Ok(mut mac) = Hmac::<Sha384>::new_from_slice(key) else { return Zeroizing::default() };
+/// HMAC takes a key of any length.
+fn hmac<H: Mac + KeyInit>(key: &Secret, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    let Ok(mut mac) = <H as KeyInit>::new_from_slice(key.bytes()) else { return Zeroizing::default() };
     parts.iter().for_each(|part| mac.update(part));
     Zeroizing::new(mac.finalize().into_bytes().to_vec())
 }

@@ -65,10 +65,10 @@ impl Suite {
             0x1301 => TLS13[0],
             0x1302 => TLS13[1],
             0x1303 => TLS13[2],
-            // RSA, DHE_RSA, ECDHE_ECDSA, ECDHE_RSA, in this order.
+            // With RSA, DHE_RSA, ECDHE_ECDSA and ECDHE_RSA.
             0x009c | 0x009e | 0xc02b | 0xc02f => TLS12[0],
             0x009d | 0x009f | 0xc02c | 0xc030 => TLS12[1],
-            0xccaa | 0xcca9 | 0xcca8 => TLS12[2],
+            0xcca8..=0xccaa => TLS12[2],
             0x002f | 0x0033 | 0xc009 | 0xc013 => TLS12[3],
             0x0035 | 0x0039 | 0xc00a | 0xc014 => TLS12[4],
             0x003c | 0x0067 | 0xc023 | 0xc027 => TLS12[5],
