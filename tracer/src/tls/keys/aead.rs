@@ -1,5 +1,5 @@
-//! The AEADs, with ChaCha20-Poly1305 (RFC 8439) taken apart: the first bytes of many messages at once, and the text of a
-//! message whose tag is not there.
+//! The AEADs, with ChaCha20-Poly1305 (RFC 8439) taken apart: the first bytes of many messages at once, and the text of
+//! a message whose tag is not there.
 
 use aes::{Aes128, Aes256};
 use chacha20::ChaCha20;

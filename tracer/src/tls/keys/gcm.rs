@@ -1,5 +1,5 @@
-//! AES-GCM (NIST SP 800-38D) taken apart: what nonce or additional data a tag was made with, and the first bytes of many
-//! messages at once.
+//! AES-GCM (NIST SP 800-38D) taken apart: what nonce or additional data a tag was made with, and the first bytes of
+//! many messages at once.
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, consts::U16};
@@ -51,7 +51,7 @@ where
         (*counter == [0, 0, 0, 1]).then_some(*nonce)
     }
 
-    /// Tag ⊕ the first counter block, encrypted, is GHASH, in which the additional data stand alone, times a power of H.
+    /// Tag ⊕ the first counter block, encrypted, is GHASH. In it the additional data stand alone, times a power of H.
     /// What remains of them when the rest is taken off and the power divided out is the one block that fits.
     pub(super) fn additional_of(&self, nonce: &Nonce, len: u64, sealed: &[u8], tag: &Tag) -> Tag {
         let mut first = counter(nonce, 1);

@@ -1,5 +1,5 @@
-//! Random texts, sealed by another implementation of the AEADs, split into records and cut anywhere: what is opened is a
-//! beginning of the truth.
+//! Random texts, sealed by another implementation of the AEADs, split into records and cut anywhere: what is opened is
+//! a beginning of the truth.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -98,7 +98,11 @@ proptest! {
     }
 
     #[test]
-    fn hostile_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..300), secret in vec(any::<u8>(), 48), number in 0..11usize) {
+    fn hostile_bytes_do_no_harm(
+        bytes in vec(any::<u8>(), 0..300),
+        secret in vec(any::<u8>(), 48),
+        number in 0..11usize,
+    ) {
         let suite = Suite::all(true).iter().chain(Suite::all(false)).nth(number).copied();
         let mut secrets = Secrets::new(suite);
         for label in [Label::Master, Label::Traffic(Side::Origin), Label::HandshakeTraffic(Side::Origin)] {

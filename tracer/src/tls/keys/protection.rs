@@ -167,7 +167,7 @@ impl Protection {
         aead.byte(&self.nonce(iv, sequence, record), at, sealed[at])
     }
 
-    /// Of a record with so many bytes, and so many of them sent: how many bytes of text were sent, at least and at most.
+    /// Of a record with so many bytes, and so many of them sent: how many of text were sent, at least and at most.
     pub(super) fn text_of(&self, len: usize, sent: usize) -> [usize; 2] {
         let sent = sent.saturating_sub(self.prefix());
         let [least, most] = match &self.bulk {

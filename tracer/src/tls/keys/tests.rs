@@ -1,5 +1,5 @@
-//! `testdata/tls-keys/NAME.txt` says in its first line how its connection was made. Both sides are OpenSSL's tools on the
-//! loopback device of a network namespace, with a relay between them that wrote down what each side sent.
+//! `testdata/tls-keys/NAME.txt` says in its first line how its connection was made. Both sides are OpenSSL's tools on
+//! the loopback device of a network namespace, with a relay between them that wrote down what each side sent.
 
 use std::{fs, path::Path};
 
