@@ -4,6 +4,7 @@
 mod alert;
 mod flight;
 mod hello;
+pub mod keys;
 mod record;
 
 use tls_parser::TlsHandshakeType;

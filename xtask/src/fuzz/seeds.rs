@@ -1,4 +1,4 @@
-//! What fuzzing starts from: the recordings, handshakes and configurations of tracer's tests, and a few heads.
+//! What fuzzing starts from: the recordings, connections and configurations of tracer's tests, and a few heads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "recording" => recordings()?,
         "server_config" => configurations()?,
         "tls_handshake" => handshakes()?,
+        "tls_keys" => sealed()?,
         _ => Vec::new(),
     })
 }
@@ -85,6 +86,43 @@ fn handshakes() -> Result<Vec<Vec<u8>>> {
         Ok(sides(&read(edge)?, &read(Path::new(&origin))?))
     };
     fixtures("tls", ".edge.bin")?.iter().map(both).collect()
+}
+
+/// Both sides of the connections whose secrets are known, as `tls_keys` in `tracer/fuzz/targets` takes them.
+fn sealed() -> Result<Vec<Vec<u8>>> {
+    let paths = fixtures("../testdata/tls-keys", ".txt")?;
+    let texts = paths.iter().map(|path| Ok(String::from_utf8(read(path)?)?)).collect::<Result<Vec<_>>>()?;
+    texts.iter().flat_map(|text| [("edge", "CLIENT"), ("origin", "SERVER")].map(|of| one_side(text, of))).collect()
+}
+
+fn one_side(text: &str, (side, label): (&str, &str)) -> Result<Vec<u8>> {
+    let values = |key: &str| {
+        let key = format!("{key} ");
+        text.lines().filter_map(move |line| line.strip_prefix(&*key)).collect::<Vec<_>>()
+    };
+    let secret = |name: &str| {
+        let secrets = values(&format!("secret {name}"));
+        let mut secret = hex(secrets.first().copied().unwrap_or_default())?;
+        secret.resize(48, 0);
+        Ok::<_, anyhow::Error>(secret)
+    };
+    let master = secret("CLIENT_RANDOM")?;
+    let handshake = secret(&format!("{label}_HANDSHAKE_TRAFFIC_SECRET"))?;
+    let first = if master.iter().any(|byte| *byte != 0) { master } else { handshake };
+    let fields = [
+        hex(&values("suite").concat())?,
+        vec![u8::from(side == "origin")],
+        first,
+        secret(&format!("{label}_TRAFFIC_SECRET_0"))?,
+        hex(&values("randoms").concat().replace(' ', ""))?,
+        hex(&values(side).concat())?,
+    ];
+    Ok(fields.concat())
+}
+
+fn hex(text: &str) -> Result<Vec<u8>> {
+    let digits = (0..text.len()).step_by(2).map(|at| text.get(at..at + 2).unwrap_or_default());
+    digits.map(|pair| u8::from_str_radix(pair, 16).with_context(|| format!("{pair:?} is no byte"))).collect()
 }
 
 fn configurations() -> Result<Vec<Vec<u8>>> {

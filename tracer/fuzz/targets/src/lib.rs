@@ -15,12 +15,13 @@ use tracer::http::{Chunks, Exchange, Request, Seen};
 use tracer::recording::{self, Recorder};
 use tracer::state::{Clock, State};
 use tracer::tls::Handshake;
+use tracer::tls::keys::{self, Label, Sealed, Secrets, Side, Suite};
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 9] = [
     ("framing", framing),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Target); 8] = [
     ("recording", recording),
     ("server_config", server_config),
     ("tls_handshake", tls_handshake),
+    ("tls_keys", tls_keys),
 ];
 
 /// A response in two packets, and in packets as long as the first: where the kernel's parsers let the exchange pass
@@ -153,6 +155,39 @@ pub fn tls_handshake(bytes: &[u8]) {
         agree(prefix.sni.as_ref(), whole.sni.as_ref());
         agree(prefix.agreed.as_ref(), whole.agreed.as_ref());
         agree(prefix.origin_alert.as_ref(), whole.origin_alert.as_ref());
+    }
+}
+
+/// Records and secrets: a suite (two bytes), a side, a secret of the handshake or a master secret, one of traffic, both
+/// randoms, and what was kept. No panic, no text without proof, and none that was not kept.
+pub fn tls_keys(bytes: &[u8]) {
+    let Some((suite, rest)) = bytes.split_first_chunk() else { return };
+    let Some(([side], rest)) = rest.split_first_chunk() else { return };
+    let Some((handshake, rest)) = rest.split_first_chunk::<48>() else { return };
+    let Some((traffic, rest)) = rest.split_first_chunk::<48>() else { return };
+    let Some((client, rest)) = rest.split_first_chunk() else { return };
+    let Some((server, kept)) = rest.split_first_chunk() else { return };
+    let side = if side % 2 == 0 { Side::Edge } else { Side::Origin };
+    let number = u16::from_be_bytes(*suite);
+    let mut secrets = Secrets::new(Suite::from_wire(number));
+    let len = if number == 0x1302 { 48 } else { 32 };
+    secrets.hold(Label::HandshakeTraffic(side), &handshake[..len]);
+    secrets.hold(Label::Traffic(side), &traffic[..len]);
+    if number >> 8 != 0x13 {
+        secrets.hold(Label::Master, handshake);
+    }
+    secrets.randoms(*client, *server);
+    // What keys come into use behind: numbers begin at 0, and the fuzzer's time does not go into a search for them.
+    let start: &[u8] = if number >> 8 == 0x13 { &[22, 3, 3, 0, 1, 2] } else { &[20, 3, 3, 0, 1, 1] };
+    let from_start = [start, kept].concat();
+    let look = [keys::http_request, keys::http_response][side as usize];
+    for kept in [&from_start[..], &from_start[..from_start.len() / 2]] {
+        for len in [0, kept.len() as u64 + 1, u64::MAX] {
+            let told = keys::open(side, &Sealed { kept, len, sequence_hint: len }, &secrets, look);
+            let is_opened = matches!(told.outcome, keys::Outcome::ByTag | keys::Outcome::ByLook);
+            assert!(told.text.is_empty() || is_opened, "{told:?}");
+            assert!(told.text.len() <= kept.len() && told.data.least <= told.data.most, "{told:?}");
+        }
     }
 }
 

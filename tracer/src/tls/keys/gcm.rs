@@ -1,0 +1,132 @@
+//! AES-GCM (NIST SP 800-38D) taken apart: what nonce or additional data a tag was made with, and the first bytes of
+//! many messages at once.
+
+use aes::Aes128;
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, consts::U16};
+use ghash::GHash;
+use ghash::universal_hash::UniversalHash;
+
+pub(super) const TAG: usize = 16;
+/// Bytes of a message that a trial sees.
+pub(super) const HEAD: usize = 16;
+/// Blocks that are encrypted at once: a multiple of what the processor does in parallel.
+const BLOCKS: usize = 32;
+/// The neutral element of the field's multiplication.
+const ONE: Tag = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+pub(super) type Nonce = [u8; 12];
+pub(super) type Tag = [u8; TAG];
+type AesBlock = aes::cipher::Block<Aes128>;
+
+pub(super) struct Gcm<C> {
+    aes: C,
+    ghash: GHash,
+}
+
+impl<C> Gcm<C>
+where
+    C: BlockCipherEncrypt + BlockCipherDecrypt + BlockSizeUser<BlockSize = U16>,
+{
+    pub(super) fn new(aes: C) -> Self {
+        let mut h = AesBlock::default();
+        aes.encrypt_block(&mut h);
+        let ghash = GHash::new(&h);
+        h.fill(0);
+        Self { aes, ghash }
+    }
+
+    pub(super) fn tag(&self, nonce: &Nonce, aad: &[u8], sealed: &[u8]) -> Tag {
+        let mut block = counter(nonce, 1);
+        self.aes.encrypt_block(&mut block);
+        let hashed: Tag = hash(self.ghash.clone(), aad, sealed, bits);
+        xor(block.into(), hashed)
+    }
+
+    /// Tag ⊕ GHASH is the first counter block, encrypted. That its counter reads 1 proves 32 bits.
+    pub(super) fn nonce_of(&self, aad: &[u8], sealed: &[u8], tag: &Tag) -> Option<Nonce> {
+        let hashed: Tag = hash(self.ghash.clone(), aad, sealed, bits);
+        let mut block = AesBlock::from(xor(*tag, hashed));
+        self.aes.decrypt_block(&mut block);
+        let (nonce, counter) = block.split_first_chunk()?;
+        (*counter == [0, 0, 0, 1]).then_some(*nonce)
+    }
+
+    /// Tag ⊕ the first counter block, encrypted, is GHASH. In it the additional data stand alone, times a power of H.
+    /// What remains of them when the rest is taken off and the power divided out is the one block that fits.
+    pub(super) fn additional_of(&self, nonce: &Nonce, len: u64, sealed: &[u8], tag: &Tag) -> Tag {
+        let mut first = counter(nonce, 1);
+        self.aes.encrypt_block(&mut first);
+        let nothing = &[0; TAG][..usize::try_from(len).unwrap_or(TAG).min(TAG)];
+        let rest = hash(self.ghash.clone(), nothing, sealed, bits);
+        let product = xor(xor(first.into(), *tag), rest);
+        let mut power = self.ghash.clone();
+        power.update(&[ONE.into()]);
+        for _ in 0..=sealed.len().div_ceil(TAG) {
+            power.update(&[ghash::Block::default()]);
+        }
+        multiplied(product, inverse(power.finalize().into()))
+    }
+
+    pub(super) fn apply(&self, nonce: &Nonce, text: &mut [u8]) {
+        // A record has less than 2^11 blocks, and what is longer is none.
+        for (number, part) in (0..u32::MAX).zip(text.chunks_mut(BLOCKS * HEAD)) {
+            let first = number.wrapping_mul(BLOCKS as u32).wrapping_add(2);
+            let mut stream: [AesBlock; BLOCKS] =
+                std::array::from_fn(|block| counter(nonce, first.wrapping_add(block as u32)));
+            self.aes.encrypt_blocks(&mut stream[..part.len().div_ceil(HEAD)]);
+            part.iter_mut().zip(stream.iter().flatten()).for_each(|(byte, key)| *byte ^= key);
+        }
+    }
+
+    pub(super) fn heads(&self, nonces: impl Iterator<Item = Nonce>) -> Vec<[u8; HEAD]> {
+        let mut heads: Vec<[u8; HEAD]> = nonces.map(|nonce| counter(&nonce, 2).into()).collect();
+        self.aes.encrypt_blocks(AesBlock::cast_slice_from_core_mut(&mut heads));
+        heads
+    }
+}
+
+fn counter(nonce: &Nonce, number: u32) -> AesBlock {
+    let mut block = AesBlock::default();
+    block[..nonce.len()].copy_from_slice(nonce);
+    block[nonce.len()..].copy_from_slice(&number.to_be_bytes());
+    block
+}
+
+fn xor(one: Tag, other: Tag) -> Tag {
+    std::array::from_fn(|at| one[at] ^ other[at])
+}
+
+/// The product of two elements of GCM's field.
+fn multiplied(one: Tag, other: Tag) -> Tag {
+    let mut product = GHash::new(&one.into());
+    product.update(&[other.into()]);
+    product.finalize().into()
+}
+
+/// By Fermat: the power 2^128 - 2.
+fn inverse(element: Tag) -> Tag {
+    let (mut square, mut product) = (element, ONE);
+    for _ in 1..128 {
+        square = multiplied(square, square);
+        product = multiplied(product, square);
+    }
+    product
+}
+
+fn bits(bytes: u64) -> [u8; 8] {
+    (bytes * 8).to_be_bytes()
+}
+
+/// The hash over additional data and ciphertext, each padded, and over their lengths as `encoded`.
+pub(super) fn hash<H>(mut hash: H, aad: &[u8], sealed: &[u8], encoded: fn(u64) -> [u8; 8]) -> Tag
+where
+    H: UniversalHash<BlockSize = U16>,
+{
+    hash.update_padded(aad);
+    hash.update_padded(sealed);
+    let lens = [encoded(aad.len() as u64), encoded(sealed.len() as u64)];
+    let mut block = ghash::Block::default();
+    block.copy_from_slice(lens.as_flattened());
+    hash.update(&[block]);
+    hash.finalize().into()
+}
