@@ -17,6 +17,7 @@ mod seed;
 mod sockets;
 mod surroundings;
 mod sweep;
+pub mod tls;
 
 pub use attach::Depth;
 pub use counters::Counters;
