@@ -1,3 +1,6 @@
-//! Sight inside TLS: where a server's TLS library hands out a connection's secrets.
+//! Sight inside TLS: where the libraries of a server hand out a connection's secrets.
 
+pub mod libraries;
+mod maps;
+mod open;
 pub mod site;

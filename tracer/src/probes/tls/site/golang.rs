@@ -29,6 +29,11 @@ enum Form {
     Addresses,
 }
 
+/// Whether the file names the function at all.
+pub(super) fn stands_in(file: &[u8]) -> bool {
+    memmem::find(file, FUNCTION).is_some()
+}
+
 /// The address of the function, in a binary of Go's.
 pub(super) fn find(image: &Image<'_>) -> Result<u64, NotFound> {
     let mut found = Vec::new();

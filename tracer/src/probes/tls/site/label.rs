@@ -38,6 +38,11 @@ pub(super) struct Found {
     pub(super) confirmed: bool,
 }
 
+/// Whether the file holds the label at all.
+pub(super) fn stands_in(file: &[u8]) -> bool {
+    memmem::find(file, MAIN.as_bytes()).is_some()
+}
+
 /// Finds the function that every label leads to.
 pub(super) fn find(image: &Image<'_>) -> Result<Found, NotFound> {
     let mains = places(image, MAIN)?;

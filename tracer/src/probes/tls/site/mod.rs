@@ -9,6 +9,8 @@ mod entry;
 mod golang;
 mod label;
 mod name;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use elf::Image;
@@ -18,6 +20,9 @@ pub use types::{Library, NotFound, Reg, Registers, Shape, Site};
 /// The site in a file of which at least the first [`extent`] bytes are given.
 pub fn find(file: &[u8]) -> Result<Site, NotFound> {
     let image = Image::parse(file)?;
+    if !label::stands_in(file) && !golang::stands_in(file) {
+        return Err(NotFound::NoLibrary);
+    }
     image.check_machine()?;
     match (golang::find(&image), label::find(&image)) {
         (Ok(_), Ok(_)) => Err(NotFound::Several),
