@@ -13,8 +13,17 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 8] =
-    ["framing", "http_exchange", "http_request", "ranges", "record", "recording", "server_config", "tls_handshake"];
+const TARGETS: [&str; 9] = [
+    "framing",
+    "http_exchange",
+    "http_request",
+    "ranges",
+    "record",
+    "recording",
+    "server_config",
+    "tls_handshake",
+    "tls_site",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -12,6 +12,7 @@ use tracer::decode::Event;
 use tracer::edge::EdgeRanges;
 use tracer::host::servers::{block, judge_text};
 use tracer::http::{Chunks, Exchange, Request, Seen};
+use tracer::probes::tls::site;
 use tracer::recording::{self, Recorder};
 use tracer::state::{Clock, State};
 use tracer::tls::Handshake;
@@ -20,7 +21,7 @@ use tracer::tls::Handshake;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 9] = [
     ("framing", framing),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Target); 8] = [
     ("recording", recording),
     ("server_config", server_config),
     ("tls_handshake", tls_handshake),
+    ("tls_site", tls_site),
 ];
 
 /// A response in two packets, and in packets as long as the first: where the kernel's parsers let the exchange pass
@@ -153,6 +155,20 @@ pub fn tls_handshake(bytes: &[u8]) {
         agree(prefix.sni.as_ref(), whole.sni.as_ref());
         agree(prefix.agreed.as_ref(), whole.agreed.as_ref());
         agree(prefix.origin_alert.as_ref(), whole.origin_alert.as_ref());
+    }
+}
+
+/// A file that a process maps: no panic, and what is found is an instruction of the file, a short way behind the start of
+/// its function; what is said to be emulated begins as such an instruction does.
+pub fn tls_site(bytes: &[u8]) {
+    let _extent = site::extent(bytes);
+    for found in [site::find(bytes), site::find_derive(bytes)] {
+        let Ok(found) = found else { continue };
+        let behind = found.offset.checked_sub(found.function).expect("a site behind its function's start");
+        assert!(behind < 160 && (found.emulated || behind == 0), "{found:?}");
+        let instruction = usize::try_from(found.offset).ok().and_then(|offset| bytes.get(offset..));
+        let first = instruction.and_then(<[u8]>::first).expect("a site in the file");
+        assert!(!found.emulated || matches!(first, 0x0f | 0x41 | 0x50..=0x57 | 0x70..=0x7f | 0x90 | 0xe9 | 0xeb));
     }
 }
 
