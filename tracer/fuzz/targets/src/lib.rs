@@ -158,8 +158,8 @@ pub fn tls_handshake(bytes: &[u8]) {
     }
 }
 
-/// A file that a process maps: no panic, and what is found is an instruction of the file, a short way behind the start of
-/// its function; what is said to be emulated begins as such an instruction does.
+/// A file that a process maps: no panic, and what is found is an instruction of the file, a short way behind the start
+/// of its function; what is said to be emulated begins as such an instruction does.
 pub fn tls_site(bytes: &[u8]) {
     let _extent = site::extent(bytes);
     for found in [site::find(bytes), site::find_derive(bytes)] {

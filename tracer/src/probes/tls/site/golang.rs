@@ -17,6 +17,8 @@ const REST: [u8; 4] = [0, 0, 1, 8];
 const TABLES: usize = 16;
 /// Places of a word that are looked at: of the table's address there are a few.
 const WORDS: usize = 64;
+/// Searches of the whole file for a word. A binary takes one or two; a hostile file could ask for thousands.
+const SEARCHES: u32 = 16;
 /// `R_X86_64_RELATIVE`: how a position-independent file says what a word becomes.
 const RELATIVE: u64 = 8;
 
@@ -38,12 +40,13 @@ pub(super) fn stands_in(file: &[u8]) -> bool {
 pub(super) fn find(image: &Image<'_>) -> Result<u64, NotFound> {
     let mut found = Vec::new();
     let mut refused = NotFound::NoLibrary;
+    let mut searches = SEARCHES;
     for (magic, form) in MAGICS {
         let start = [&magic.to_le_bytes()[..], &REST].concat();
         for place in memmem::find_iter(image.bytes(), &start).take(TABLES) {
             let Some(table) = Table::read(image, place, form) else { continue };
             for entry in table.entries_of(FUNCTION) {
-                let starts = if form == Form::Offsets { table.code_starts(image) } else { vec![0] };
+                let starts = if form == Form::Offsets { table.code_starts(image, &mut searches) } else { vec![0] };
                 let addresses = starts.into_iter().filter_map(|start| start.checked_add(entry));
                 let addresses: Vec<u64> = addresses.filter(|&address| image.code_offset(address).is_some()).collect();
                 if !addresses.is_empty() {
@@ -109,12 +112,12 @@ impl<'a> Table<'a> {
 
     /// Where the code may start: as the table says, or the runtime's description of the module. Since Go 1.26 the table
     /// doesn't say, nor does it in position-independent files.
-    fn code_starts(&self, image: &Image<'_>) -> Vec<u64> {
+    fn code_starts(&self, image: &Image<'_>, searches: &mut u32) -> Vec<u64> {
         let mut starts: Vec<u64> = self.text.into_iter().collect();
         for table in image.addresses(self.place) {
-            for place in words(image, table) {
+            for place in words(image, table, searches) {
                 starts.extend(image.addresses(place).filter_map(|module| image.word_at(module.checked_add(TEXT)?)));
-                starts.extend(relocated(image, place));
+                starts.extend(relocated(image, place, searches));
             }
         }
         starts.sort_unstable();
@@ -127,7 +130,7 @@ impl<'a> Table<'a> {
 const TEXT: u64 = 22 * 8;
 
 /// Where the code starts, if the word here is the last of a relocation that makes up a module's first member.
-fn relocated(image: &Image<'_>, place: u64) -> Option<u64> {
+fn relocated(image: &Image<'_>, place: u64, searches: &mut u32) -> Option<u64> {
     let bytes = image.bytes();
     let word = |at: u64| {
         let at = usize::try_from(at).ok()?;
@@ -137,11 +140,13 @@ fn relocated(image: &Image<'_>, place: u64) -> Option<u64> {
         return None;
     }
     let member = word(place.checked_sub(16)?)?.checked_add(TEXT)?;
-    words(image, member).into_iter().find_map(|at| (word(at + 8)? == RELATIVE).then(|| word(at + 16))?)
+    words(image, member, searches).into_iter().find_map(|at| (word(at + 8)? == RELATIVE).then(|| word(at + 16))?)
 }
 
 /// Where in the file a word stands.
-fn words(image: &Image<'_>, word: u64) -> Vec<u64> {
+fn words(image: &Image<'_>, word: u64, searches: &mut u32) -> Vec<u64> {
+    let Some(left) = searches.checked_sub(1) else { return Vec::new() };
+    *searches = left;
     memmem::find_iter(image.bytes(), &word.to_le_bytes()).take(WORDS).map(|at| at as u64).collect()
 }
 

@@ -23,6 +23,8 @@ const OTHERS: [&str; 6] = [
 /// Places of one label, and instructions that load one; more are refused.
 const PLACES: usize = 64;
 const LOADS: usize = 256;
+/// What looks like a load; more is refused. Node has 0.2 million.
+const LOOKALIKES: usize = 4 << 20;
 /// How far behind a load its call is.
 const BYTES: u64 = 80;
 const INSTRUCTIONS: usize = 16;
@@ -85,25 +87,28 @@ fn places(image: &Image<'_>, label: &str) -> Result<BTreeSet<u64>, NotFound> {
 /// Every load of such an address into the register of a second argument: the address, and where the code goes on.
 fn loads(image: &Image<'_>, wanted: impl Fn(u64) -> bool) -> Result<Vec<(u64, u64)>, NotFound> {
     let mut found = Vec::new();
+    let mut lookalikes = 0;
     for (base, code) in image.code() {
-        for place in memmem::find_iter(code, &LEA_RSI) {
+        for place in memmem::find_iter(code, &LEA_RSI).take(LOOKALIKES) {
+            lookalikes += 1;
             let Some(value) = i32_at(code, place + LEA_RSI.len()) else { break };
             let behind = base.wrapping_add(place as u64 + 7);
             let address = behind.wrapping_add_signed(i64::from(value));
-            if wanted(address) {
+            if wanted(address) && found.len() <= LOADS {
                 found.push((address, behind));
             }
         }
         if image.fixed {
-            for place in memchr::memchr_iter(MOV_ESI, code) {
+            for place in memchr::memchr_iter(MOV_ESI, code).take(LOOKALIKES) {
+                lookalikes += 1;
                 let Some(value) = i32_at(code, place + 1) else { break };
                 let address = u64::from(value.cast_unsigned());
-                if wanted(address) {
+                if wanted(address) && found.len() <= LOADS {
                     found.push((address, base.wrapping_add(place as u64 + 5)));
                 }
             }
         }
-        if found.len() > LOADS {
+        if found.len() > LOADS || lookalikes >= LOOKALIKES {
             return Err(NotFound::Several);
         }
     }

@@ -44,8 +44,8 @@ fn openssl(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Go's version, such as `go1.21.13`, from the file's build information (<https://pkg.go.dev/debug/buildinfo>), where it
-/// stands in the form of Go 1.18 and later.
+/// Go's version, such as `go1.21.13`, from the file's build information (<https://pkg.go.dev/debug/buildinfo>), where
+/// it stands in the form of Go 1.18 and later.
 pub(super) fn go(bytes: &[u8]) -> Option<String> {
     const INLINE: u8 = 2;
     memmem::find_iter(bytes, b"\xff Go buildinf:").take(PLACES).find_map(|place| {

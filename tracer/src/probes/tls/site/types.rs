@@ -25,6 +25,7 @@ pub struct Site {
 pub enum Library {
     /// 1.1.1.
     OpenSsl1,
+    /// 3.0 and later, 4.0 included.
     OpenSsl3,
     /// BoringSSL and what was made of it, such as AWS-LC.
     BoringSsl,
@@ -73,7 +74,7 @@ pub struct Registers {
     pub random: Option<Reg>,
     /// Address of the secret.
     pub secret: Reg,
-    /// Length of the secret.
+    /// Length of the secret: the low 32 bits count, since GnuTLS passes no more.
     pub len: Reg,
 }
 
@@ -88,7 +89,7 @@ pub enum Shape {
     NssKeylog = 2,
     /// `(*Config).writeKeyLog(label string, clientRandom, secret []byte)` of Go, in the register ABI of Go 1.17.
     GoKeyLog = 3,
-    /// `EVP_KDF_derive(ctx, key, len, const OSSL_PARAM params[])` of OpenSSL 3: rcx holds the address of the parameters.
+    /// `EVP_KDF_derive(ctx, key, len, const OSSL_PARAM params[])` of OpenSSL 3: rcx holds the parameters' address.
     KdfDerive = 4,
 }
 
