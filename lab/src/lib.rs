@@ -8,6 +8,7 @@
 mod addresses;
 mod cgroup;
 mod edge;
+pub mod elf;
 mod leftovers;
 mod netns;
 mod nginx;

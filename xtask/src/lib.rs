@@ -9,6 +9,7 @@ mod clickhouse;
 mod demo;
 mod dist;
 mod fuzz;
+mod libraries;
 mod scrape;
 mod setup;
 mod sh;
@@ -45,6 +46,8 @@ enum Task {
     Soak(soak::Args),
     /// Feed hostile bytes to every parser, starting from what the tests hold
     Fuzz(fuzz::Args),
+    /// Find the key-log function in TLS libraries from Debian, PyPI and npm, some 1 GB
+    Libraries(libraries::Args),
     /// Judge the release binary by the failure zoo beside this checkout
     Zoo(zoo::Args),
     /// Prove the table for a fleet's events on the real ClickHouse, from PyPI
@@ -71,6 +74,7 @@ pub fn run() -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Soak(args) => soak::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(args) => fuzz::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Libraries(args) => libraries::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Zoo(args) => zoo::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Clickhouse(args) => clickhouse::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Dist(args) => dist::run(&args).map(|()| ExitCode::SUCCESS),

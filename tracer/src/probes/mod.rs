@@ -19,6 +19,7 @@ mod seed;
 mod sockets;
 mod surroundings;
 mod sweep;
+pub mod tls;
 
 pub use attach::Depth;
 pub use conntrack::Conntrack;

@@ -13,7 +13,7 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
     "framing",
     "http_exchange",
     "http_request",
@@ -22,6 +22,7 @@ const TARGETS: [&str; 9] = [
     "recording",
     "server_config",
     "tls_handshake",
+    "tls_site",
     "tls_keys",
 ];
 

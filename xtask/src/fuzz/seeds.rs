@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use lab::elf;
 
 use crate::sh;
 
@@ -47,6 +48,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "recording" => recordings()?,
         "server_config" => configurations()?,
         "tls_handshake" => handshakes()?,
+        "tls_site" => libraries(),
         "tls_keys" => sealed()?,
         _ => Vec::new(),
     })
@@ -86,6 +88,24 @@ fn handshakes() -> Result<Vec<Vec<u8>>> {
         Ok(sides(&read(edge)?, &read(Path::new(&origin))?))
     };
     fixtures("tls", ".edge.bin")?.iter().map(both).collect()
+}
+
+/// Small files as OpenSSL's and Go's: a `push` in the function, moves and a jump, Go's look at its stack.
+fn libraries() -> Vec<Vec<u8>> {
+    const MOVES: &[u8] =
+        b"\x48\x89\xf8\x49\x89\xd0\x48\x89\xf7\x49\x89\xc9\x48\x8d\x90\x60\x01\0\0\xb9\x20\0\0\0\x48\x89\xc6\
+        \xe9\0\0\0\0";
+    const GO: &[u8] = b"\x49\x3b\x66\x10\x76\0\xc3";
+    let labels = ["CLIENT_RANDOM", "EARLY_EXPORTER_SECRET"];
+    let of_c = [b"\x53\xc3", MOVES].map(|body| {
+        let (code, data) = elf::calls(body, &labels, &[]);
+        elf::file(elf::ANYWHERE, elf::X86_64, &code, &data)
+    });
+    let of_go = [elf::CODE, 0].map(|text| {
+        let table = elf::go_table(&[("main.main", 0), ("crypto/tls.(*Config).writeKeyLog", 0)], text);
+        elf::file(elf::FIXED, elf::X86_64, GO, &table)
+    });
+    [of_c, of_go].concat()
 }
 
 /// Both sides of the connections whose secrets are known, as `tls_keys` in `tracer/fuzz/targets` takes them.

@@ -92,6 +92,10 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     "the roots in which packages are tried, the machine that boots one, the manifest's validator",
                 ),
                 For::Fuzz => (&["g++"], "the fuzzer's run-time library is C++"),
+                For::Libraries => (
+                    &["python3-pip", "debian-archive-keyring"],
+                    "the libraries come from PyPI and from Debian",
+                ),
                 For::Clickhouse => (&["python3", "python3-venv"], "the engine is a Python module"),
                 For::Soak => (
                     &["iproute2", "nginx", "apache2", "haproxy", "caddy", "nodejs", "gunicorn", "php-fpm"],

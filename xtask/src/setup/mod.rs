@@ -22,6 +22,7 @@ pub(crate) enum For {
     Soak,
     Fuzz,
     Clickhouse,
+    Libraries,
     Vm,
     Dist,
     Trial,
@@ -100,7 +101,7 @@ fn in_words(missing: &[Need]) -> String {
 fn missing(tasks: &[For]) -> Vec<Need> {
     let mut needs = toolchain::missing(tasks);
     needs.extend(apt::missing(tasks));
-    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz | For::Clickhouse | For::Dist)) {
+    if tasks.iter().any(|task| !matches!(task, For::Build | For::Fuzz | For::Clickhouse | For::Libraries | For::Dist)) {
         needs.extend(mounts::missing());
     }
     needs

@@ -1,6 +1,7 @@
 //! Debian packages by name and version, fetched by an apt of our own that knows nothing of this host's packages and can
 //! install none. apt checks each package against the signed lists.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,25 +13,23 @@ use crate::sh;
 
 /// Whose signatures count.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// The suites in which the pinned kernels are.
-const SUITES: [&str; 4] = ["bullseye", "bookworm", "bookworm-backports", "sid"];
 /// Where the suites are.
 pub(super) const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// An apt with lists of its own.
-pub(super) struct Apt {
+pub(crate) struct Apt {
     dir: PathBuf,
 }
 
 impl Apt {
-    /// Sets it up in a folder, without lists.
-    pub(super) fn new(dir: PathBuf) -> Result<Self> {
+    /// Sets it up in a folder for these suites, without lists.
+    pub(crate) fn new(dir: PathBuf, suites: &[&str]) -> Result<Self> {
         for part in ["lists/partial", "archives/partial", "etc/preferences.d"] {
             fs::create_dir_all(dir.join(part)).with_context(|| format!("making {part} in {}", dir.display()))?;
         }
         let place = dir.display().to_string();
         for (name, text) in
-            [("apt.conf", configuration(&place)), ("sources.list", sources()), ("status", String::new())]
+            [("apt.conf", configuration(&place)), ("sources.list", sources(suites)), ("status", String::new())]
         {
             fs::write(dir.join(name), text).with_context(|| format!("writing {name} in {}", dir.display()))?;
         }
@@ -38,26 +37,28 @@ impl Apt {
     }
 
     /// Gets the lists anew.
-    pub(super) fn update(&self) -> Result<()> {
+    pub(crate) fn update(&self) -> Result<()> {
         let mut command = self.command("apt-get", &["-qq", "update"]);
         sh::run(&mut command).with_context(|| format!("getting Debian's package lists from {MIRROR}"))
     }
 
     /// Gets a kernel's packages into a folder.
     pub(super) fn download(&self, kernel: &Kernel, to: &Path) -> Result<()> {
-        fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
-        let mut command = self.command("apt-get", &["-qq", "download"]);
-        let done = command.args(kernel.pins()).current_dir(to).output().context("starting apt-get")?;
-        if done.status.success() {
-            return Ok(());
-        }
-        let told = String::from_utf8_lossy(&done.stderr);
+        let Err(told) = self.get(kernel.pins(), to) else { return Ok(()) };
         bail!(
-            "apt can't get the pinned kernel {}: {}\nIt has:\n{}Renew the pin in xtask/src/vm/kernels.rs",
+            "apt can't get the pinned kernel {}: {told:#}\nIt has:\n{}Renew the pin in xtask/src/vm/kernels.rs",
             kernel.name,
-            told.trim(),
             self.offers(kernel)?
         )
+    }
+
+    /// Gets packages, each a name and a version (`name=version`), into a folder.
+    pub(crate) fn get(&self, pins: impl IntoIterator<Item = impl AsRef<OsStr>>, to: &Path) -> Result<()> {
+        fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+        let mut command = self.command("apt-get", &["-qq", "download"]);
+        let done = command.args(pins).current_dir(to).output().context("starting apt-get")?;
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr).trim());
+        Ok(())
     }
 
     /// The pins, and what there is for each, in words.
@@ -117,8 +118,8 @@ fn configuration(dir: &str) -> String {
     )
 }
 
-fn sources() -> String {
-    SUITES.map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")).concat()
+fn sources(suites: &[&str]) -> String {
+    suites.iter().map(|suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")).collect()
 }
 
 /// Package and version of each line that `apt-cache madison` writes.
@@ -155,6 +156,6 @@ mod tests {
                 "{line}"
             );
         }
-        assert!(sources().lines().all(|line| line.contains("signed-by=")));
+        assert!(sources(&["sid"]).lines().all(|line| line.contains("signed-by=")));
     }
 }

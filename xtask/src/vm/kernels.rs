@@ -24,6 +24,9 @@ pub(super) struct Kernel {
     pub(super) packages: &'static [&'static str],
 }
 
+/// The suites of Debian in which they are.
+pub(super) const SUITES: [&str; 4] = ["bullseye", "bookworm", "bookworm-backports", "sid"];
+
 /// Oldest first: Debian 11's, 12's, the one that Debian 12 gets from 13, and the development branch's. Of the third
 /// also the build with PREEMPT_RT and the one for 64-bit ARM.
 pub(super) const KERNELS: [Kernel; 6] = [

@@ -3,7 +3,7 @@
 //! The machines are emulated, and their time passes with the instructions that they run: a busy host makes them slow,
 //! but none of their deadlines shorter.
 
-mod apt;
+pub(crate) mod apt;
 mod cpio;
 mod declared;
 mod disk;
@@ -170,7 +170,7 @@ fn ready(kernels: &[&'static Kernel], cache: &Path) -> Result<Vec<Ready>> {
 
 /// An apt with new lists.
 fn lists(cache: &Path) -> Result<Apt> {
-    let apt = Apt::new(cache.join("apt"))?;
+    let apt = Apt::new(cache.join("apt"), &kernels::SUITES)?;
     apt.update()?;
     Ok(apt)
 }

@@ -12,16 +12,17 @@ use tracer::decode::Event;
 use tracer::edge::EdgeRanges;
 use tracer::host::servers::{block, judge_text};
 use tracer::http::{Chunks, Exchange, Request, Seen};
+use tracer::probes::tls::site;
 use tracer::recording::{self, Recorder};
 use tracer::state::{Clock, State};
 use tracer::tls::Handshake;
-use tracer::tls::keys::{self, Label, Sealed, Secrets, Side, Suite};
+use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 10] = [
     ("framing", framing),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
@@ -31,6 +32,7 @@ pub const ALL: [(&str, Target); 9] = [
     ("server_config", server_config),
     ("tls_handshake", tls_handshake),
     ("tls_keys", tls_keys),
+    ("tls_site", tls_site),
 ];
 
 /// A response in two packets, and in packets as long as the first: where the kernel's parsers let the exchange pass
@@ -53,11 +55,11 @@ pub fn http_exchange(bytes: &[u8]) {
         for section in [None, found, Some(len + 1)] {
             // All was kept and sent; more was sent than kept; nothing was sent.
             for (head, len, sent) in [(responses, len, len), (responses, len * 2, len * 2), (&[], len, 0)] {
-                let exchange = Exchange::read(requests, requested, &Seen { head, section, tail, len, sent, chunks });
+                let exchange = Exchange::read(requests, requested, &Seen { head, section, tail, len, sent, chunks, ..Seen::default() });
                 assert!(!head.is_empty() || exchange.response.status.is_none(), "{exchange:?}");
             }
             let half = &requests[..requests.len() / 2];
-            let _ = Exchange::read(half, requested, &Seen { head: responses, section, tail, len, sent: len, chunks });
+            let _ = Exchange::read(half, requested, &Seen { head: responses, section, tail, len, sent: len, chunks, ..Seen::default() });
         }
     }
 }
@@ -165,7 +167,7 @@ pub fn tls_keys(bytes: &[u8]) {
     let Some(([side], rest)) = rest.split_first_chunk() else { return };
     let Some((handshake, rest)) = rest.split_first_chunk::<48>() else { return };
     let Some((traffic, rest)) = rest.split_first_chunk::<48>() else { return };
-    let Some((client, rest)) = rest.split_first_chunk() else { return };
+    let Some((client, rest)) = rest.split_first_chunk::<32>() else { return };
     let Some((server, kept)) = rest.split_first_chunk() else { return };
     let side = if side % 2 == 0 { Side::Edge } else { Side::Origin };
     let number = u16::from_be_bytes(*suite);
@@ -183,11 +185,35 @@ pub fn tls_keys(bytes: &[u8]) {
     let look = [keys::http_request, keys::http_response][side as usize];
     for kept in [&from_start[..], &from_start[..from_start.len() / 2]] {
         for len in [0, kept.len() as u64 + 1, u64::MAX] {
-            let told = keys::open(side, &Sealed { kept, len, sequence_hint: len }, &secrets, look);
+            // Places by the hostile bytes as well.
+            let place = |at: usize| u64::from(client[at]) << (client[at + 1] & 15);
+            let end = Some(End {
+                records: place(0),
+                before_at: place(2),
+                record_at: place(4),
+                next_at: place(6),
+                tail_at: place(8),
+                tail: &kept[..kept.len().min(64)],
+            });
+            let told = keys::open(side, &Sealed { kept, len, sequence_hint: len, end }, &secrets, look);
             let is_opened = matches!(told.outcome, keys::Outcome::ByTag | keys::Outcome::ByLook);
             assert!(told.text.is_empty() || is_opened, "{told:?}");
-            assert!(told.text.len() <= kept.len() && told.data.least <= told.data.most, "{told:?}");
+            assert!(told.text.len() <= kept.len() && told.tail.len() <= 64 && told.data.least <= told.data.most, "{told:?}");
         }
+    }
+}
+
+/// A file that a process maps: no panic, and what is found is an instruction of the file, a short way behind the start
+/// of its function; what is said to be emulated begins as such an instruction does.
+pub fn tls_site(bytes: &[u8]) {
+    let _extent = site::extent(bytes);
+    for found in [site::find(bytes), site::find_derive(bytes)] {
+        let Ok(found) = found else { continue };
+        let behind = found.offset.checked_sub(found.function).expect("a site behind its function's start");
+        assert!(behind < 160 && (found.emulated || behind == 0), "{found:?}");
+        let instruction = usize::try_from(found.offset).ok().and_then(|offset| bytes.get(offset..));
+        let first = instruction.and_then(<[u8]>::first).expect("a site in the file");
+        assert!(!found.emulated || matches!(first, 0x0f | 0x41 | 0x50..=0x57 | 0x70..=0x7f | 0x90 | 0xe9 | 0xeb));
     }
 }
 

@@ -1,0 +1,69 @@
+//! Where in a file a uprobe sees the secrets of TLS handshakes: the function that its library logs them with.
+//!
+//! OpenSSL, BoringSSL, GnuTLS and Go call that function in every handshake, whether or not anybody asked for a log. It
+//! is found in the bytes of the file alone; these may be hostile: all work is bounded, and nothing panics. A file in
+//! which nothing sure is found is refused.
+
+mod elf;
+mod entry;
+mod golang;
+mod label;
+mod name;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use elf::Image;
+pub use elf::extent;
+pub use types::{Library, NotFound, Reg, Registers, Shape, Site};
+
+/// The site in a file of which at least the first [`extent`] bytes are given.
+pub fn find(file: &[u8]) -> Result<Site, NotFound> {
+    let image = Image::parse(file)?;
+    if !label::stands_in(file) && !golang::stands_in(file) {
+        return Err(NotFound::NoLibrary);
+    }
+    image.check_machine()?;
+    match (golang::find(&image), label::find(&image)) {
+        (Ok(_), Ok(_)) => Err(NotFound::Several),
+        (Ok(function), Err(_)) => {
+            site(&image, function, Shape::GoKeyLog, (Library::Go, name::go(file).unwrap_or_default()))
+        }
+        (Err(_), Ok(found)) => {
+            let (library, version) = name::of_c(file);
+            if library == Library::Unnamed && !found.confirmed {
+                return Err(NotFound::Several);
+            }
+            site(&image, found.address, Shape::LogSecret, (library, version))
+        }
+        (Err(NotFound::NoLibrary), Err(why)) | (Err(why), Err(_)) => Err(why),
+    }
+}
+
+/// The second choice, where [`find`]'s site is not hit: OpenSSL 3's `EVP_KDF_derive`, exported by its libcrypto, or by
+/// an executable that holds OpenSSL.
+pub fn find_derive(file: &[u8]) -> Result<Site, NotFound> {
+    let image = Image::parse(file)?;
+    image.check_machine()?;
+    let function = image.exported("EVP_KDF_derive").ok_or(NotFound::NoLibrary)?;
+    let (_, version) = name::of_c(file);
+    site(&image, function, Shape::KdfDerive, (Library::OpenSsl3, version))
+}
+
+fn site(
+    image: &Image<'_>,
+    function: u64,
+    shape: Shape,
+    (library, version): (Library, String),
+) -> Result<Site, NotFound> {
+    let entry = entry::choose(image, function, shape)?;
+    Ok(Site {
+        offset: image.code_offset(entry.address).ok_or(NotFound::NoFunction)?,
+        shape: entry.shape,
+        emulated: entry.emulated,
+        function: image.code_offset(function).ok_or(NotFound::NoFunction)?,
+        library,
+        version,
+        build_id: image.build_id(),
+    })
+}

@@ -1,0 +1,159 @@
+//! What is found in a file, and why nothing is.
+
+use std::fmt;
+
+/// A place in a file at which a uprobe sees the secrets of every TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Of the instruction, from the start of the file in bytes: what the kernel takes for a uprobe.
+    pub offset: u64,
+    /// Which registers hold what there.
+    pub shape: Shape,
+    /// The kernel emulates this instruction, so that a hit costs one trap instead of two.
+    pub emulated: bool,
+    /// Where the function begins, from the start of the file in bytes.
+    pub function: u64,
+    pub library: Library,
+    /// The library's version as it stands in the file; empty where none does.
+    pub version: String,
+    /// The GNU build id; empty where the file has none.
+    pub build_id: Vec<u8>,
+}
+
+/// A TLS library by the function that it logs secrets with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// 1.1.1.
+    OpenSsl1,
+    /// 3.0 and later, 4.0 included.
+    OpenSsl3,
+    /// BoringSSL and what was made of it, such as AWS-LC.
+    BoringSsl,
+    GnuTls,
+    /// `crypto/tls`.
+    Go,
+    /// Without a name in the file; two labels lead to the same function.
+    Unnamed,
+}
+
+impl Library {
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenSsl1 | Self::OpenSsl3 => "OpenSSL",
+            Self::BoringSsl => "BoringSSL",
+            Self::GnuTls => "GnuTLS",
+            Self::Go => "Go crypto/tls",
+            Self::Unnamed => "a TLS library without a name",
+        }
+    }
+}
+
+/// A register of x86-64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reg {
+    Rbx,
+    Rcx,
+    Rdx,
+    Rsi,
+    Rdi,
+    R8,
+    R9,
+    R10,
+}
+
+/// Which registers hold what at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    /// Address of the label, such as `CLIENT_TRAFFIC_SECRET_0`.
+    pub label: Reg,
+    /// Length of the label; `None`: a NUL ends it.
+    pub label_len: Option<Reg>,
+    /// Address of the 32 bytes of the client random.
+    pub random: Option<Reg>,
+    /// Address of the secret.
+    pub secret: Reg,
+    /// Length of the secret: the low 32 bits count, since GnuTLS passes no more.
+    pub len: Reg,
+}
+
+/// What a uprobe program finds in the registers. The numbers tell a program its site's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shape {
+    /// `ssl_log_secret(SSL *, label, secret, len)` of OpenSSL. BoringSSL's last argument is a span, whose two words go
+    /// into the same two registers; GnuTLS has the same four arguments.
+    LogSecret = 1,
+    /// `nss_keylog_int(label, SSL *, client random, 32, secret, len)` of OpenSSL, where `ssl_log_secret` jumps to it.
+    NssKeylog = 2,
+    /// `(*Config).writeKeyLog(label string, clientRandom, secret []byte)` of Go, in the register ABI of Go 1.17.
+    GoKeyLog = 3,
+    /// `EVP_KDF_derive(ctx, key, len, const OSSL_PARAM params[])` of OpenSSL 3: rcx holds the parameters' address.
+    KdfDerive = 4,
+}
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::LogSecret, Self::NssKeylog, Self::GoKeyLog, Self::KdfDerive];
+
+    /// `None`: no register holds the secret; parameters have to be searched for it.
+    #[must_use]
+    pub fn registers(self) -> Option<Registers> {
+        match self {
+            Self::LogSecret => {
+                Some(Registers { label: Reg::Rsi, label_len: None, random: None, secret: Reg::Rdx, len: Reg::Rcx })
+            }
+            Self::NssKeylog => Some(Registers {
+                label: Reg::Rdi,
+                label_len: None,
+                random: Some(Reg::Rdx),
+                secret: Reg::R8,
+                len: Reg::R9,
+            }),
+            Self::GoKeyLog => Some(Registers {
+                label: Reg::Rbx,
+                label_len: Some(Reg::Rcx),
+                random: Some(Reg::Rdi),
+                secret: Reg::R9,
+                len: Reg::R10,
+            }),
+            Self::KdfDerive => None,
+        }
+    }
+}
+
+/// Why a file has no site that is sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// Not a whole ELF file of a 64-bit little-endian machine.
+    Malformed,
+    /// Of another machine than x86-64: its number in the ELF header.
+    Architecture(u16),
+    /// No TLS library: neither the labels of one nor Go's function.
+    NoLibrary,
+    /// Go's function is there, but not as the register ABI of Go 1.17 and later has it.
+    OldGo,
+    /// The labels are there, but no call takes one as the key-log function does.
+    NoCall,
+    /// Several functions may be the one.
+    Several,
+    /// The function does not read as the beginning of one.
+    NoFunction,
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("not a whole 64-bit ELF file"),
+            Self::Architecture(machine) => write!(f, "of another machine than x86-64 (ELF machine {machine})"),
+            Self::NoLibrary => f.write_str("no TLS library in it that logs secrets"),
+            Self::OldGo => f.write_str("built by Go 1.16 or older, which passes arguments on the stack"),
+            Self::NoCall => f.write_str("no call that passes a key-log label"),
+            Self::Several => f.write_str("several functions could be the one that logs secrets"),
+            Self::NoFunction => f.write_str("the function that logs secrets does not read as one"),
+        }
+    }
+}
+
+impl std::error::Error for NotFound {}
