@@ -1,5 +1,7 @@
 //! Why it was lost: did a process end; if not, which mechanism closed the connection.
 
+use std::time::Duration;
+
 use super::{
     Cause, Certainty, End, Evidence, Missing, Protocol, Sender, Taken, Trigger,
     loss::{Loss, dies},
@@ -102,9 +104,14 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
 }
 
 /// Whether the origin hung up in the middle of a request. A tool that destroys the socket asks for no request's end.
+/// While the rest was still flowing in, unread, the origin did not wait for it: it had stopped reading.
 pub(super) fn is_cut(e: &Evidence) -> bool {
-    e.unfinished.is_some() && !e.destroyed
+    let unread_in_flow = e.trigger == Trigger::Rst && e.unread > 0 && e.waited < IN_FLOW;
+    e.unfinished.is_some() && !e.destroyed && !unread_in_flow
 }
+
+/// The parts of an upload follow each other sooner than this.
+const IN_FLOW: Duration = Duration::from_millis(50);
 
 /// No verdict is surer than what was seen of the connection.
 pub(super) fn floor(e: &Evidence, loss: Loss) -> Certainty {

@@ -95,7 +95,7 @@ fn half_an_upload(trigger: Trigger, waited: Duration) -> Evidence {
 }
 
 #[test]
-fn a_close_in_the_middle_of_a_request_is_request_cut_whatever_lies_unread() {
+fn a_close_in_the_middle_of_a_request_that_paused_is_request_cut_whatever_lies_unread() {
     let pause = Duration::from_secs(60);
     check(&half_an_upload(Trigger::Fin, pause), Cause::RequestCut, C, Symptom::FinNoResponse, S520);
     check(&half_an_upload(Trigger::Rst, pause), Cause::RequestCut, C, Symptom::RstNoResponse, S520);
@@ -105,6 +105,8 @@ fn a_close_in_the_middle_of_a_request_is_request_cut_whatever_lies_unread() {
         e
     };
     check(&upload(|e| e.unread = 900), Cause::RequestCut, C, Symptom::RstNoResponse, S520);
+    let in_flow = upload(|e| (e.unread, e.waited) = (900, Duration::from_millis(4)));
+    check(&in_flow, Cause::ClosedUnread, C, Symptom::RstNoResponse, S520);
     // All that came of an answer is an interim response.
     let interim = upload(|e| e.response = Response { progress: Progress::InHead, ..Response::default() });
     check(&interim, Cause::RequestCut, C, Symptom::RstInResponse, S520);

@@ -73,7 +73,7 @@ fn an_upload_that_is_refused_with_its_rest_to_come() -> Result<()> {
     // Long enough for what is sent behind the head to lie in the socket.
     let upload = |more: &str, body: &[u8]| -> Result<Exchange> {
         let mut conn = lab.connect(EDGE_A, 80)?;
-        conn.send_with("POST", "/unread?after=100", more, b"")?;
+        conn.send_with("POST", "/unread?after=300", more, b"")?;
         std::thread::sleep(TIMEOUT / 20);
         conn.send_raw(body)?;
         conn.answer()
