@@ -123,6 +123,7 @@ impl Origin {
                 origin::NO_CHUNK => Chunks::Broken,
                 _ => Chunks::Unknown,
             },
+            ..Seen::default()
         }
     }
 

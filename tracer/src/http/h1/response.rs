@@ -66,6 +66,8 @@ pub struct Seen<'a> {
     pub head: &'a [u8],
     /// Size of the header section, where its end was found, perhaps beyond what was kept.
     pub section: Option<u64>,
+    /// Its end was looked for in what was kept alone: beyond that, where it ends is not known.
+    pub unsearched: bool,
     /// Its last bytes on the wire.
     pub tail: &'a [u8],
     /// Length in all, bytes not yet on the wire included; and on the wire.
@@ -167,21 +169,16 @@ impl Response {
 
     /// The end of the header section is not among the bytes that were kept.
     fn cut(method: Option<&str>, head: &[u8], status: Option<u16>, at: usize, seen: &Seen<'_>) -> Self {
+        if seen.unsearched && seen.section.is_none() && ((at + head.len()) as u64) < seen.sent {
+            return Self::beyond(method, head, status, at, seen);
+        }
         let Some(section) = seen.section else {
             let so_far = seen.len.saturating_sub(at as u64);
             let progress = Progress::InHead;
             return Self { status, header_bytes: Some(so_far), progress, ..Self::default() };
         };
         let response = Self { status, header_bytes: Some(section), ..Self::default() };
-        // The lines that are there may tell the framing all the same.
-        let Some(end) = head.windows(2).rposition(|pair| pair == b"\r\n") else { return response };
-        let mut lines = head[..end + 2].to_vec();
-        lines.extend(b"\r\n");
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut parsed = httparse::Response::new(&mut fields);
-        let Ok(httparse::Status::Complete(_)) = tolerant().parse_response(&mut parsed, &lines) else { return response };
-        let code = parsed.code.unwrap_or(0);
-        let framing = Framing::of(method, code, parsed.headers);
+        let Some((code, framing)) = Framing::so_far(method, head) else { return response };
         let response = Self { status: Some(code), ..response };
         let body = Body { bytes: &[], len: seen.len.saturating_sub(section) };
         match framing {
@@ -189,6 +186,40 @@ impl Response {
             _ => response.framed(&framing, &body, seen),
         }
     }
+
+    /// The header section goes on beyond what was kept, and nobody has looked for its end there. What can be told: that
+    /// not even all the bytes behind those that were kept make up the body, and how a chunked one ends.
+    fn beyond(method: Option<&str>, head: &[u8], status: Option<u16>, at: usize, seen: &Seen<'_>) -> Self {
+        let response = Self { status, ..Self::default() };
+        let Some((code, framing)) = Framing::so_far(method, head) else { return response };
+        let kept = (at + head.len()) as u64;
+        let behind = seen.len.saturating_sub(kept);
+        let progress = match framing {
+            Framing::Length(length) if behind < length => Progress::InBody,
+            Framing::Chunked => Framing::chunked(&Body { bytes: &[], len: behind }, seen),
+            Framing::Upgrade => Progress::Upgraded,
+            _ => Progress::Unknown,
+        };
+        // What is not body is header section.
+        let body = match framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::UntilClose => body_at_the_end(seen.tail),
+            _ => None,
+        };
+        let least = body.and_then(|body| seen.len.checked_sub(at as u64 + body));
+        Self { status: Some(code), progress, header_bytes: least.filter(|least| *least > kept), ..response }
+    }
+}
+
+/// Length of a body that lies at the end of a response whole, behind the line that states it.
+fn body_at_the_end(tail: &[u8]) -> Option<u64> {
+    let end = tail.windows(4).rposition(|four| four == b"\r\n\r\n")?;
+    let line = tail[..end].rsplit(|byte| *byte == b'\n').next()?;
+    let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+    let body = (tail.len() - end - 4) as u64;
+    let length: u64 = std::str::from_utf8(&value[1..]).ok()?.trim().parse().ok()?;
+    (name.eq_ignore_ascii_case(b"content-length") && length == body).then_some(body)
 }
 
 /// What recipients put up with (RFC 9112 §2.2, §5.1, §5.2), and Cloudflare's proxy library does.
@@ -254,6 +285,19 @@ impl Framing {
             }
         }
         length.map_or(Self::UntilClose, Self::Length)
+    }
+
+    /// The status and the framing by the lines that are there of a header section that goes on; `None`: there is no
+    /// whole line.
+    fn so_far(method: Option<&str>, head: &[u8]) -> Option<(u16, Self)> {
+        let end = head.windows(2).rposition(|pair| pair == b"\r\n")?;
+        let mut lines = head[..end + 2].to_vec();
+        lines.extend(b"\r\n");
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut parsed = httparse::Response::new(&mut fields);
+        let Ok(httparse::Status::Complete(_)) = tolerant().parse_response(&mut parsed, &lines) else { return None };
+        let code = parsed.code.unwrap_or(0);
+        Some((code, Self::of(method, code, parsed.headers)))
     }
 
     /// Length of the body on the wire, where a field states it, or all of its chunks were kept.
@@ -370,7 +414,7 @@ mod tests {
         let section = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end as u64 + 4);
         let section = section.filter(|_| !bytes.starts_with(b"HTTP/1.1 1"));
         let head = &bytes[..bytes.len().min(1024)];
-        Response::read(Some(method), &Seen { head, section, tail, len, sent: len, chunks })
+        Response::read(Some(method), &Seen { head, section, tail, len, sent: len, chunks, ..Seen::default() })
     }
 
     #[test]
@@ -474,6 +518,30 @@ mod tests {
         let both = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         assert_eq!(read("POST", both).progress, Progress::Whole);
         assert_eq!(read("POST", both).status, Some(200));
+    }
+
+    #[test]
+    fn a_section_that_ends_nobody_knows_where_is_judged_by_what_is_certain() {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nX: {}", "a".repeat(100));
+        let kept = head.len() as u64;
+        let read = |head: &str, len: u64, tail: &[u8]| {
+            let seen = Seen { head: head.as_bytes(), unsearched: true, tail, len, sent: len, ..Seen::default() };
+            let read = Response::read(Some("GET"), &seen);
+            (read.status, read.header_bytes, read.progress)
+        };
+        let unknown = |bytes| (Some(200), bytes, Progress::Unknown);
+        assert_eq!(read(&head, kept, b""), (Some(200), Some(kept), Progress::InHead), "there is no more");
+        assert_eq!(read(&head, kept + 899, b""), (Some(200), None, Progress::InBody));
+        assert_eq!(read(&head, kept + 900, b""), unknown(None), "the section may have ended just there, or not");
+        assert_eq!(read(&head, kept + 200_900, b""), unknown(Some(kept + 200_000)), "no more of it can be body");
+        let chunked = head.replace("Content-Length: 900", "Transfer-Encoding: chunked");
+        assert_eq!(read(&chunked, kept + 900, b"\r\n0\r\n\r\n"), (Some(200), None, Progress::Whole));
+        assert_eq!(read(&chunked, kept + 900, b"aaaaaaaa"), (Some(200), None, Progress::InBody));
+        let until_close = head.replace("Content-Length: 900", "Server: x");
+        assert_eq!(read(&until_close, kept + 900, b""), unknown(None));
+        let last = b"e\r\nContent-Length: 2\r\n\r\nok";
+        assert_eq!(read(&until_close, kept + 900, last), unknown(Some(kept + 898)), "the length stands at the end");
+        assert_eq!(read(&until_close, kept + 900, b"e\r\nContent-Length: 3\r\n\r\nok"), unknown(None));
     }
 
     #[test]
