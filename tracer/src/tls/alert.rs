@@ -7,6 +7,7 @@ use tls_parser::{TlsAlertSeverity, TlsMessage, TlsRecordType, parse_tls_message_
 use super::record::{Record, Stream, records};
 
 const CLOSE_NOTIFY: u8 = 0;
+const FATAL: u8 = 2;
 /// Bytes of an alert in the clear, with its record's header.
 const ON_THE_WIRE: usize = 7;
 
@@ -20,6 +21,12 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// By the two bytes of it.
+    pub(super) fn read(text: &[u8]) -> Option<Self> {
+        let [level, description] = *text else { return None };
+        Some(Self { fatal: level == FATAL, description })
+    }
+
     /// The first fatal one.
     pub(super) fn fatal_in<'a>(records: impl Iterator<Item = Record<'a>>) -> Option<Self> {
         records.filter_map(|record| Self::of(&record)).find(|alert| alert.fatal)

@@ -6,6 +6,7 @@ mod flight;
 mod hello;
 pub mod keys;
 mod record;
+mod said;
 
 use tls_parser::TlsHandshakeType;
 
@@ -14,6 +15,7 @@ use flight::Flight;
 use hello::ClientHello;
 pub use hello::Version;
 use record::{Stream, messages};
+pub use said::{Answered, Said};
 
 /// What is known of a handshake. What can't be read is `None`, `false` or empty, never a guess.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

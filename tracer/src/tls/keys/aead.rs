@@ -68,6 +68,21 @@ impl Aead {
         text
     }
 
+    /// The text of `sealed`, which begins at byte `at` of the message.
+    pub(super) fn decrypt_at(&self, nonce: &Nonce, at: usize, sealed: &[u8]) -> Zeroizing<Vec<u8>> {
+        let (block, skipped) = (at / HEAD, at % HEAD);
+        let mut text = Zeroizing::new(Vec::with_capacity(skipped + sealed.len()));
+        text.resize(skipped, 0);
+        text.extend_from_slice(sealed);
+        match self {
+            Self::Aes128Gcm(gcm) => gcm.apply_from(nonce, block, &mut text),
+            Self::Aes256Gcm(gcm) => gcm.apply_from(nonce, block, &mut text),
+            Self::ChaCha20Poly1305(key) => chacha(key, nonce, 64 + (at - skipped) as u64, &mut text),
+        }
+        text.drain(..skipped);
+        text
+    }
+
     /// The first bytes of the keystream under each nonce.
     pub(super) fn heads(&self, nonces: impl Iterator<Item = Nonce>) -> Zeroizing<Vec<[u8; HEAD]>> {
         Zeroizing::new(match self {

@@ -68,9 +68,15 @@ where
     }
 
     pub(super) fn apply(&self, nonce: &Nonce, text: &mut [u8]) {
+        self.apply_from(nonce, 0, text);
+    }
+
+    /// Applies the keystream from this block on.
+    pub(super) fn apply_from(&self, nonce: &Nonce, block: usize, text: &mut [u8]) {
+        let start = u32::try_from(block).unwrap_or(u32::MAX).wrapping_add(2);
         // A record has less than 2^11 blocks, and what is longer is none.
         for (number, part) in (0..u32::MAX).zip(text.chunks_mut(BLOCKS * HEAD)) {
-            let first = number.wrapping_mul(BLOCKS as u32).wrapping_add(2);
+            let first = number.wrapping_mul(BLOCKS as u32).wrapping_add(start);
             let mut stream: [AesBlock; BLOCKS] =
                 std::array::from_fn(|block| counter(nonce, first.wrapping_add(block as u32)));
             self.aes.encrypt_blocks(&mut stream[..part.len().div_ceil(HEAD)]);

@@ -7,6 +7,7 @@
 mod aead;
 mod cbc;
 mod chain;
+mod end;
 mod gcm;
 mod look;
 mod opened;
@@ -17,6 +18,8 @@ mod secret;
 mod suite;
 mod trial;
 
+use end::Known;
+pub use end::End;
 pub use look::{Look, http_request, http_response};
 pub use opened::{Bounds, Messages, Opened, Outcome, Plaintext};
 use reader::Reader;
@@ -39,6 +42,8 @@ pub struct Sealed<'a> {
     pub len: u64,
     /// The number that the first record may have among the encrypted ones of this direction.
     pub sequence_hint: u64,
+    /// Where the records behind those are; `None`: not known.
+    pub end: Option<End<'a>>,
 }
 
 /// Opens what was kept of one direction. `look` judges the first bytes of a text that no tag proves.
@@ -47,14 +52,16 @@ pub fn open(side: Side, sealed: &Sealed<'_>, secrets: &Secrets, look: Look) -> O
     let kept = &sealed.kept[..sealed.kept.len().min(MAX_KEPT)];
     let len = sealed.len.max(kept.len() as u64);
     let mut reader = Reader::new(side, secrets, sealed.sequence_hint, look, kept.len());
-    let (mut end, mut goes_on) = (0, true);
+    let (mut known, mut goes_on) = (Known { records: 0, end: 0, next: 0, explicit: None }, true);
     for (number, record) in records(kept).enumerate() {
-        end = record.end;
+        known.records += 1;
+        known.end = record.end;
+        known.explicit = record.body.first_chunk().map(|nonce| u64::from_be_bytes(*nonce));
         goes_on = goes_on && reader.take(&record, number == 0, len);
     }
-    let mut opened = reader.finish(len.saturating_sub(end));
-    opened.cut = is_cut(kept, end, len);
-    opened
+    reader.opened.cut = is_cut(kept, known.end, len);
+    let is_counted = goes_on && len > kept.len() as u64 && sealed.end.is_some_and(|end| reader.end(&end, known, len));
+    if is_counted { reader.opened } else { reader.finish(len.saturating_sub(known.end)) }
 }
 
 /// Whether the last record is cut, if what was kept leads to it; `end`: where the last one ends whose header was kept.

@@ -14,6 +14,8 @@ pub struct Opened {
     pub outcome: Outcome,
     /// Application data in the order of the wire, from the first record that was opened.
     pub text: Plaintext,
+    /// The last bytes of application data, where more was sent than was kept; unproved.
+    pub tail: Plaintext,
     /// Bytes of application data on the wire, kept or not, from the first record that was opened.
     pub data: Bounds,
     /// Whether the last record on the wire is cut; `None`: where it ends was not kept.
@@ -114,6 +116,12 @@ impl Plaintext {
 
     pub(super) fn push(&mut self, text: &[u8]) {
         self.0.extend_from_slice(text);
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for Plaintext {
+    fn from(text: Zeroizing<Vec<u8>>) -> Self {
+        Self(text)
     }
 }
 

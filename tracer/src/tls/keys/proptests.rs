@@ -63,7 +63,7 @@ proptest! {
         let mut secrets = Secrets::new(None);
         prop_assert!(secrets.hold(Label::Traffic(Side::Edge), secret));
         let hint = first.saturating_add_signed(off);
-        let sealed = Sealed { kept: &wire[..cut], len: wire.len() as u64, sequence_hint: hint };
+        let sealed = Sealed { kept: &wire[..cut], len: wire.len() as u64, sequence_hint: hint, end: None };
         let told = open(Side::Edge, &sealed, &secrets, http_request);
         // A cut record may show the type and the padding behind its text.
         let mut truth = Vec::new();
@@ -92,7 +92,7 @@ proptest! {
         let wire = seal(suite, &secret, at, &[(START.to_vec(), 0)]).concat();
         let mut secrets = Secrets::new(Some(suite));
         prop_assert!(secrets.hold(Label::Traffic(Side::Edge), &other));
-        let sealed = Sealed { kept: &wire, len: wire.len() as u64, sequence_hint: at };
+        let sealed = Sealed { kept: &wire, len: wire.len() as u64, sequence_hint: at, end: None };
         let told = open(Side::Edge, &sealed, &secrets, http_request);
         prop_assert!(told.text.is_empty() && told.sequence.is_none(), "{told:?}");
     }
@@ -113,7 +113,7 @@ proptest! {
             // Behind the handshake in the clear few numbers are tried.
             let kept = [&[22, 3, 3, 0, 1, 2, 20, 3, 3, 0, 1, 1, kind, 3, 3, 0], &bytes[..]].concat();
             for (len, hint) in [(kept.len() as u64, 0), (u64::MAX, u64::MAX)] {
-                let sealed = Sealed { kept: &kept, len, sequence_hint: hint };
+                let sealed = Sealed { kept: &kept, len, sequence_hint: hint, end: None };
                 let told = open(Side::Origin, &sealed, &secrets, |_| 0);
                 prop_assert!(told.text.is_empty(), "{told:?}");
             }

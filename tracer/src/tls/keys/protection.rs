@@ -194,8 +194,8 @@ impl Protection {
         record.body.get(self.prefix()..)?.split_last_chunk()
     }
 
-    /// Bytes in front of the ciphertext.
-    fn prefix(&self) -> usize {
+    /// Bytes of a body in front of the ciphertext.
+    pub(super) fn prefix(&self) -> usize {
         match &self.bulk {
             Bulk::Cbc(_) => BLOCK,
             Bulk::Aead(..) if self.is_numbered() => 0,
@@ -203,12 +203,28 @@ impl Protection {
         }
     }
 
+    /// Bytes of a body behind the ciphertext: the tag of an AEAD.
+    pub(super) fn suffix(&self) -> usize {
+        TAG
+    }
+
+    /// Whether the length of a body tells the length of the text, but for what TLS 1.3 may pad.
+    pub(super) fn is_exact(&self) -> bool {
+        matches!(self.bulk, Bulk::Aead(..))
+    }
+
+    /// The text of ciphertext that begins at byte `at` of a record's, unproved; in TLS 1.3 with the type behind it.
+    /// `number`: the record's, or what AES-GCM has at its start in TLS 1.2.
+    pub(super) fn read_at(&self, number: u64, at: usize, sealed: &[u8]) -> Option<Text> {
+        match &self.bulk {
+            Bulk::Aead(aead, iv) => Some(aead.decrypt_at(&nonce_of(iv, number.to_be_bytes()), at, sealed)),
+            Bulk::Cbc(_) => None,
+        }
+    }
+
     fn nonce(&self, iv: &Nonce, sequence: u64, record: &Record<'_>) -> Nonce {
         let explicit = || record.body.first_chunk().copied().unwrap_or_default();
-        let number = if self.is_numbered() { sequence.to_be_bytes() } else { explicit() };
-        let mut nonce = *iv;
-        nonce[4..].iter_mut().zip(number).for_each(|(byte, number)| *byte ^= number);
-        nonce
+        nonce_of(iv, if self.is_numbered() { sequence.to_be_bytes() } else { explicit() })
     }
 
     fn additional(&self, sequence: u64, record: &Record<'_>) -> Vec<u8> {
@@ -219,6 +235,13 @@ impl Protection {
         }
         [&header[..], &bytes(record.len.saturating_sub(self.overhead()))].concat()
     }
+}
+
+/// The nonce of a record: the fixed one, with the number in its last bytes.
+fn nonce_of(iv: &Nonce, number: [u8; 8]) -> Nonce {
+    let mut nonce = *iv;
+    nonce[4..].iter_mut().zip(number).for_each(|(byte, number)| *byte ^= number);
+    nonce
 }
 
 /// Sequence number, type and version.

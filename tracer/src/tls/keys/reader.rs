@@ -4,6 +4,7 @@ use tls_parser::{TlsHandshakeType, TlsRecordType};
 use zeroize::Zeroizing;
 
 use super::chain::{Chain, is_tls13};
+use super::end::{End, Known};
 use super::look::Look;
 use super::opened::{Messages, Opened, Outcome, Plaintext};
 use super::protection::Text;
@@ -21,7 +22,6 @@ const REACH_DERIVED: u64 = 1 << 14;
 const HEADER: u64 = 5;
 /// Most bytes of a record behind its header.
 const MAX_RECORD: u64 = (1 << 14) + 256;
-const FATAL: u8 = 2;
 /// Types of handshake messages that keys protect; others show that what was kept began within a message.
 const KNOWN_MESSAGES: [u8; 10] = [2, 4, 5, 8, 11, 13, 15, 20, 24, 25];
 
@@ -93,6 +93,13 @@ impl Reader {
             self.opened.data.most += unread.saturating_sub(overhead * unread.div_ceil(HEADER + MAX_RECORD));
         }
         self.opened
+    }
+
+    /// Reads what is known of the records behind those that were kept. `false`: nothing is.
+    pub(super) fn end(&mut self, end: &End<'_>, known: Known, len: u64) -> bool {
+        let has_text = self.has_data || self.opened.messages.tickets > 0;
+        let Some((keys, next)) = self.next.filter(|_| has_text) else { return false };
+        end.read(&Known { next, ..known }, &self.chain.get(keys).protection, len, &mut self.opened)
     }
 
     fn is_clear(&mut self, record: &Record<'_>, is_first: bool) -> bool {
@@ -208,9 +215,7 @@ impl Reader {
     }
 
     fn alert(&mut self, text: &[u8]) {
-        if let [level, description] = *text {
-            self.opened.alerts.push(Alert { fatal: level == FATAL, description });
-        }
+        self.opened.alerts.extend(Alert::read(text));
     }
 
     fn handshake(&mut self, text: &[u8]) {

@@ -61,7 +61,7 @@ fn opened(side: Side, bytes: &[u8], hint: u64, secrets: &Secrets) -> Opened {
         Side::Edge => http_request,
         Side::Origin => http_response,
     };
-    open(side, &Sealed { kept: bytes, len: bytes.len() as u64, sequence_hint: hint }, secrets, look)
+    open(side, &Sealed { kept: bytes, len: bytes.len() as u64, sequence_hint: hint, end: None }, secrets, look)
 }
 
 const AEAD: [&str; 6] =
@@ -130,7 +130,7 @@ fn a_response_is_read_from_the_bytes_that_were_kept() {
     for name in AEAD.into_iter().chain(CBC) {
         let Fixture { secrets, origin, .. } = fixture(name);
         let kept = last(&origin, 3);
-        let sealed = Sealed { kept: &kept[..1900], len: 1_000_000, sequence_hint: 3 };
+        let sealed = Sealed { kept: &kept[..1900], len: 1_000_000, sequence_hint: 3, end: None };
         let responses = open(Side::Origin, &sealed, &secrets, http_response);
         assert!(
             responses.text.starts_with(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"),
