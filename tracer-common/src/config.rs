@@ -12,6 +12,8 @@ shared! {
         pub header_limit: u32,
         /// If the edge closes a connection whose packets have been missing for this long, that is why, milliseconds.
         pub missing_ms: u32,
+        /// One second, jiffies.
+        pub second_jiffies: u32,
     }
-    size: 16
+    size: 20
 }

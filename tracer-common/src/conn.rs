@@ -106,7 +106,9 @@ shared! {
         pub owner: u32,
         /// [`Conn::asked`] when the last response began.
         pub answered: u16,
-        pub pad: u16,
+        /// Which of its TLS secrets are known: bits by [`secret`](crate::secret), and [`IS_MASTER`](crate::secret::IS_MASTER). Only the
+        /// probes in TLS libraries write it.
+        pub keyed: u16,
         /// First sequence number of the current response.
         pub response_seq: u32,
         /// Bytes of the current response seen on the wire.
@@ -121,8 +123,9 @@ shared! {
         pub tuple: Tuple,
         /// Bytes that arrived after the origin's FIN.
         pub late_len: u32,
-        /// Offset in the response at which its next chunk begins.
-        /// Valid with [`origin_flags::IN_CHUNKS`](crate::origin_flags::IN_CHUNKS).
+        /// Offset in the response at which its next chunk begins, or its next TLS record.
+        /// Valid with [`origin_flags::IN_CHUNKS`](crate::origin_flags::IN_CHUNKS), or
+        /// [`RECORDS_OUT`](crate::origin_flags::RECORDS_OUT).
         pub chunk_at: u32,
         /// Inode of the socket, by which userspace finds the owner. 0: the connection was not open at the start.
         pub inode: u32,
@@ -173,7 +176,8 @@ impl Conn {
     pub const fn answer_from(&self) -> u32 {
         let is_read = self.copied.wrapping_sub(self.request_seq).wrapping_sub(1) < 1 << 31;
         let is_ahead = self.written.wrapping_sub(self.written_before) < 1 << 31;
-        let bodyless = self.flags & conn_flags::BODYLESS != 0;
+        // Of a sealed request it is not known whether it has a body. Session tickets are written before it is read.
+        let bodyless = self.flags & (conn_flags::BODYLESS | conn_flags::SEALED) != 0;
         if bodyless && is_read && is_ahead { self.written } else { self.written_before }
     }
 }

@@ -16,6 +16,8 @@ pub mod kinds {
     pub const ATTEMPT: u32 = 6;
     /// An [`AttemptConnRecord`](crate::AttemptConnRecord).
     pub const ATTEMPT_CONN: u32 = 7;
+    /// A [`ListenRecord`](crate::ListenRecord).
+    pub const LISTEN: u32 = 8;
 }
 
 /// Values of [`ConnRecord::trigger`](crate::ConnRecord::trigger): the event that made the kernel emit the record.
@@ -77,6 +79,10 @@ pub mod conn_flags {
     pub const RECORDS: u32 = 1 << 17;
     /// The edge has sent its last part of the TLS handshake: application data that follows is no part of it.
     pub const FINISHED: u32 = 1 << 18;
+    /// Inside TLS, and its secrets are known: requests and responses are kept as ciphertext, and the first has begun.
+    pub const SEALED: u32 = 1 << 19;
+    /// A record was made of this exchange in order to have it judged (`gate::is_question`); it may be sound.
+    pub const ASKED: u32 = 1 << 20;
 }
 
 /// Bits of [`Conn::origin_flags`](crate::Conn::origin_flags). Only the origin's side sets them.
@@ -98,6 +104,9 @@ pub mod origin_flags {
     pub const CHUNKS: u32 = IN_CHUNKS | LAST_CHUNK | NO_CHUNK;
     /// The origin closed while written bytes were still waiting to be sent. The response is judged once they are sent.
     pub const PENDING: u32 = 1 << 6;
+    /// The TLS records of a sealed response are followed: [`Conn::chunk_at`](crate::Conn::chunk_at) is where the next
+    /// one begins.
+    pub const RECORDS_OUT: u32 = 1 << 7;
 }
 
 /// Values of [`Attempt::kind`](crate::Attempt::kind): which packets were lost.
@@ -202,8 +211,14 @@ pub mod lost {
     pub const OWNERS: u32 = 2;
     /// Connections whose first bytes were not kept because no [`Heads`](crate::Heads) was left.
     pub const HEADS: u32 = 3;
+    /// Secrets inside TLS that were not kept because their map was full, or because they could not be read.
+    pub const TLS_KEYS: u32 = 4;
+    /// Secrets inside TLS whose label could not be read.
+    pub const TLS_LABELS: u32 = 5;
+    /// Sealed exchanges that stay unjudged, because too many came at once.
+    pub const QUESTIONS: u32 = 6;
     /// The first of the slots for failures among the lost records, one for each of the seven statuses in `unexplained`.
-    pub const FAILURES: u32 = 4;
+    pub const FAILURES: u32 = 7;
     /// Number of slots.
     pub const SLOTS: u32 = FAILURES + 7;
 }

@@ -6,6 +6,9 @@
 //! read the snapshot in [`Conn::close`]. Where the bytes cannot be read (TLS, an unknown protocol), only their
 //! direction, number and time count.
 //!
+//! Inside TLS, where the secrets are known (a *sealed* connection), only the lengths of records can be seen here. Then
+//! the gate is generous: whatever may be a failure goes to the agent, which decrypts it and judges.
+//!
 //! The gate never has the last word. It runs in the kernel, on a part of what is known, and when in doubt it lets a
 //! connection through; `diagnose` in the agent acquits. What the gate holds back nobody else sees, so a test in the
 //! agent (`tests/gate.rs`) checks over random connections that `diagnose` finds no failure in any of those.
@@ -77,6 +80,9 @@ pub fn at_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> AtFin {
         AtFin::Harmless
     } else if unanswered(conn) {
         AtFin::Failure
+    } else if is_sealed(conn) {
+        // The agent needs the whole response in order to judge it.
+        if is_held_back(conn) { AtFin::Later } else { AtFin::Failure }
     } else if conn.flags & flag::HTTP != 0 && conn.exchanges > 0 {
         let verdict = response_verdict(conn, header_limit, conn.close.response_bytes, kept);
         let open = verdict == Verdict::Unknown || verdict == Verdict::Cut && conn.origin_flags & origin::IN_HEAD != 0;
@@ -90,7 +96,29 @@ pub fn at_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> AtFin {
 #[inline(always)]
 pub fn after_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> bool {
     conn.flags & flag::REPORTED == 0
-        && fin_cuts(conn, response_verdict(conn, header_limit, conn.close.response_bytes, kept), kept)
+        && (is_sealed(conn) || fin_cuts(conn, response_verdict(conn, header_limit, conn.close.response_bytes, kept), kept))
+}
+
+/// Whether the connection is inside TLS, with known secrets, and its first request has begun.
+#[inline(always)]
+pub const fn is_sealed(conn: &Conn) -> bool {
+    conn.flags & flag::SEALED != 0
+}
+
+/// Whether the record of this connection is a question to the agent: a response has begun that only decryption can
+/// judge. Such records may be many, and healthy; those for which this says no are failures by what is seen here.
+#[inline(always)]
+pub const fn is_question(conn: &Conn) -> bool {
+    is_sealed(conn) && conn.close.response_bytes != 0 && !is_cut_in_record(conn)
+}
+
+/// Whether a sealed response stopped in the middle of a TLS record: it is cut short, whatever it says.
+#[inline(always)]
+const fn is_cut_in_record(conn: &Conn) -> bool {
+    conn.origin_flags & origin::RECORDS_OUT != 0
+        && !conn.is_awaited()
+        && conn.chunk_at != conn.response_len
+        && conn.response_len == conn.close.response_bytes
 }
 
 /// Whether the origin's FIN after a response with this verdict makes a request fail.
@@ -112,7 +140,7 @@ pub fn is_loss(conn: &Conn, header_limit: u32, kept: &impl Kept) -> bool {
     }
     // The edge opens a connection in order to send a request at once.
     let fresh = conn.exchanges == 0 && conn.close.time_ns.wrapping_sub(conn.opened_ns) < FRESH_NS;
-    if fresh || conn.close.accepted == 0 || unanswered(conn) {
+    if fresh || conn.close.accepted == 0 || unanswered(conn) || is_sealed(conn) {
         return true;
     }
     if conn.flags & flag::HTTP == 0 || conn.exchanges == 0 {
@@ -180,8 +208,11 @@ fn unwritten(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> O
     if close.unread > 0 && close.window == 0 && close.received_jiffies_ago >= write {
         return Owed::Late;
     }
-    if conn.flags & flag::HTTP != 0 {
-        let quiet = close.sent_jiffies_ago.min(close.received_jiffies_ago);
+    let quiet = close.sent_jiffies_ago.min(close.received_jiffies_ago);
+    if is_sealed(conn) && !unanswered(conn) {
+        return sealed_owes(conn, config, leaving, quiet);
+    }
+    if conn.flags & (flag::HTTP | flag::SEALED) != 0 {
         if unanswered(conn) {
             // The edge has yet to acknowledge earlier data: it is still receiving, and its timeout does not run.
             if close.unacked > 0 {
@@ -225,6 +256,31 @@ fn unwritten(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> O
     Owed::Nothing
 }
 
+/// [`unwritten`] for a sealed connection whose response has begun. `quiet`: for how long nothing came or went, jiffies.
+#[inline(always)]
+fn sealed_owes(conn: &Conn, config: &Config, leaving: bool, quiet: u32) -> Owed {
+    let close = &conn.close;
+    let cut = is_cut_in_record(conn);
+    // The rest is written, and the edge does not acknowledge it: the edge is slow, not the origin.
+    if close.unacked > 0 {
+        return Owed::Something;
+    }
+    if !leaving {
+        return match cut {
+            true if quiet >= config.read_jiffies => Owed::Late,
+            true => Owed::Something,
+            false => Owed::Nothing,
+        };
+    }
+    // It leaves as soon as it has seen what it takes for no response; or when its timeout passes, which may run from
+    // its request.
+    let at_once = close.sent_jiffies_ago <= config.second_jiffies;
+    let limit = less(config.read_jiffies, READ_SLACK_PARTS);
+    let in_time = close.sent_jiffies_ago >= limit
+        && quiet <= config.read_jiffies + config.read_jiffies / READ_SLACK_PARTS;
+    if cut && close.sent_jiffies_ago >= limit || at_once || in_time { Owed::Late } else { Owed::Nothing }
+}
+
 /// A timeout less its slack of one in so many parts, jiffies.
 #[inline(always)]
 const fn less(jiffies: u32, parts: u32) -> u32 {
@@ -238,7 +294,7 @@ pub fn unanswered(conn: &Conn) -> bool {
     if close.bytes_received == 0 && conn.flags & flag::SEEDED == 0 {
         return false;
     }
-    if conn.flags & flag::HTTP != 0 {
+    if conn.flags & (flag::HTTP | flag::SEALED) != 0 {
         // Interim responses (1xx) do not count: the response begins after them.
         return close.response_bytes == 0;
     }
@@ -308,7 +364,7 @@ mod tests {
         }
     }
 
-    const CONFIG: Config = Config { read_jiffies: 800, write_jiffies: 200, header_limit: 1000, missing_ms: 0 };
+    const CONFIG: Config = Config { read_jiffies: 800, write_jiffies: 200, header_limit: 1000, missing_ms: 0, second_jiffies: 100 };
 
     /// A plain request of 50 bytes on a connection that a process had accepted, with `written` bytes of a response.
     fn http(written: u32) -> Conn {

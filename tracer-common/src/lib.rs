@@ -26,6 +26,7 @@ mod memory;
 mod missing;
 mod process;
 mod records;
+mod sealed;
 pub mod tcp_state;
 pub mod unexplained;
 #[cfg(feature = "user")]
@@ -42,5 +43,9 @@ pub use flags::{
 pub use missing::Attempt;
 pub use process::{LastSignal, Listener, ListenerKey, Owner, Task};
 pub use records::{
-    AttemptConnRecord, AttemptRecord, ConnRecord, Header, OomRecord, ProcessRecord, RefusedRecord, SmallConnRecord,
+    AttemptConnRecord, AttemptRecord, ConnRecord, Header, ListenRecord, OomRecord, ProcessRecord, RefusedRecord,
+    SmallConnRecord,
+};
+pub use sealed::{
+    KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret,
 };

@@ -24,6 +24,20 @@ pub const SMALL_RESPONSE_LEN: usize = 512;
 /// Bytes that are kept of a long response's end: enough to recognise the last chunk of a chunked body.
 pub const TAIL_LEN: usize = 8;
 
+/// Bytes that are kept of the end of a sealed response (one inside TLS whose secrets are known): enough for the record
+/// of a last chunk, in any version of TLS.
+pub const SEALED_TAIL_LEN: usize = 64;
+
+/// A first response inside TLS that is shorter, in bytes on the wire, may be session tickets alone.
+pub const TICKETS_LEN: u32 = 1_200;
+
+/// Records a second and CPU that are made of sealed exchanges in order to have them judged. Beyond that they stay
+/// unjudged, which is counted.
+pub const QUESTIONS: u64 = 100;
+
+/// Handshakes of edge connections that are remembered while their secrets have yet to come.
+pub const HANDSHAKES: u32 = 4_096;
+
 /// Slots for edge connections, preallocated: 10.7 MB with their tags. While a connection is open and its bytes are
 /// examined (plaintext HTTP, TLS handshake), its heads take 4 KiB more. A power of two.
 pub const CONNECTION_PLACES: u32 = 32_768;

@@ -106,6 +106,17 @@ shared! {
 }
 
 shared! {
+    /// A process begins to listen on a port. Only made with sight inside TLS.
+    #[derive(Default)]
+    pub struct ListenRecord {
+        pub header: Header,
+        pub tgid: u32,
+        pub port: u32,
+    }
+    size: 24
+}
+
+shared! {
     /// An OOM kill of any process on the host.
     #[derive(Default)]
     pub struct OomRecord {

@@ -1,7 +1,8 @@
 //! aya's trait for the types that userspace reads from maps or writes to them.
 
 use crate::{
-    Attempt, Config, Conn, Distributions, Heads, LastSignal, Listener, ListenerKey, Owner, Place, PortCounts, Tuple,
+    Attempt, Config, Conn, Distributions, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place, PortCounts,
+    TlsKeys, Tuple,
 };
 
 /// Marks types as usable for map keys and values.
@@ -12,4 +13,19 @@ macro_rules! plain {
     )+ };
 }
 
-plain!(Attempt, Config, Conn, Distributions, Heads, LastSignal, Listener, ListenerKey, Owner, Place, PortCounts, Tuple);
+plain!(
+    Attempt,
+    Config,
+    Conn,
+    Distributions,
+    Heads,
+    KeysOf,
+    LastSignal,
+    Listener,
+    ListenerKey,
+    Owner,
+    Place,
+    PortCounts,
+    TlsKeys,
+    Tuple,
+);

@@ -5,18 +5,18 @@
 //! instructions. Functions are not inlined where they would exceed the 512 bytes of stack that they share with their
 //! callers.
 
-use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
-    Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, OomRecord, Owner,
-    ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED, kinds, limits, lost,
-    origin_flags, unexplained,
+    Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, ListenRecord, OomRecord,
+    Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED, gate::is_question, kinds, limits, lost,
+    origin_flags, triggers, unexplained,
 };
 
 use crate::tables::{
     connections,
     counters::count,
     heads,
-    maps::{EXPLAINS, LOST, RECORDS},
+    maps::{EXPLAINS, LOST, QUESTIONS, RECORDS},
     processes,
 };
 
@@ -43,17 +43,48 @@ fn failure_lost(slot: u32) {
 pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     // SAFETY: every caller passes a live map value and uses no other reference to it meanwhile.
     let state = unsafe { &mut *conn };
-    state.flags |= conn_flags::REPORTED;
+    if asks(state, trigger) {
+        if state.flags & conn_flags::ASKED != 0 {
+            return;
+        }
+        if !may_ask() {
+            return count(&LOST, lost::QUESTIONS);
+        }
+        state.flags |= conn_flags::ASKED;
+    } else {
+        state.flags |= conn_flags::REPORTED;
+    }
     explain(&state.closer, state.owner);
     // What follows the header section of a response explains little, so it need not fit into the small record.
     let response = state.response_have;
     let needed =
         if state.origin_flags & origin_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
-    if state.heads == 0 || state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE {
+    let is_small = state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE;
+    // The end of a sealed response is kept behind the first bytes of it.
+    if state.heads == 0 || is_small && state.flags & conn_flags::SEALED == 0 {
         small(state, trigger, rst_reason);
     } else {
         large(state, trigger, rst_reason);
     }
+}
+
+/// Whether the record asks for a judgement: a request that met a closed connection needs none.
+#[inline(always)]
+fn asks(conn: &Conn, trigger: u32) -> bool {
+    trigger != triggers::LATE && is_question(conn)
+}
+
+/// Whether this CPU has made less than [`limits::QUESTIONS`] records of sealed exchanges in this second.
+#[inline(always)]
+fn may_ask() -> bool {
+    let Some(asked) = QUESTIONS.get_ptr_mut(0) else { return false };
+    // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
+    let (asked, now_s) = unsafe { (&mut *asked, bpf_ktime_get_ns() >> 30) };
+    if asked[0] != now_s {
+        *asked = [now_s, 0];
+    }
+    asked[1] += 1;
+    asked[1] <= limits::QUESTIONS
 }
 
 /// Finds the signal that explains what `task` does to its connections, and leaves it in the map [`EXPLAINS`] for
@@ -101,6 +132,9 @@ fn small(state: &Conn, trigger: u32, rst_reason: u32) {
 #[inline(never)]
 fn large(state: &Conn, trigger: u32, rst_reason: u32) {
     let Some(mut entry) = RECORDS.reserve::<ConnRecord>(0) else {
+        if asks(state, trigger) {
+            return count(&LOST, lost::RING);
+        }
         return failure_lost(unexplained::of_conn(state, trigger));
     };
     let record = entry.as_mut_ptr();
@@ -288,6 +322,18 @@ pub fn process(task: &Task, turns: u32) {
         (*record).task = *task;
         copy_signal(&raw mut (*record).signal);
     }
+    entry.submit(0);
+}
+
+/// Hands over that the current process listens on a port. Not inlined: its caller would exceed the 512 bytes of stack
+/// that a BPF program has.
+#[inline(never)]
+pub fn listens(port: u32) {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let Some(mut entry) = RECORDS.reserve::<ListenRecord>(0) else {
+        return count(&LOST, lost::RING);
+    };
+    entry.write(ListenRecord { header: header::<ListenRecord>(kinds::LISTEN), tgid, port });
     entry.submit(0);
 }
 

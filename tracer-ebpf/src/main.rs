@@ -22,10 +22,11 @@ mod wire;
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_skb},
-    programs::{BtfTracePointContext, RawTracePointContext, SkBuffContext},
+    macros::{btf_tracepoint, cgroup_skb, uprobe},
+    programs::{BtfTracePointContext, ProbeContext, RawTracePointContext, SkBuffContext},
 };
 
+use hooks::tls::Announced;
 use tables::twins::Role;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -160,6 +161,46 @@ pub fn payload_in(ctx: SkBuffContext) -> i32 {
 pub fn payload_out(ctx: SkBuffContext) -> i32 {
     hooks::packets::egress(&ctx);
     1
+}
+
+/// The key-log function of OpenSSL and BoringSSL, at its start. There are two forms of each of these programs: kernels
+/// since 6.6 attach the second one with fewer privileges.
+#[uprobe]
+pub fn tls_secret_four(ctx: ProbeContext) -> u32 {
+    hooks::tls::announced(&Announced::four(&ctx));
+    0
+}
+
+#[uprobe(multi)]
+pub fn tls_secret_four_multi(ctx: ProbeContext) -> u32 {
+    hooks::tls::announced(&Announced::four(&ctx));
+    0
+}
+
+/// The one that OpenSSL's key-log function jumps to.
+#[uprobe]
+pub fn tls_secret_six(ctx: ProbeContext) -> u32 {
+    hooks::tls::announced(&Announced::six(&ctx));
+    0
+}
+
+#[uprobe(multi)]
+pub fn tls_secret_six_multi(ctx: ProbeContext) -> u32 {
+    hooks::tls::announced(&Announced::six(&ctx));
+    0
+}
+
+/// The key-log function of Go's `crypto/tls`.
+#[uprobe]
+pub fn tls_secret_go(ctx: ProbeContext) -> u32 {
+    hooks::tls::announced(&Announced::go(&ctx));
+    0
+}
+
+#[uprobe(multi)]
+pub fn tls_secret_go_multi(ctx: ProbeContext) -> u32 {
+    hooks::tls::announced(&Announced::go(&ctx));
+    0
 }
 
 #[panic_handler]

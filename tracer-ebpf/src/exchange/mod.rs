@@ -11,6 +11,7 @@ pub mod early;
 pub mod records;
 pub mod request;
 pub mod response;
+pub mod sealed;
 pub mod search;
 pub mod section;
 pub mod sniff;

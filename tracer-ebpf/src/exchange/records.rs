@@ -17,7 +17,7 @@ use crate::{parse::verifier::unknown, wire::packet::Payload};
 const MOST: u32 = 16;
 
 /// Size of a record's header: type, version, length.
-const HEADER: u32 = 5;
+pub const HEADER: u32 = 5;
 
 /// Longest content of a record (RFC 8446 §5.2).
 const LONGEST: u32 = (1 << 14) + 256;
@@ -34,10 +34,23 @@ const FINISHED: [u32; 2] = [53, 69];
 /// the key exchange, or Finished.
 const SHORTEST_HELLO: u32 = 100;
 
-/// Follows the records that begin in this packet, on a connection that speaks TLS. Not inlined: its caller would
-/// exceed the 512 bytes of stack that a BPF program has.
+/// No application data begins in the packet.
+pub const NONE: u32 = u32::MAX;
+
+/// The length in a record's header, whose first byte is the lowest of `header`. `None`: it is no header.
+#[inline(always)]
+pub fn length(header: u64) -> Option<u32> {
+    let [kind, major, _, high, low, ..] = header.to_ne_bytes();
+    let length = u32::from(high) << 8 | u32::from(low);
+    ((20..=23).contains(&kind) && major == 3 && length <= LONGEST).then_some(length)
+}
+
+/// Follows the records that begin in this packet, on a connection that speaks TLS. Returns where the first record of
+/// application data begins in the packet, or [`NONE`]. Not inlined: its caller would exceed the 512 bytes of stack that
+/// a BPF program has.
 #[inline(never)]
-pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
+pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> u32 {
+    let mut first = NONE;
     let known = conn.record_seq.wrapping_sub(payload.seq);
     let in_step = conn.flags & flag::RECORDS != 0 && known < 1 << 31;
     let mut at = if in_step { known } else { 0 };
@@ -45,21 +58,22 @@ pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         if at >= payload.len {
             conn.record_seq = payload.seq.wrapping_add(at);
             conn.flags |= flag::RECORDS;
-            return;
+            return first;
         }
         let header = payload.after(unknown(at.into()) as u32);
         let mut bytes = [0_u64; 1];
         // SAFETY: writes HEADER bytes into a buffer of eight; the helper checks that they lie within the packet.
         let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), header.offset, bytes.as_mut_ptr().cast(), HEADER) };
-        let [kind, major, _, high, low, ..] = bytes[0].to_ne_bytes();
-        let length = u32::from(high) << 8 | u32::from(low);
-        if failed != 0 || !(20..=23).contains(&kind) || major != 3 || length > LONGEST {
-            break;
-        }
+        let kind = bytes[0].to_ne_bytes()[0];
+        let Some(length) = length(bytes[0]).filter(|_| failed == 0) else { break };
+        let begins = at;
         at += HEADER + length;
         if kind == APPLICATION_DATA {
             if conn.flags & flag::FINISHED != 0 {
                 conn.flags |= flag::TLS_DATA;
+                if first == NONE {
+                    first = begins;
+                }
             } else if FINISHED.contains(&length) {
                 conn.flags |= flag::FINISHED;
             }
@@ -71,4 +85,5 @@ pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         }
     }
     conn.flags &= !flag::RECORDS;
+    unknown(first.into()) as u32
 }

@@ -133,7 +133,7 @@ pub fn begin_request(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
     conn.request_len = 0;
     conn.request_have = 0;
     let was_head = if conn.flags & flag::HEAD != 0 { flag::WAS_HEAD } else { 0 };
-    let of_one_request = flag::REPORTED | flag::PIPELINED | flag::BODYLESS | flag::HEAD | flag::WAS_HEAD;
+    let of_one_request = flag::REPORTED | flag::ASKED | flag::PIPELINED | flag::BODYLESS | flag::HEAD | flag::WAS_HEAD;
     conn.flags = conn.flags & !of_one_request | was_head;
     // The origin spoke first. The edge reads that as the response to this request, and `keep_response` has counted it
     // as the first response due already.
@@ -162,7 +162,7 @@ pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: 
     }
     conn.late_len = payload.len;
     conn.request_have = 0;
-    if looks_like_request(word)
+    if (looks_like_request(word) || conn.flags & flag::SEALED != 0)
         && let Some(heads) = heads::of_or_take(conn)
     {
         // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the

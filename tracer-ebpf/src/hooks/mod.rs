@@ -11,3 +11,4 @@ pub mod resets;
 pub mod seed;
 pub mod states;
 pub mod synacks;
+pub mod tls;

@@ -15,11 +15,15 @@ use crate::{
         records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
+        sealed,
         sniff::looks_like_request,
     },
     kernel::sock::PacketSock,
     missing::{answers, attempts},
-    tables::{connections, heads},
+    tables::{
+        connections, heads,
+        keys::{note_hello, sight},
+    },
     wire::packet::{Packet, packet, read as read_packet},
 };
 
@@ -55,8 +59,10 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(tcp) = sk.tcp() else { return };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let conn = unsafe { &mut *conn };
-    if conn.flags & flag::TLS != 0 {
-        records::follow(ctx, conn, &payload);
+    let first_data = if conn.flags & flag::TLS != 0 { records::follow(ctx, conn, &payload) } else { records::NONE };
+    if sight() && conn.keyed != 0 && conn.flags & (flag::TLS_DATA | flag::ORIGIN_FIN) == flag::TLS_DATA {
+        let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
+        return sealed::keep_request(ctx, conn, &payload, &tcp, first_data, is_new);
     }
     // After the first exchange nothing more can be learned from the bytes of TLS.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
@@ -85,7 +91,11 @@ pub fn ingress(ctx: &SkBuffContext) {
         // Application data, or ChangeCipherSpec and Finished followed by a request.
         conn.flags |= flag::TLS_DATA;
     }
+    let is_first = conn.flags & flag::SNIFFED == 0;
     keep_request(ctx, conn, &payload, word);
+    if sight() && is_first {
+        note_hello(conn);
+    }
 }
 
 /// A TLS segment with fewer bytes carries no request: ChangeCipherSpec and Finished together are shorter than this.
@@ -104,7 +114,11 @@ pub fn egress(ctx: &SkBuffContext) {
     // SAFETY: map values stay valid while a program runs, and the socket sends the packets of one connection one
     // after the other.
     let state = unsafe { &mut *conn };
-    keep_response(ctx, sk, state, &payload);
+    if sight() && state.flags & flag::SEALED != 0 {
+        sealed::keep_response(ctx, state, &payload);
+    } else {
+        keep_response(ctx, sk, state, &payload);
+    }
     // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()

@@ -10,8 +10,16 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext
 use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin, twins::READ};
 
 use crate::{
+    exchange::sealed,
     kernel::sock::{Identity, Sock},
-    tables::{connections, counters::count_exchange, maps::TURNS, processes::own, twins::Role},
+    tables::{
+        connections,
+        counters::{count, count_exchange},
+        keys::{note_reader, sight},
+        maps::{TLS_CONNECTIONS, TURNS},
+        processes::own,
+        twins::Role,
+    },
 };
 
 /// The current task has read from the socket.
@@ -52,9 +60,16 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
     {
         conn.request_end = copied;
     }
+    if sight() && conn.flags & flag::TLS != 0 {
+        sealed::was_read(conn, copied, turn);
+    }
     conn.copied = copied;
     conn.read_ns = tcp.clock();
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let pid_tgid = bpf_get_current_pid_tgid();
+    if sight() {
+        note_reader(conn, pid_tgid);
+    }
+    let tgid = (pid_tgid >> 32) as u32;
     if tgid != conn.owner {
         own(conn, tgid);
     }
@@ -71,5 +86,8 @@ fn begin_opaque(conn: &mut Conn) {
     if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {
         conn.origin_flags |= origin::COUNTED;
         count_exchange(conn);
+        if sight() && conn.exchanges == 1 && conn.flags & flag::TLS != 0 {
+            count(&TLS_CONNECTIONS, u32::from(conn.keyed != 0));
+        }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         connections::{self, forget, insert},
         counters::port_slot,
         edge,
+        keys::sight,
         maps::BLANK,
         processes,
         twins::{self, Role},
@@ -40,7 +41,7 @@ pub fn set_state(ctx: &BtfTracePointContext, role: Role) {
     }
     match (old, new) {
         (SYN_RECV, ESTABLISHED) => return open(ctx, sk, role),
-        (CLOSE, LISTEN) => return processes::listens(sk.listener()),
+        (CLOSE, LISTEN) => return listens(sk),
         (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
         // Steps in between: they end nothing.
@@ -80,6 +81,16 @@ pub fn set_state(ctx: &BtfTracePointContext, role: Role) {
     }
     if outcome.gone {
         forget(sk.key(), conn);
+    }
+}
+
+/// The current process listens.
+#[inline(always)]
+fn listens(sk: Sock) {
+    let listener = sk.listener();
+    processes::listens(listener);
+    if sight() && edge::is_watched(listener.port as u16) {
+        emit::listens(listener.port);
     }
 }
 

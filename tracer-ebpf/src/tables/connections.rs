@@ -20,7 +20,7 @@ use tracer_common::{Conn, is_v4_mapped, limits, lost};
 
 use super::{
     counters::count,
-    heads,
+    heads, keys,
     maps::{LOST, PLACES, PORT_COUNTS, TAGS},
     values::{BUCKETS, WAYS},
 };
@@ -203,7 +203,9 @@ pub fn forget(key: u64, conn: *mut Conn) {
         unsafe { (*counts).closed += 1 }
     }
     // SAFETY: a live map value; no other reference to it is used at the same time.
-    heads::release(unsafe { &mut *conn });
+    let state = unsafe { &mut *conn };
+    keys::forget(state);
+    heads::release(state);
     remove(key);
 }
 

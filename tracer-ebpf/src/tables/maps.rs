@@ -8,11 +8,11 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack},
 };
 use tracer_common::{
-    Attempt, Config, Conn, Distributions, EarlyData, Heads, LastSignal, Listener, ListenerKey, Owner, Place,
-    PortCounts, RangeKey, Tuple, limits, lost, twins,
+    Attempt, Config, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place,
+    PortCounts, RangeKey, TlsKeys, Tuple, limits, lost, twins,
 };
 
-use super::values::{Answer, BUCKETS, DESKS, Fault, PeerEnd, SCRATCH_LEN, Tags};
+use super::values::{Answer, BUCKETS, DESKS, Fault, PeerEnd, Random, SCRATCH_LEN, Tags};
 use crate::parse::fields::Walk;
 
 /// Flag: memory is allocated for each entry, not for the whole table at its creation.
@@ -184,6 +184,37 @@ pub static BLANK: PerCpuArray<Conn> = PerCpuArray::with_max_entries(2, 0);
 /// listener's filter; read when the new socket changes its state, which the same softirq does right after.
 #[map]
 pub static EARLY: PerCpuArray<EarlyData> = PerCpuArray::with_max_entries(1, 0);
+
+/// The secrets of edge connections inside TLS. The kernel writes, and removes those of a connection that closes without
+/// a failure; userspace reads those of a failure, and removes what is left over. Full: the connection stays opaque,
+/// which is counted as a loss.
+#[map]
+pub static KEYS: HashMap<KeysOf, TlsKeys> = HashMap::with_max_entries(limits::CONNECTION_PLACES, NO_PREALLOC);
+
+/// Connections by the client random of their ClientHello. The kernel writes and reads. Full: the oldest is dropped.
+#[map]
+pub static HANDSHAKES: LruHashMap<Random, u64> = LruHashMap::with_max_entries(limits::HANDSHAKES, 0);
+
+/// The connection in its handshake that a thread has read last. The kernel writes and reads. Full: the oldest is
+/// dropped.
+#[map]
+pub static READING: LruHashMap<u64, u64> = LruHashMap::with_max_entries(limits::HANDSHAKES, 0);
+
+/// An entry of [`KEYS`] without any secret. Nobody writes to it.
+#[map]
+pub static NO_KEYS: PerCpuArray<TlsKeys> = PerCpuArray::with_max_entries(1, 0);
+
+/// Edge connections inside TLS whose first request came: without secrets, and with. The kernel counts; userspace reads.
+#[map]
+pub static TLS_CONNECTIONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
+/// The current second, and the records that were made in it of sealed exchanges, on this CPU.
+#[map]
+pub static QUESTIONS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Hits of the probes in TLS libraries. The kernel counts; userspace reads.
+#[map]
+pub static TLS_HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// The ring buffer of records for userspace. Full: the record is counted as lost.
 #[map]

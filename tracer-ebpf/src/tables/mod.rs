@@ -5,6 +5,7 @@ pub mod counters;
 pub mod desks;
 pub mod edge;
 pub mod heads;
+pub mod keys;
 pub mod maps;
 pub mod processes;
 pub mod twins;

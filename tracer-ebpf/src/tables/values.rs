@@ -10,6 +10,9 @@ pub const BUCKETS: u32 = limits::CONNECTION_PLACES / WAYS;
 /// The tags of the places of one bucket (see `connections`).
 pub type Tags = [u64; WAYS as usize];
 
+/// The first half of the client random, which tells one TLS handshake from another.
+pub type Random = [u8; 16];
+
 /// The edge's end of a connection: address and port.
 #[repr(C)]
 #[derive(Clone, Copy)]
