@@ -259,6 +259,15 @@ pub struct SharedArgs {
     /// Look at bytes, whatever the file or the environment says
     #[arg(long, hide = true, action = ArgAction::SetTrue)]
     pub payload: bool,
+    /// Read failed exchanges inside TLS, by the secrets of their sessions: see docs/tls.md
+    #[arg(long, overrides_with = "no_tls_sight")]
+    pub tls_sight: bool,
+    /// Don't, whatever the file or the environment says
+    #[arg(long, hide = true, overrides_with = "tls_sight")]
+    pub no_tls_sight: bool,
+    /// Take secrets from a TLS key log as well, a file or FIFO (NSS format)
+    #[arg(long, value_name = "PATH")]
+    pub tls_keylog: Option<PathBuf>,
 }
 
 #[cfg(test)]

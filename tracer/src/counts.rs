@@ -24,6 +24,25 @@ pub struct Snapshot {
     pub reload_failed: bool,
     /// When the configuration in force was read, in seconds since 1970.
     pub reloaded_s: i64,
+    /// Sight inside TLS; `None`: it is off.
+    pub tls: Option<TlsCounters>,
+}
+
+/// What is counted of sight inside TLS.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TlsCounters {
+    /// Connections whose first request came with their secrets known, and without.
+    pub with_keys: u64,
+    pub without_keys: u64,
+    /// Hits of the probes.
+    pub hits: u64,
+    /// Probes in place now.
+    pub probes: u64,
+    /// The probes are away for a while, because they were hit too often.
+    pub paused: bool,
+    /// Records of sealed exchanges that could be decrypted, and that could not.
+    pub opened: u64,
+    pub unopened: u64,
 }
 
 /// What is counted for one local port.

@@ -1,7 +1,7 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
 use tracer_common::{
-    AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, OomRecord, ProcessRecord, RefusedRecord,
+    AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, ProcessRecord, RefusedRecord,
     SmallConnRecord, kinds, limits,
 };
 use zerocopy::FromBytes;
@@ -21,6 +21,8 @@ pub enum Event {
     Attempt(AttemptRecord),
     /// The same of a connection that is known.
     AttemptConn(Box<AttemptConnRecord>),
+    /// A process begins to listen.
+    Listen(ListenRecord),
 }
 
 /// A record that is not one of ours.
@@ -47,6 +49,7 @@ impl Event {
             kinds::SMALL_CONN => Ok(Self::Conn(Box::new(grown(&whole::<SmallConnRecord>(bytes)?)))),
             kinds::ATTEMPT => Ok(Self::Attempt(whole(bytes)?)),
             kinds::ATTEMPT_CONN => Ok(Self::AttemptConn(Box::new(whole(bytes)?))),
+            kinds::LISTEN => Ok(Self::Listen(whole(bytes)?)),
             kind => Err(Malformed::Kind(kind)),
         }
     }
@@ -61,6 +64,7 @@ impl Event {
             Self::Oom(record) => record.header.time_ns,
             Self::Attempt(record) => record.header.time_ns,
             Self::AttemptConn(record) => record.attempt.header.time_ns,
+            Self::Listen(record) => record.header.time_ns,
         }
     }
 }
@@ -107,7 +111,10 @@ mod tests {
         small[0] = u8::try_from(kinds::SMALL_CONN).unwrap();
         let mut of_conn = vec![0; size_of::<AttemptConnRecord>()];
         of_conn[0] = u8::try_from(kinds::ATTEMPT_CONN).unwrap();
-        let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes()];
+        let mut listen = ListenRecord::default();
+        listen.header.kind = kinds::LISTEN;
+        let plain =
+            [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
         for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));

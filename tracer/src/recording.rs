@@ -45,6 +45,7 @@ impl<W: Write> Recorder<W> {
             Event::Refused(record) => self.put(record.as_bytes()),
             Event::Process(record) => self.put(record.as_bytes()),
             Event::Oom(record) => self.put(record.as_bytes()),
+            Event::Listen(record) => self.put(record.as_bytes()),
             Event::Attempt(record) => self.put(record.as_bytes()),
             Event::AttemptConn(record) => {
                 let mut record = record.clone();

@@ -26,7 +26,7 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
             learn_new(state, (attempt.listener_pid, attempt.listener.start_ns));
             learn_new(state, (conn.owner, conn.owner_start_ns));
         }
-        Event::Refused(_) | Event::Process(_) | Event::Oom(_) => {}
+        Event::Refused(_) | Event::Process(_) | Event::Oom(_) | Event::Listen(_) => {}
     }
 }
 

@@ -4,6 +4,7 @@ mod around;
 mod look;
 mod privileges;
 mod shared;
+mod sight;
 mod signals;
 
 pub use shared::Shared;
@@ -13,6 +14,8 @@ use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Dura
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
 use look::{learn, learn_new, look_at};
+use rustix::thread::CapabilitySet;
+use sight::Sight;
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -68,6 +71,7 @@ pub struct Agent {
     conntrack: Option<Conntrack>,
     family: Family,
     recorder: Option<Recorder<File>>,
+    sight: Option<Sight>,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -79,7 +83,7 @@ impl Agent {
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
     pub fn start(settings: &Settings, ranges: EdgeRanges) -> Result<Self> {
-        let mut kernel = Kernel::load()?;
+        let mut kernel = Kernel::load(settings.tls_sight || settings.tls_keylog.is_some())?;
         kernel.set_ranges(&ranges)?;
         kernel.set_ports(&settings.ports)?;
         let records = kernel.records()?;
@@ -110,19 +114,29 @@ impl Agent {
         for pid in held_before {
             learn_new(&mut state, (pid, 0));
         }
+        let tls = settings.tls_sight.then(|| Ok::<_, anyhow::Error>((kernel.load_tls()?, kernel.secrets()?)));
+        let tls = tls.transpose()?;
         let kernel_log = proc::KernelLog::open();
         let conntrack = Conntrack::start(privileges::keep_net_admin);
-        privileges::give_up(|| kernel.use_once());
+        let more = tls.as_ref().map_or(CapabilitySet::empty(), |(programs, _)| programs.form.needs());
+        privileges::give_up(more, || kernel.use_once());
+        let shared = Arc::new(shared);
+        let mut sight =
+            tls.map(|(programs, secrets)| Sight::new(programs, secrets, Arc::clone(&shared))).transpose()?;
+        if let Some(sight) = &mut sight {
+            sight.begin(&mut kernel, &shared.listeners());
+        }
         Ok(Self {
             records,
             state,
             sweep,
-            shared: Arc::new(shared),
+            shared,
             kernel_log,
             surroundings: Surroundings::default(),
             conntrack,
             family: Family::default(),
             recorder: None,
+            sight,
             kernel,
             _kernel_debug: debug,
         })
@@ -187,11 +201,17 @@ impl Agent {
                 () = wait(deadline) => give(sink, self.state.expire(proc::clock().monotonic_ns)),
                 _ = look.tick() => {
                     self.look_around();
+                    self.keep_sight();
                     sink.alive();
                 }
                 () = sleep_until(sweep_at) => {
                     self.kernel.look(&mut self.sweep, proc::clock().monotonic_ns);
                     sweep_at = Instant::now() + self.sweep.pause();
+                }
+                answer = found(&mut self.sight) => {
+                    if let Some(sight) = &mut self.sight {
+                        sight.take(&mut self.kernel, answer);
+                    }
                 }
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
@@ -230,6 +250,14 @@ impl Agent {
                 warn!("the recording ends here: {error}");
                 self.recorder = None;
             }
+            let said = match (event, &self.sight) {
+                (Event::Conn(record), Some(sight)) => sight.open(record),
+                _ => None,
+            };
+            if let (Event::Listen(record), Some(sight)) = (event, &self.sight) {
+                sight.look_at(record.tgid);
+            }
+            self.state.set_said(said);
             look_at(event, &mut self.state, &mut self.kernel_log);
             let published = self.published(event, clock.monotonic_ns);
             let around = self.around(event, clock.monotonic_ns);
@@ -263,6 +291,14 @@ impl Agent {
         }
     }
 
+    /// Looks after the probes in the libraries of the servers.
+    fn keep_sight(&mut self) {
+        let Some(sight) = &mut self.sight else { return };
+        sight.look_into(&[self.shared.owners(), self.shared.listeners()].concat());
+        sight.keep_up(&mut self.kernel);
+        sight.forget(&mut self.kernel, &self.sweep);
+    }
+
     fn reload(&mut self, reload: &dyn Fn() -> Result<Settings>, sink: &mut dyn Sink) {
         let applied = reload().and_then(|settings| {
             let ranges = settings.edge_ranges()?;
@@ -281,6 +317,16 @@ impl Agent {
         }
         sink.reopen();
     }
+}
+
+/// Waits for what was found in the libraries of a process; for ever where nobody looks.
+async fn found(sight: &mut Option<Sight>) -> sight::Answer {
+    if let Some(sight) = sight
+        && let Some(answer) = sight.next().await
+    {
+        return answer;
+    }
+    std::future::pending().await
 }
 
 /// Waits for records.

@@ -19,8 +19,10 @@ const NUMBERS: std::ops::Range<u32> = 0..64;
 /// the agent does all the time: before Linux 5.19, the kernel may want `CAP_BPF` of who only uses what is loaded.
 ///
 /// Where the kernel wants yet more, or refuses, everything is kept: less privilege must not mean fewer verdicts.
-pub(super) fn give_up(mut works: impl FnMut() -> Result<()> + Send) {
-    for keep in [LATER, LATER | CapabilitySet::BPF] {
+///
+/// `more`: what it needs besides, for what the user asked for.
+pub(super) fn give_up(more: CapabilitySet, mut works: impl FnMut() -> Result<()> + Send) {
+    for keep in [LATER | more, LATER | more | CapabilitySet::BPF] {
         match attempt(keep, &mut works) {
             Ok(()) => {
                 match reduce(keep) {

@@ -8,7 +8,11 @@ use std::sync::{
 use jiff::Timestamp;
 use log::warn;
 
-use crate::{counts::Snapshot, edge::EdgeRanges, probes::Counters};
+use crate::{
+    counts::{Snapshot, TlsCounters},
+    edge::EdgeRanges,
+    probes::Counters,
+};
 
 /// The ranges in force, in numbers.
 #[derive(Clone, Copy, Default)]
@@ -26,18 +30,34 @@ struct Reload {
     at_s: i64,
 }
 
+/// What the agent itself knows of sight inside TLS.
+#[derive(Clone, Copy, Default)]
+pub(super) struct TlsUse {
+    pub(super) probes: u64,
+    pub(super) paused: bool,
+    pub(super) opened: u64,
+    pub(super) unopened: u64,
+}
+
 /// Counters that a scrape may read from another task.
 pub struct Shared {
     counters: Counters,
     ranges: Mutex<Ranges>,
     reload: Mutex<Reload>,
     undecoded: AtomicU64,
+    /// `None`: sight inside TLS is off.
+    tls: Mutex<Option<TlsUse>>,
 }
 
 impl Shared {
     pub(super) fn new(counters: Counters, ranges: &EdgeRanges) -> Self {
-        let shared =
-            Self { counters, ranges: Mutex::default(), reload: Mutex::default(), undecoded: AtomicU64::new(0) };
+        let shared = Self {
+            counters,
+            ranges: Mutex::default(),
+            reload: Mutex::default(),
+            undecoded: AtomicU64::new(0),
+            tls: Mutex::default(),
+        };
         shared.set_ranges(ranges);
         shared.reloaded(true);
         shared
@@ -46,6 +66,16 @@ impl Shared {
     /// Counts a record that could not be read.
     pub(super) fn count_undecoded(&self) {
         self.undecoded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes what is told of sight inside TLS, which is on.
+    pub(super) fn tell_tls(&self, change: impl FnOnce(&mut TlsUse)) {
+        change(self.tls.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
+    }
+
+    /// Hits of the probes in TLS libraries so far.
+    pub(super) fn tls_hits(&self) -> u64 {
+        self.counters.tls().map_or(0, |tls| tls.hits)
     }
 
     /// Processes that own edge connections: pid and start.
@@ -70,6 +100,14 @@ impl Shared {
         snapshot.ranges_date_s = ranges.date_s;
         let reload = *self.reload.lock().unwrap_or_else(PoisonError::into_inner);
         (snapshot.reload_failed, snapshot.reloaded_s) = (reload.failed, reload.at_s);
+        let tls = *self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.tls = tls.map(|seen| TlsCounters {
+            probes: seen.probes,
+            paused: seen.paused,
+            opened: seen.opened,
+            unopened: seen.unopened,
+            ..self.counters.tls().unwrap_or_default()
+        });
         snapshot.lost.push(("decode", self.undecoded.load(Ordering::Relaxed)));
         snapshot
     }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Invalid, read_text};
 
-/// Every key: the long options of `run`, without `--config`, and `payload`.
+/// Every key: the long options of `run`, without `--config` and those that begin with `no-`, and `payload`.
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "events",
@@ -25,6 +25,8 @@ pub(super) const KEYS: &[&str] = &[
     "header-limit",
     "log-level",
     "payload",
+    "tls-sight",
+    "tls-keylog",
 ];
 
 /// A key is "meant" if at most this many letters differ.
@@ -139,7 +141,7 @@ mod tests {
         let mut run = crate::cli::Cli::command().find_subcommand("run").cloned().unwrap();
         run.build();
         let mut options: Vec<_> = run.get_arguments().filter_map(|arg| arg.get_long()).collect();
-        options.retain(|name| !["config", "no-payload", "help"].contains(name));
+        options.retain(|name| !["config", "no-payload", "no-tls-sight", "help"].contains(name));
         let mut keys = KEYS.to_vec();
         options.sort_unstable();
         keys.sort_unstable();

@@ -50,6 +50,10 @@ pub struct Settings {
     pub log_level: Option<log::LevelFilter>,
     /// Whether the bytes of requests and responses are looked at.
     pub payload: bool,
+    /// Whether probes in TLS libraries show the secrets of edge connections.
+    pub tls_sight: bool,
+    /// A key log from which such secrets are read.
+    pub tls_keylog: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -61,6 +65,8 @@ impl Default for Settings {
             limits: Limits::default(),
             log_level: None,
             payload: true,
+            tls_sight: false,
+            tls_keylog: None,
         }
     }
 }
@@ -204,6 +210,7 @@ fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid>
     };
     let (ranges, extra_ranges) = sources(layers, &args.source)?;
     let payload = if args.payload || args.no_payload { Some(args.payload) } else { None };
+    let tls_sight = if args.tls_sight || args.no_tls_sight { Some(args.tls_sight) } else { None };
     Ok(Settings {
         ranges,
         extra_ranges,
@@ -213,6 +220,10 @@ fn settings(layers: &Layers<'_>, args: &SharedArgs) -> Result<Settings, Invalid>
         payload: payload
             .map_or_else(|| layers.one("payload", None, value::boolean), |typed| Ok(Some(typed)))?
             .unwrap_or(default.payload),
+        tls_sight: tls_sight
+            .map_or_else(|| layers.one("tls-sight", None, value::boolean), |typed| Ok(Some(typed)))?
+            .unwrap_or(default.tls_sight),
+        tls_keylog: layers.path("tls-keylog", args.tls_keylog.as_deref())?,
     })
 }
 

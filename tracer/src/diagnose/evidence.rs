@@ -279,6 +279,8 @@ pub struct Evidence {
     pub turn_out: u32,
     /// The last request could not have a body (GET, HEAD).
     pub bodyless: bool,
+    /// The exchange was inside TLS, and was decrypted with the secrets of its session.
+    pub decrypted: bool,
     pub request: Request,
     /// Size of the request's header section, as far as it came. Known where it is longer than what was kept of it, and
     /// the request has no body.

@@ -15,7 +15,7 @@ use aya::{
 use tracer_common::{Distributions, Listener, ListenerKey, Owner, PortCounts, limits, lost, unexplained};
 
 use super::{Detail, Layout, Probe, object::take};
-use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse};
+use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TableUse, TlsCounters};
 
 /// Handles on the kernel's counters.
 pub struct Counters {
@@ -26,6 +26,8 @@ pub struct Counters {
     resets_received: PerCpuArray<MapData, u64>,
     lost: PerCpuArray<MapData, u64>,
     stood_in: PerCpuArray<MapData, u64>,
+    tls_connections: PerCpuArray<MapData, u64>,
+    tls_hits: PerCpuArray<MapData, u64>,
     owners: HashMap<MapData, u32, Owner>,
     listeners: HashMap<MapData, ListenerKey, Listener>,
     rst_reasons: Vec<Option<String>>,
@@ -58,6 +60,8 @@ impl Counters {
             resets_received: PerCpuArray::try_from(take(ebpf, "RESETS_RECEIVED")?)?,
             lost: PerCpuArray::try_from(take(ebpf, "LOST")?)?,
             stood_in: PerCpuArray::try_from(take(ebpf, "STOOD_IN")?)?,
+            tls_connections: PerCpuArray::try_from(take(ebpf, "TLS_CONNECTIONS")?)?,
+            tls_hits: PerCpuArray::try_from(take(ebpf, "TLS_HITS")?)?,
             owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
             listeners: HashMap::try_from(take(ebpf, "LISTENERS")?)?,
             rst_reasons,
@@ -79,6 +83,8 @@ impl Counters {
                 ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
                 ("owner_table", sum(&self.lost, lost::OWNERS)?),
                 ("head_table", sum(&self.lost, lost::HEADS)?),
+                ("tls_questions", sum(&self.lost, lost::QUESTIONS)?),
+                ("tls_keys", sum(&self.lost, lost::TLS_KEYS)? + sum(&self.lost, lost::TLS_LABELS)?),
                 ("recursion", self.skipped()),
             ],
             lost_failures: (lost::FAILURES..)
@@ -97,6 +103,16 @@ impl Counters {
             ],
             ports,
             ..Snapshot::default()
+        })
+    }
+
+    /// Connections inside TLS without secrets and with, and the hits of the probes.
+    pub fn tls(&self) -> Result<TlsCounters> {
+        Ok(TlsCounters {
+            without_keys: sum(&self.tls_connections, 0)?,
+            with_keys: sum(&self.tls_connections, 1)?,
+            hits: sum(&self.tls_hits, 0)?,
+            ..TlsCounters::default()
         })
     }
 

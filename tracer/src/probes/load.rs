@@ -21,7 +21,7 @@ use super::{
     error::untraceable,
     object::{OBJECT, take},
     offsets::{Places, places},
-    proc, seed, sweep,
+    proc, seed, sweep, tls,
 };
 use crate::{diagnose::Held, edge::EdgeRanges};
 
@@ -39,11 +39,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs and fills their tables; nothing is attached yet.
+    /// Loads the programs and fills their tables; nothing is attached yet. `sight`: whether secrets inside TLS will come.
     ///
     /// # Errors
     /// [`LoadError`] where the host lacks privilege, BTF or BPF.
-    pub fn load() -> Result<Self> {
+    pub fn load(sight: bool) -> Result<Self> {
         let (layout, btf) = read_types()?;
         let mut loader = EbpfLoader::new();
         let has_rst_reason = u8::from(layout.has_rst_reason);
@@ -60,6 +60,7 @@ impl Kernel {
         for (name, offset) in &layout.offsets {
             loader.override_global(name, offset, true);
         }
+        let has_sight = u8::from(sight);
         let log_level = if log::log_enabled!(log::Level::Debug) { aya_log::Level::Debug as u8 } else { 0 };
         loader
             .override_global("HAS_RST_REASON", &has_rst_reason, true)
@@ -79,7 +80,13 @@ impl Kernel {
             .override_global("TCP4_TO", &places.tcp_v4_rcv.end, true)
             .override_global("TCP6_FROM", &places.tcp_v6_rcv.start, true)
             .override_global("TCP6_TO", &places.tcp_v6_rcv.end, true)
+            .override_global("TLS_SIGHT", &has_sight, true)
             .override_global(aya_log::LEVEL, &log_level, false);
+        if !sight {
+            for name in ["HANDSHAKES", "READING", "KEYS"] {
+                loader.map_max_entries(name, 1);
+            }
+        }
         lift_memory_limit();
         let mut ebpf = loader.load(OBJECT).map_err(|error| untraceable(&error))?;
         let ranges = LpmTrie::try_from(take(&mut ebpf, "RANGES")?)?;
@@ -174,6 +181,36 @@ impl Kernel {
     pub fn use_once(&mut self) -> Result<()> {
         self.ranges.keys().next().transpose().context("reading the range table")?;
         sweep::use_once(&mut self.ebpf)
+    }
+
+    /// Loads the programs for probes in TLS libraries.
+    pub fn load_tls(&mut self) -> Result<tls::attach::Programs> {
+        tls::attach::Programs::load(&mut self.ebpf)
+    }
+
+    /// The secrets of edge connections. Taken once.
+    pub fn secrets(&mut self) -> Result<tls::secrets::Secrets> {
+        tls::secrets::Secrets::new(&mut self.ebpf)
+    }
+
+    /// Removes the secrets of connections that are no longer open.
+    pub fn forget_secrets(&mut self, sweep: &Sweep, secrets: &mut tls::secrets::Secrets) -> Result<()> {
+        secrets.keep_only(&sweep.open(&mut self.ebpf)?)
+    }
+
+    /// Puts a probe into a TLS library.
+    pub fn attach_tls(
+        &mut self,
+        programs: tls::attach::Programs,
+        file: &fs::File,
+        site: &tls::site::Site,
+    ) -> Result<tls::attach::Probe> {
+        programs.attach(&mut self.ebpf, file, site.offset, site.shape)
+    }
+
+    /// Takes a probe away.
+    pub fn detach_tls(&mut self, probe: tls::attach::Probe) -> Result<()> {
+        probe.detach(&mut self.ebpf)
     }
 
     /// Hands the kernel programs' debug lines to the log.

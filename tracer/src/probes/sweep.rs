@@ -99,6 +99,11 @@ impl Sweep {
         })
     }
 
+    /// All connections that are open.
+    pub(super) fn open(&self, ebpf: &mut Ebpf) -> Result<Vec<Conn>> {
+        self.connections.all(ebpf)
+    }
+
     fn connections(&mut self, ebpf: &mut Ebpf, now_ns: u64) -> Result<()> {
         if self.settled_since.elapsed() >= AGAIN {
             self.settled.clear();
@@ -157,6 +162,7 @@ pub fn kernel_config(limits: &Limits, tick_ns: u64) -> Config {
         header_limit: u32::try_from(limits.header).unwrap_or(u32::MAX),
         // Its clock may have begun before the first of them went missing.
         missing_ms: u32::try_from(Limits::most_of(limits.ack.min(limits.read)).as_millis()).unwrap_or(u32::MAX),
+        second_jiffies: self::jiffies(Duration::from_secs(1), tick_ns),
     }
 }
 

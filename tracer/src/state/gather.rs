@@ -14,6 +14,7 @@ use tracer_common::{
 use super::{
     Clock, State, TABLE_FULL,
     ends::{end, name},
+    inside,
 };
 use crate::{
     diagnose::{Attempt, End, Evidence, FirewallHook, Missing, OomScope, Process, Protocol, Taken, Trigger},
@@ -25,16 +26,26 @@ impl State {
     /// What the record of a connection says.
     pub(super) fn evidence(&self, record: &ConnRecord, clock: &Clock) -> Evidence {
         let (conn, close) = (&record.conn, &record.conn.close);
-        let protocol = protocol(conn);
+        let said = self.said.as_ref();
+        let alert = said.and_then(inside::alert).filter(|_| conn.exchanges <= 1);
+        let protocol = match said {
+            Some(_) if alert.is_none() => Protocol::Http,
+            _ => protocol(conn),
+        };
         let late = record.trigger == triggers::LATE;
-        let Exchange { request, response, unfinished } = exchange(record, protocol);
+        let Exchange { request, response, unfinished } =
+            said.map_or_else(|| exchange(record, protocol), |said| inside::exchange(record, said));
         let destroyed = close.err == ECONNABORTED;
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
         let closed_for = Duration::from_nanos(record.header.time_ns.saturating_sub(close.time_ns));
         Evidence {
             time: clock.at(record.header.time_ns),
-            trigger: trigger(record),
+            trigger: match trigger(record) {
+                // The edge left because the origin had said that it says no more.
+                Trigger::EdgeFin | Trigger::EdgeRst if said.is_some_and(inside::is_closed) => Trigger::Fin,
+                trigger => trigger,
+            },
             peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
             local: (addr(conn.tuple.local_addr), conn.tuple.local_port),
             netns: Some(conn.tuple.netns).filter(|netns| *netns != 0),
@@ -59,12 +70,15 @@ impl State {
             since_read: close.since_read,
             turn_may_be_request: conn.turn_may_be_request(),
             turn_out: conn.turn_out,
-            bodyless: conn.flags & flag::BODYLESS != 0,
-            request_head: request_head(record, protocol),
+            bodyless: conn.flags & flag::BODYLESS != 0
+                || said.is_some() && matches!(request.method.as_deref(), Some("GET" | "HEAD")),
+            request_head: if said.is_some() { None } else { request_head(record, protocol) },
             unfinished,
             request,
             response,
-            handshake: (protocol == Protocol::Tls && !late).then(|| handshake(record)),
+            handshake: (protocol == Protocol::Tls && !late)
+                .then(|| alert.map_or_else(|| handshake(record), inside::refused)),
+            decrypted: said.is_some(),
             limits: self.limits,
             process: self.owner(record, end),
             end: if destroyed { End::Running } else { end },
@@ -203,6 +217,7 @@ fn exchange(record: &ConnRecord, protocol: Protocol) -> Exchange {
         len: len.into(),
         sent: sent.into(),
         chunks: chunks(conn),
+        ..Seen::default()
     };
     let interim = conn.flags & flag::INTERIM != 0;
     let mut exchange = Exchange::read_behind(interim, requests, conn.request_len.into(), &seen);
@@ -243,6 +258,10 @@ fn chunks(conn: &Conn) -> Chunks {
 /// The outside of the handshake, from both sides' first bytes.
 fn handshake(record: &ConnRecord) -> Handshake {
     let (conn, heads) = (&record.conn, &record.heads);
+    // What was kept of it has made room for a request.
+    if conn.flags & flag::SEALED != 0 {
+        return Handshake::default();
+    }
     let edge = kept(&heads.request, conn.request_have);
     let behind = without_proxy_header(edge).unwrap_or_default();
     let skipped = (edge.len() - behind.len()) as u64;
@@ -356,6 +375,7 @@ impl State {
             turn_may_be_request: false,
             turn_out: 0,
             bodyless: false,
+            decrypted: false,
             request: Request::default(),
             request_head: None,
             unfinished: None,

@@ -3,6 +3,7 @@
 mod deaths;
 mod ends;
 mod gather;
+mod inside;
 mod processes;
 
 pub use processes::Facts;
@@ -12,12 +13,13 @@ use std::{
     time::Duration,
 };
 
-use tracer_common::{ConnRecord, ProcessRecord};
+use tracer_common::{ConnRecord, ProcessRecord, conn_flags, triggers};
 
 use crate::{
     decode::Event,
     diagnose::{self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
     edge::EdgeRanges,
+    tls::Said,
 };
 use deaths::{Death, Deaths, Held};
 use processes::Processes;
@@ -32,6 +34,8 @@ const MAX_HELD: usize = 4096;
 const TABLE_FULL: Duration = Duration::from_secs(30);
 /// OOM victims whose scope is remembered.
 const MAX_SCOPES: usize = 256;
+/// Sealed connections remembered of which a failure was told.
+const MAX_TOLD: usize = 1024;
 
 /// Ties the kernel's clock to the wall clock, at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +81,9 @@ pub struct State {
     table_full_ns: Option<u64>,
     limits: Limits,
     around: Around,
+    said: Option<Said>,
+    /// Connections of which a sealed exchange was told: their key, and when they were opened.
+    told: VecDeque<(u64, u64)>,
     held: VecDeque<Held>,
     deaths: Deaths,
 }
@@ -98,6 +105,8 @@ impl State {
             table_full_ns: None,
             limits: Limits::default(),
             around: Around::default(),
+            said: None,
+            told: VecDeque::new(),
             held: VecDeque::new(),
             deaths: Deaths::default(),
         }
@@ -147,9 +156,15 @@ impl State {
         self.around = around;
     }
 
+    /// What was said inside TLS in the exchange that the next event is about, where it could be decrypted.
+    pub fn set_said(&mut self, said: Option<Said>) {
+        self.said = said;
+    }
+
     /// Takes one event.
     pub fn handle(&mut self, event: &Event, clock: &Clock) -> Vec<Output> {
         match event {
+            Event::Conn(record) if self.was_told(record) => Vec::new(),
             Event::Conn(record) => {
                 let mut evidence = self.evidence(record, clock);
                 let reader = (record.conn.owner, record.conn.owner_start_ns);
@@ -160,12 +175,20 @@ impl State {
             Event::Attempt(record) => self.verdict(&self.attempt(record, clock)),
             Event::AttemptConn(record) => self.verdict(&self.attempt_of(record, clock)),
             Event::Process(record) => self.process_end(record),
+            // It concerns the probes in its libraries alone.
+            Event::Listen(_) => Vec::new(),
             Event::Oom(record) => {
                 let name = ends::name(&record.comm);
                 let name = if name.is_empty() { self.processes.name(record.tgid) } else { Some(name) };
                 vec![Output::OomKill { process: name.unwrap_or_else(|| "unknown".to_owned()) }]
             }
         }
+    }
+
+    /// Whether this is a request that met the close of a connection whose sealed exchange was told as a failure: its
+    /// bytes are the rest of that. (Where the bytes can be read, the kernel knows.)
+    fn was_told(&self, record: &ConnRecord) -> bool {
+        record.trigger == triggers::LATE && self.told.contains(&(record.conn.key, record.conn.opened_ns))
     }
 
     /// When [`State::expire`] has something to do, kernel time.
@@ -189,7 +212,14 @@ impl State {
     }
 
     fn conclude(&mut self, evidence: Evidence, record: &ConnRecord, clock: &Clock) -> Vec<Output> {
-        if !may_be_ending(&evidence) || diagnose::diagnose(&evidence).is_none() {
+        let is_failure = diagnose::diagnose(&evidence).is_some();
+        if is_failure && record.conn.flags & conn_flags::ASKED != 0 {
+            if self.told.len() == MAX_TOLD {
+                self.told.pop_front();
+            }
+            self.told.push_back((record.conn.key, record.conn.opened_ns));
+        }
+        if !may_be_ending(&evidence) || !is_failure {
             return self.verdict(&evidence);
         }
         let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);

@@ -148,7 +148,7 @@ fn tables() -> Check {
 
 /// Loads, attaches, makes two failures and waits for their verdicts.
 async fn probe(settings: &Settings) -> Result<Vec<Check>> {
-    let mut kernel = Kernel::load()?;
+    let mut kernel = Kernel::load(false)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on loopback")?;
     let port = listener.local_addr()?.port();
     // Loopback plays the edge, on this one port.

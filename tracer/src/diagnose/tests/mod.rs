@@ -46,6 +46,7 @@ fn unanswered() -> Evidence {
         turn_may_be_request: true,
         turn_out: 500,
         bodyless: true,
+        decrypted: false,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
         request_head: None,
         unfinished: None,

@@ -1,6 +1,8 @@
-//! Sight inside TLS: where the libraries of a server hand out a connection's secrets.
+//! Sight inside TLS: where the libraries of a server hand out a connection's secrets, and the probes that see them.
 
+pub mod attach;
 pub mod libraries;
 mod maps;
 mod open;
+pub mod secrets;
 pub mod site;

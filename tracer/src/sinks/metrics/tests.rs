@@ -18,6 +18,7 @@ fn snapshot() -> Snapshot {
         ..PortCounters::default()
     };
     Snapshot {
+        tls: None,
         ports: vec![port(Some(80), 7), port(Some(443), 8), port(None, 9), port(None, 1)],
         resets_sent: vec![("TCP_ABORT_ON_CLOSE".into(), 3), ("unknown".into(), 0)],
         resets_received: 4,

@@ -1,0 +1,259 @@
+//! Sight inside TLS: finds the libraries of the servers, has probes put into them, and opens the exchanges that failed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use log::{debug, info, warn};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
+use tracer_common::ConnRecord;
+
+use super::Shared;
+use crate::{
+    probes::{
+        Kernel,
+        tls::{
+            attach::{Probe, Programs},
+            libraries::{Identity, Libraries, Library},
+            secrets::Secrets,
+        },
+    },
+    tls::Said,
+};
+
+/// How often the libraries of processes that were looked at are looked at again: one may be loaded late, or replaced.
+const AGAIN: Duration = Duration::from_secs(60);
+/// A probe goes once no server has had its file for so many rounds of that.
+const ROUNDS: u32 = 2;
+/// More hits than this in a second are a burden: the probes go for a while.
+const MOST_HITS: u64 = 20_000;
+/// For how long they go.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How long the start waits for what the libraries of the servers are.
+const AT_START: Duration = Duration::from_secs(5);
+
+/// What is known of the servers' libraries, and what was put into them.
+pub(super) struct Sight {
+    programs: Programs,
+    secrets: Secrets,
+    ask: mpsc::Sender<u32>,
+    answers: UnboundedReceiver<Answer>,
+    files: HashMap<Identity, Probed>,
+    /// Processes that were looked at, and in which round.
+    looked: BTreeMap<(u32, u64), u32>,
+    round: u32,
+    round_began: Instant,
+    hits: (Instant, u64),
+    paused_until: Option<Instant>,
+    shared: Arc<Shared>,
+}
+
+/// What one process was found to have loaded.
+pub(super) struct Answer {
+    pid: u32,
+    libraries: Vec<Library>,
+}
+
+/// A file of which the kernel was asked to probe a place.
+struct Probed {
+    library: Library,
+    probe: Option<Probe>,
+    round: u32,
+}
+
+impl Sight {
+    /// Starts a thread, which has the privileges of this one.
+    pub(super) fn new(programs: Programs, secrets: Secrets, shared: Arc<Shared>) -> Result<Self> {
+        let (ask, asked) = mpsc::channel();
+        let (answer, answers) = unbounded_channel();
+        thread::Builder::new()
+            .name("tls-libraries".to_owned())
+            .spawn(move || look(&asked, &answer))
+            .context("starting a thread")?;
+        let now = Instant::now();
+        Ok(Self {
+            programs,
+            secrets,
+            ask,
+            answers,
+            files: HashMap::new(),
+            looked: BTreeMap::new(),
+            round: 0,
+            round_began: now,
+            hits: (now, 0),
+            paused_until: None,
+            shared,
+        })
+    }
+
+    /// Puts probes into what these servers have loaded, before anything else happens: connections that they accept from
+    /// now on come with their secrets.
+    pub(super) fn begin(&mut self, kernel: &mut Kernel, servers: &[(u32, u64)]) {
+        self.look_into(servers);
+        let until = Instant::now() + AT_START;
+        let mut awaited = servers.iter().collect::<BTreeSet<_>>().len();
+        while awaited > 0 && Instant::now() < until {
+            match self.answers.try_recv() {
+                Ok(answer) => {
+                    self.take(kernel, answer);
+                    awaited -= 1;
+                }
+                Err(TryRecvError::Empty) => thread::sleep(Duration::from_millis(1)),
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Waits for what was found in a process.
+    pub(super) async fn next(&mut self) -> Option<Answer> {
+        self.answers.recv().await
+    }
+
+    /// Has the libraries of these processes looked at, unless they were lately.
+    pub(super) fn look_into(&mut self, servers: &[(u32, u64)]) {
+        if self.round_began.elapsed() >= AGAIN {
+            self.round += 1;
+            self.round_began = Instant::now();
+            self.looked.retain(|server, _| servers.contains(server));
+        }
+        for server in servers {
+            if self.looked.insert(*server, self.round) != Some(self.round) {
+                self.look_at(server.0);
+            }
+        }
+    }
+
+    /// Has the libraries of a process looked at now.
+    pub(super) fn look_at(&self, pid: u32) {
+        // It only fails where the thread has ended, which the end of the agent does.
+        let _ended = self.ask.send(pid);
+    }
+
+    /// Puts probes into what was found.
+    pub(super) fn take(&mut self, kernel: &mut Kernel, answer: Answer) {
+        let pid = answer.pid;
+        for library in answer.libraries {
+            let Some((_, identity)) = &library.file else {
+                debug!("{pid}: {}: {:?}", library.path, library.look.site.as_ref().err());
+                continue;
+            };
+            let round = self.round;
+            if let Some(known) = self.files.get_mut(identity) {
+                known.round = round;
+                continue;
+            }
+            let mut probed = Probed { library, probe: None, round };
+            if self.paused_until.is_none() {
+                probed.attach(kernel, self.programs);
+            }
+            let identity = probed.library.file.as_ref().map(|(_, identity)| *identity);
+            self.files.extend(identity.map(|identity| (identity, probed)));
+        }
+        self.tell();
+    }
+
+    /// Takes probes away that nobody needs, or that are hit too often; about once a second.
+    pub(super) fn keep_up(&mut self, kernel: &mut Kernel) {
+        let (now, hits) = (Instant::now(), self.shared.tls_hits());
+        let (then, before) = std::mem::replace(&mut self.hits, (now, hits));
+        let seconds = now.duration_since(then).as_secs_f64().max(0.1);
+        let too_many = hits.saturating_sub(before) as f64 / seconds > MOST_HITS as f64;
+        if too_many && self.paused_until.is_none() {
+            warn!(
+                "sight inside TLS pauses for {} s: more than {MOST_HITS} hits a second, many new connections in \
+                 processes that share a library with the servers",
+                PAUSE.as_secs()
+            );
+            self.paused_until = Some(now + PAUSE);
+            self.files.values_mut().for_each(|file| file.detach(kernel));
+        }
+        if self.paused_until.is_some_and(|until| until <= now) {
+            info!("sight inside TLS goes on");
+            self.paused_until = None;
+            let programs = self.programs;
+            self.files.values_mut().for_each(|file| file.attach(kernel, programs));
+        }
+        let round = self.round;
+        self.files.retain(|_, file| {
+            let stays = round - file.round.min(round) <= ROUNDS;
+            if !stays {
+                file.detach(kernel);
+            }
+            stays
+        });
+        self.tell();
+    }
+
+    /// Removes the secrets of connections that are over.
+    pub(super) fn forget(&mut self, kernel: &mut Kernel, sweep: &crate::probes::Sweep) {
+        if let Err(error) = kernel.forget_secrets(sweep, &mut self.secrets) {
+            debug!("removing secrets: {error:#}");
+        }
+    }
+
+    /// What was said inside TLS in the exchange that a record is about.
+    pub(super) fn open(&self, record: &ConnRecord) -> Option<Said> {
+        if record.conn.keyed == 0 {
+            return None;
+        }
+        let keys = self.secrets.of(&record.conn)?;
+        let said = Said::read(record, &keys);
+        self.count(said.is_some());
+        said
+    }
+
+    fn count(&self, opened: bool) {
+        self.shared.tell_tls(|seen| *(if opened { &mut seen.opened } else { &mut seen.unopened }) += 1);
+    }
+
+    /// Puts what a scrape and `doctor` read in place.
+    fn tell(&self) {
+        let probes = self.files.values().filter(|file| file.probe.is_some()).count() as u64;
+        self.shared.tell_tls(|seen| (seen.paused, seen.probes) = (self.paused_until.is_some(), probes));
+    }
+}
+
+impl Probed {
+    fn attach(&mut self, kernel: &mut Kernel, programs: Programs) {
+        let (Some((file, _)), Ok(site)) = (&self.library.file, &self.library.look.site) else {
+            if let Err(why) = &self.library.look.site {
+                warn!("no sight inside TLS of {}: {why}", self.library.path);
+            }
+            return;
+        };
+        match kernel.attach_tls(programs, file, site) {
+            Ok(probe) => {
+                info!("sight inside TLS: {} {} in {}", site.library.name(), site.version, self.library.path);
+                self.probe = Some(probe);
+            }
+            Err(error) => warn!("no sight inside TLS of {}: {error:#}", self.library.path),
+        }
+    }
+
+    fn detach(&mut self, kernel: &mut Kernel) {
+        if let Some(probe) = self.probe.take()
+            && let Err(error) = kernel.detach_tls(probe)
+        {
+            warn!("taking the probe out of {}: {error:#}", self.library.path);
+        }
+    }
+}
+
+/// Looks into one process after the other, on a thread of its own: reading a large executable takes its time.
+fn look(asked: &mpsc::Receiver<u32>, answers: &UnboundedSender<Answer>) {
+    let mut libraries = Libraries::default();
+    while let Ok(pid) = asked.recv() {
+        let libraries = libraries.of(pid).unwrap_or_else(|error| {
+            debug!("the libraries of process {pid}: {error}");
+            Vec::new()
+        });
+        if answers.send(Answer { pid, libraries }).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The exchange that a record is about, where it was inside TLS and could be decrypted.
+
+use tracer_common::{ConnRecord, triggers};
+
+use crate::{
+    http::{Exchange, Progress, Request, Seen},
+    tls::{Alert, Answer, Handshake, Said},
+};
+
+/// What was said, as the parsers of plaintext read it.
+pub(super) fn exchange(record: &ConnRecord, said: &Said) -> Exchange {
+    if record.trigger == triggers::LATE {
+        return Exchange { request: Request::read(&said.requests).unwrap_or_default(), ..Exchange::default() };
+    }
+    let Some(answer) = &said.answer else {
+        return Exchange { request: Request::read(&said.requests).unwrap_or_default(), ..Exchange::default() };
+    };
+    let Some(sent) = answer.sent.exact() else {
+        return Exchange { request: Request::read(&said.requests).unwrap_or_default(), ..Exchange::default() };
+    };
+    let seen = Seen {
+        head: &answer.head,
+        unsearched: true,
+        tail: &answer.tail,
+        len: sent + unsent(record),
+        sent,
+        ..Seen::default()
+    };
+    let mut exchange = Exchange::read(&said.requests, said.requested, &seen);
+    if exchange.response.progress != Progress::Nothing {
+        exchange.unfinished = None;
+    }
+    if answer.cut && exchange.response.progress == Progress::UntilClose {
+        exchange.response.progress = Progress::InBody;
+    }
+    exchange
+}
+
+/// The fatal alert that is all the origin said.
+pub(super) fn alert(said: &Said) -> Option<Alert> {
+    let answer = said.answer.as_ref()?;
+    answer.alert.filter(|_| answer.head.is_empty() && answer.sent.exact() == Some(0))
+}
+
+/// Whether the origin ended its side with `close_notify`, after which an edge expects nothing more.
+pub(super) fn is_closed(said: &Said) -> bool {
+    said.answer.as_ref().is_some_and(|answer| answer.closed)
+}
+
+/// A handshake that the edge had finished, and that the origin refused with an alert.
+pub(super) fn refused(alert: Alert) -> Handshake {
+    Handshake {
+        hello: true,
+        origin_alert: Some(alert),
+        edge_finished: true,
+        answer: Answer::Tls,
+        ..Handshake::default()
+    }
+}
+
+/// What the origin had written and not sent.
+fn unsent(record: &ConnRecord) -> u64 {
+    let conn = &record.conn;
+    // What had not gone out by the time of a RST never does.
+    if record.trigger == triggers::RST {
+        return 0;
+    }
+    let sent = if conn.is_awaited() { 0 } else { conn.response_len };
+    conn.close.response_bytes.saturating_sub(sent).into()
+}
