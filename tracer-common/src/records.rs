@@ -106,11 +106,12 @@ shared! {
 }
 
 shared! {
-    /// A process begins to listen on a port. Only made with sight inside TLS.
+    /// A process begins to listen on a port, or executes a program. Only made with sight inside TLS.
     #[derive(Default)]
     pub struct ListenRecord {
         pub header: Header,
         pub tgid: u32,
+        /// 0: it executes a program.
         pub port: u32,
     }
     size: 24

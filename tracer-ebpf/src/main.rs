@@ -163,6 +163,14 @@ pub fn payload_out(ctx: SkBuffContext) -> i32 {
     1
 }
 
+/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`. Attached only with sight
+/// inside TLS.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(_ctx: BtfTracePointContext) -> i32 {
+    hooks::tls::executes();
+    0
+}
+
 /// The key-log function of OpenSSL and BoringSSL, at its start. There are two forms of each of these programs: kernels
 /// since 6.6 attach the second one with fewer privileges.
 #[uprobe]

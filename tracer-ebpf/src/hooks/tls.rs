@@ -11,6 +11,7 @@ use aya_ebpf::{
 use tracer_common::{Conn, SECRET_LEN, lost, secret};
 
 use crate::{
+    emit,
     parse::verifier::up_to,
     tables::{
         connections,
@@ -20,6 +21,13 @@ use crate::{
         values::Random,
     },
 };
+
+/// The current process executes a program, which may come to be a server: the agent can look for the place to probe
+/// before it listens.
+#[inline(always)]
+pub fn executes() {
+    emit::listens(0);
+}
 
 /// A secret that is announced: where in the process's memory its parts lie.
 pub struct Announced {

@@ -89,6 +89,8 @@ impl Agent {
         let records = kernel.records()?;
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
         kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
+        let tls = settings.tls_sight.then(|| Ok::<_, anyhow::Error>((kernel.load_tls()?, kernel.secrets()?)));
+        let tls = tls.transpose()?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
@@ -114,8 +116,6 @@ impl Agent {
         for pid in held_before {
             learn_new(&mut state, (pid, 0));
         }
-        let tls = settings.tls_sight.then(|| Ok::<_, anyhow::Error>((kernel.load_tls()?, kernel.secrets()?)));
-        let tls = tls.transpose()?;
         let kernel_log = proc::KernelLog::open();
         let conntrack = Conntrack::start(privileges::keep_net_admin);
         let more = tls.as_ref().map_or(CapabilitySet::empty(), |(programs, _)| programs.form.needs());
@@ -255,7 +255,7 @@ impl Agent {
                 _ => None,
             };
             if let (Event::Listen(record), Some(sight)) = (event, &self.sight) {
-                sight.look_at(record.tgid);
+                sight.begins(record);
             }
             self.state.set_said(said);
             look_at(event, &mut self.state, &mut self.kernel_log);

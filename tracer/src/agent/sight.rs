@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
-use tracer_common::ConnRecord;
+use tracer_common::{ConnRecord, ListenRecord};
 
 use super::Shared;
 use crate::{
@@ -41,7 +41,7 @@ const AT_START: Duration = Duration::from_secs(5);
 pub(super) struct Sight {
     programs: Programs,
     secrets: Secrets,
-    ask: mpsc::Sender<u32>,
+    ask: mpsc::Sender<Ask>,
     answers: UnboundedReceiver<Answer>,
     files: HashMap<Identity, Probed>,
     /// Processes that were looked at, and in which round.
@@ -53,10 +53,18 @@ pub(super) struct Sight {
     shared: Arc<Shared>,
 }
 
-/// What one process was found to have loaded.
+/// What the thread that looks into processes is asked.
+enum Ask {
+    /// Which libraries has this process loaded?
+    Look(u32),
+    /// Look at the executable of this process, which may come to be a server.
+    Prepare(u32),
+}
+
+/// One library that a process was found to have loaded; or that these were all.
 pub(super) struct Answer {
     pid: u32,
-    libraries: Vec<Library>,
+    library: Option<Library>,
 }
 
 /// A file of which the kernel was asked to probe a place.
@@ -100,8 +108,8 @@ impl Sight {
         while awaited > 0 && Instant::now() < until {
             match self.answers.try_recv() {
                 Ok(answer) => {
+                    awaited -= usize::from(answer.library.is_none());
                     self.take(kernel, answer);
-                    awaited -= 1;
                 }
                 Err(TryRecvError::Empty) => thread::sleep(Duration::from_millis(1)),
                 Err(TryRecvError::Disconnected) => return,
@@ -128,32 +136,37 @@ impl Sight {
         }
     }
 
+    /// A process begins to listen, or executes a program.
+    pub(super) fn begins(&self, record: &ListenRecord) {
+        if record.port == 0 {
+            let _ended = self.ask.send(Ask::Prepare(record.tgid));
+        } else {
+            self.look_at(record.tgid);
+        }
+    }
+
     /// Has the libraries of a process looked at now.
     pub(super) fn look_at(&self, pid: u32) {
         // It only fails where the thread has ended, which the end of the agent does.
-        let _ended = self.ask.send(pid);
+        let _ended = self.ask.send(Ask::Look(pid));
     }
 
     /// Puts probes into what was found.
     pub(super) fn take(&mut self, kernel: &mut Kernel, answer: Answer) {
-        let pid = answer.pid;
-        for library in answer.libraries {
-            let Some((_, identity)) = &library.file else {
-                debug!("{pid}: {}: {:?}", library.path, library.look.site.as_ref().err());
-                continue;
-            };
-            let round = self.round;
-            if let Some(known) = self.files.get_mut(identity) {
-                known.round = round;
-                continue;
-            }
-            let mut probed = Probed { library, probe: None, round };
-            if self.paused_until.is_none() {
-                probed.attach(kernel, self.programs);
-            }
-            let identity = probed.library.file.as_ref().map(|(_, identity)| *identity);
-            self.files.extend(identity.map(|identity| (identity, probed)));
+        let Some(library) = answer.library else { return };
+        let Some((_, identity)) = library.file else {
+            return debug!("{}: {}: {:?}", answer.pid, library.path, library.look.site.err());
+        };
+        let round = self.round;
+        if let Some(known) = self.files.get_mut(&identity) {
+            known.round = round;
+            return;
         }
+        let mut probed = Probed { library, probe: None, round };
+        if self.paused_until.is_none() {
+            probed.attach(kernel, self.programs);
+        }
+        self.files.insert(identity, probed);
         self.tell();
     }
 
@@ -245,14 +258,23 @@ impl Probed {
 }
 
 /// Looks into one process after the other, on a thread of its own: reading a large executable takes its time.
-fn look(asked: &mpsc::Receiver<u32>, answers: &UnboundedSender<Answer>) {
+fn look(asked: &mpsc::Receiver<Ask>, answers: &UnboundedSender<Answer>) {
     let mut libraries = Libraries::default();
-    while let Ok(pid) = asked.recv() {
-        let libraries = libraries.of(pid).unwrap_or_else(|error| {
+    while let Ok(ask) = asked.recv() {
+        let pid = match ask {
+            Ask::Look(pid) => pid,
+            Ask::Prepare(pid) => {
+                libraries.prepare(pid);
+                continue;
+            }
+        };
+        let mut listens = true;
+        let mut answer = |library| listens &= answers.send(Answer { pid, library }).is_ok();
+        if let Err(error) = libraries.of(pid, |library| answer(Some(library))) {
             debug!("the libraries of process {pid}: {error}");
-            Vec::new()
-        });
-        if answers.send(Answer { pid, libraries }).is_err() {
+        }
+        answer(None);
+        if !listens {
             return;
         }
     }

@@ -64,10 +64,10 @@ fn attach(ebpf: &mut Ebpf, layout: &Layout, hook: &Hook, btf: &Btf) -> Result<()
             {
                 return Err(anyhow!(why));
             }
-            attach_tracepoint(program, name, btf)?;
+            attach_program(program, name, btf)?;
             if let Some(twin) = hook.twin(layout.preempted) {
                 let program = ebpf.program_mut(twin.name).ok_or_else(|| anyhow!("no program {}", twin.name))?;
-                attach_tracepoint(program, name, btf)?;
+                attach_program(program, name, btf)?;
             }
         }
         Attachment::CgroupIngress | Attachment::CgroupEgress => {
@@ -87,7 +87,12 @@ fn attach(ebpf: &mut Ebpf, layout: &Layout, hook: &Hook, btf: &Btf) -> Result<()
     Ok(())
 }
 
-fn attach_tracepoint(program: &mut Program, name: &str, btf: &Btf) -> Result<()> {
+/// Attaches the program that has the name of its tracepoint.
+pub(super) fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, btf: &Btf) -> Result<()> {
+    attach_program(ebpf.program_mut(name).ok_or_else(|| anyhow!("no program {name}"))?, name, btf)
+}
+
+fn attach_program(program: &mut Program, name: &str, btf: &Btf) -> Result<()> {
     let program: &mut BtfTracePoint = program.try_into()?;
     program.load(name, btf).with_context(|| format!("loading tracepoint {name}"))?;
     program.attach().with_context(|| format!("attaching tracepoint {name}"))?;

@@ -183,9 +183,10 @@ impl Kernel {
         sweep::use_once(&mut self.ebpf)
     }
 
-    /// Loads the programs for probes in TLS libraries.
+    /// Loads the programs for probes in TLS libraries. Call after [`Kernel::attach`], before [`Kernel::seed`].
     pub fn load_tls(&mut self) -> Result<tls::attach::Programs> {
-        tls::attach::Programs::load(&mut self.ebpf)
+        let btf = self.btf.as_ref().ok_or_else(|| anyhow!("the types of the kernel are gone"))?;
+        tls::attach::Programs::load(&mut self.ebpf, btf)
     }
 
     /// The secrets of edge connections. Taken once.

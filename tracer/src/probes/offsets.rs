@@ -83,6 +83,7 @@ const ATTACHED: &[&str] = &[
     "btf_trace_kfree_skb",
     "btf_trace_mark_victim",
     "btf_trace_net_dev_queue",
+    "btf_trace_sched_process_exec",
     "btf_trace_sched_process_exit",
     "btf_trace_signal_generate",
     "btf_trace_tcp_rcv_space_adjust",

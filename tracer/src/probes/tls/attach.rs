@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
-    Ebpf,
+    Btf, Ebpf,
     programs::{
         UProbe,
         uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope},
@@ -16,9 +16,14 @@ use aya::{
     sys::{UProbeMultiFeature, is_uprobe_multi_supported},
 };
 
+use log::info;
 use rustix::thread::CapabilitySet;
 
 use super::site::Shape;
+use crate::probes::attach::attach_tracepoint;
+
+/// Tells which programs are executed.
+const EXEC: &str = "sched_process_exec";
 
 /// Which of the two forms of each program this kernel takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +68,11 @@ pub struct Probe {
 }
 
 impl Programs {
-    /// Loads the programs.
-    pub(in crate::probes) fn load(ebpf: &mut Ebpf) -> Result<Self> {
+    /// Loads the programs, and attaches the one that tells which programs are executed.
+    pub(in crate::probes) fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<Self> {
+        if let Err(error) = attach_tracepoint(ebpf, EXEC, btf) {
+            info!("the first connections of a server that starts may have no sight inside TLS: {error:#}");
+        }
         let form = Form::of_kernel();
         for name in Shape::ALL.into_iter().filter_map(|shape| name(shape, form)) {
             program(ebpf, name)?.load().with_context(|| format!("loading {name}"))?;

@@ -13,6 +13,8 @@ use super::{maps, open};
 pub const LARGEST: u64 = 256 << 20;
 /// Files whose looks are remembered; beyond them, the oldest is forgotten.
 const REMEMBERED: usize = 4_096;
+/// A file of so many bytes takes a tenth of a second to look at, or longer; which is worth doing ahead of time.
+const LARGE: u64 = 8 << 20;
 /// Bytes in which a file's program headers are.
 const HEAD: u64 = 64 << 10;
 
@@ -62,11 +64,12 @@ pub struct Library {
 }
 
 impl Libraries {
-    /// The files of a process that hold a TLS library, or of which that can't be told. Takes as long as the reading of
-    /// files does that were not looked at before: meant for a thread of its own.
-    pub fn of(&mut self, pid: u32) -> io::Result<Vec<Library>> {
-        let maps = maps::executable(BufReader::new(File::open(format!("/proc/{pid}/maps"))?))?;
-        let mut found = Vec::new();
+    /// Finds the files of a process that hold a TLS library, or of which that can't be told. Takes as long as the reading
+    /// of files does that were not looked at before: meant for a thread of its own. Those whose names promise a library
+    /// come first, since the process may be about to use it.
+    pub fn of(&mut self, pid: u32, mut found: impl FnMut(Library)) -> io::Result<()> {
+        let mut maps = maps::executable(BufReader::new(File::open(format!("/proc/{pid}/maps"))?))?;
+        maps.sort_by_key(|mapping| !promises(&mapping.path));
         for mapping in maps {
             let path = String::from_utf8_lossy(&mapping.path).escape_debug().to_string();
             let library = match open::mapped(pid, &mapping) {
@@ -77,10 +80,19 @@ impl Libraries {
                 Err(error) => Library { path, file: None, look: unreadable(&error) },
             };
             if library.look.concerns_tls() {
-                found.push(library);
+                found(library);
             }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Looks at the executable of a process, if it is one of those that take long.
+    pub fn prepare(&mut self, pid: u32) {
+        if let Ok((file, identity)) = open::executable(pid)
+            && identity.size >= LARGE
+        {
+            self.look(&file, identity);
+        }
     }
 
     fn look(&mut self, file: &File, identity: Identity) -> Look {
@@ -104,6 +116,11 @@ impl Libraries {
         self.looks.insert(identity, look.clone());
         look
     }
+}
+
+/// Whether a file has the name of a TLS library. A wrong name costs a few milliseconds.
+fn promises(path: &[u8]) -> bool {
+    [&b"libssl"[..], b"libgnutls", b"boring"].iter().any(|name| memchr::memmem::find(path, name).is_some())
 }
 
 impl Look {

@@ -34,6 +34,11 @@ pub(super) fn mapped(pid: u32, mapping: &Mapping) -> io::Result<(File, Identity)
     regular(&found)
 }
 
+/// The executable of a process.
+pub(super) fn executable(pid: u32) -> io::Result<(File, Identity)> {
+    regular(&open(format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// Opens what was found to be read. Only now: to open a device or a pipe can do something.
 fn regular(found: &OwnedFd) -> io::Result<(File, Identity)> {
     let stat = fstat(found)?;

@@ -41,11 +41,17 @@ fn preloaded(name: &str) -> Option<(PathBuf, Sleeper)> {
     Some((copy, sleeper))
 }
 
+fn all(libraries: &mut Libraries, pid: u32) -> io::Result<Vec<Library>> {
+    let mut found = Vec::new();
+    libraries.of(pid, |library| found.push(library))?;
+    Ok(found)
+}
+
 #[test]
 fn a_library_is_found_and_looked_at_once() {
     let Some((copy, sleeper)) = preloaded("once") else { return };
     let mut libraries = Libraries::default();
-    let found = libraries.of(sleeper.0.id()).unwrap();
+    let found = all(&mut libraries, sleeper.0.id()).unwrap();
     fs::remove_file(&copy).unwrap();
     let of_copy = |found: &[Library]| found.iter().position(|one| one.path.starts_with(copy.to_str().unwrap()));
     let library = &found[of_copy(&found).unwrap()];
@@ -56,7 +62,7 @@ fn a_library_is_found_and_looked_at_once() {
     assert!(!found.iter().any(|one| one.path.contains("libc.so")));
 
     let looks = libraries.order.len();
-    let again = libraries.of(sleeper.0.id()).unwrap();
+    let again = all(&mut libraries, sleeper.0.id()).unwrap();
     assert_eq!(libraries.order.len(), looks);
     // The kernel's link leads to the removed file; only the privileged may follow it.
     let removed = &again[of_copy(&again).unwrap()];
@@ -71,11 +77,11 @@ fn a_library_is_found_and_looked_at_once() {
 fn a_file_changed_in_place_is_looked_at_again() {
     let Some((copy, sleeper)) = preloaded("changed") else { return };
     let mut libraries = Libraries::default();
-    libraries.of(sleeper.0.id()).unwrap();
+    all(&mut libraries, sleeper.0.id()).unwrap();
     let looks = libraries.order.len();
     let bytes = fs::OpenOptions::new().append(true).open(&copy).unwrap();
     bytes.set_len(bytes.metadata().unwrap().len() + 1).unwrap();
-    libraries.of(sleeper.0.id()).unwrap();
+    all(&mut libraries, sleeper.0.id()).unwrap();
     fs::remove_file(&copy).unwrap();
     assert_eq!(libraries.order.len(), looks + 1);
 }
@@ -99,5 +105,5 @@ fn what_is_larger_than_the_bound_is_refused_unread() {
 
 #[test]
 fn a_process_that_is_gone_is_an_error() {
-    assert!(Libraries::default().of(u32::MAX).is_err());
+    assert!(all(&mut Libraries::default(), u32::MAX).is_err());
 }
