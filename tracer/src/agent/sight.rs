@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -138,6 +139,7 @@ impl Sight {
 
     /// A process begins to listen, or executes a program.
     pub(super) fn begins(&self, record: &ListenRecord) {
+        debug!("process {} begins, port {}", record.tgid, record.port);
         if record.port == 0 {
             let _ended = self.ask.send(Ask::Prepare(record.tgid));
         } else {
@@ -257,14 +259,35 @@ impl Probed {
     }
 }
 
+/// Executables that hold a TLS library and are large. They are looked at in an idle moment after the start, so that the
+/// first connections of such a server that starts later are seen.
+const LARGE: [&str; 5] = ["node", "nodejs", "envoy", "caddy", "traefik"];
+/// Where they usually are.
+const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/usr/sbin"];
+
 /// Looks into one process after the other, on a thread of its own: reading a large executable takes its time.
 fn look(asked: &mpsc::Receiver<Ask>, answers: &UnboundedSender<Answer>) {
     let mut libraries = Libraries::default();
-    while let Ok(ask) = asked.recv() {
+    let mut usual = FOLDERS.iter().flat_map(|folder| LARGE.map(|name| Path::new(folder).join(name)));
+    loop {
+        let ask = match asked.try_recv() {
+            Ok(ask) => ask,
+            Err(mpsc::TryRecvError::Disconnected) => return,
+            Err(mpsc::TryRecvError::Empty) => match usual.next() {
+                Some(executable) => {
+                    libraries.prepare(&executable);
+                    continue;
+                }
+                None => match asked.recv() {
+                    Ok(ask) => ask,
+                    Err(mpsc::RecvError) => return,
+                },
+            },
+        };
         let pid = match ask {
             Ask::Look(pid) => pid,
             Ask::Prepare(pid) => {
-                libraries.prepare(pid);
+                libraries.prepare(Path::new(&format!("/proc/{pid}/exe")));
                 continue;
             }
         };

@@ -4,6 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
+use std::path::Path;
+use std::time::Instant;
+
+use log::debug;
 
 pub use super::open::Identity;
 use super::site::{self, NotFound, Site};
@@ -86,9 +90,9 @@ impl Libraries {
         Ok(())
     }
 
-    /// Looks at the executable of a process, if it is one of those that take long.
-    pub fn prepare(&mut self, pid: u32) {
-        if let Ok((file, identity)) = open::executable(pid)
+    /// Looks at an executable that may come to be a server's, if it is one of those that take long.
+    pub fn prepare(&mut self, executable: &Path) {
+        if let Ok((file, identity)) = open::regular_at(executable)
             && identity.size >= LARGE
         {
             self.look(&file, identity);
@@ -99,6 +103,7 @@ impl Libraries {
         if let Some(known) = self.looks.get(&identity) {
             return known.clone();
         }
+        let started = Instant::now();
         let look = match read(file, identity.size) {
             Ok(Some(bytes)) => {
                 Look { site: site::find(&bytes).map_err(Refusal::NotFound), derive: site::find_derive(&bytes).ok() }
@@ -107,6 +112,7 @@ impl Libraries {
             // It may be readable the next time.
             Err(error) => return unreadable(&error),
         };
+        debug!("looking at {} bytes of inode {} took {:?}", identity.size, identity.inode, started.elapsed());
         if self.order.len() >= REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::{ffi::OsStr, io::ErrorKind};
+use std::{ffi::OsStr, io::ErrorKind, path::Path};
 
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, major, minor, open, openat2};
@@ -34,9 +34,9 @@ pub(super) fn mapped(pid: u32, mapping: &Mapping) -> io::Result<(File, Identity)
     regular(&found)
 }
 
-/// The executable of a process.
-pub(super) fn executable(pid: u32) -> io::Result<(File, Identity)> {
-    regular(&open(format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+/// The file at a path of this host's.
+pub(super) fn regular_at(path: &Path) -> io::Result<(File, Identity)> {
+    regular(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Opens what was found to be read. Only now: to open a device or a pipe can do something.
@@ -70,7 +70,7 @@ fn identity(stat: &Stat) -> Identity {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
     use std::{env, fs, process};
 
     use super::*;

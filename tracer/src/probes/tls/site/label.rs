@@ -51,10 +51,7 @@ pub(super) fn find(image: &Image<'_>) -> Result<Found, NotFound> {
     if mains.is_empty() {
         return Err(NotFound::NoLibrary);
     }
-    let mut others = BTreeSet::new();
-    for label in OTHERS {
-        others.extend(places(image, label)?);
-    }
+    let others = other_places(image)?;
     let loads = loads(image, |address| mains.contains(&address) || others.contains(&address))?;
     let mut from_main = BTreeSet::new();
     let mut from_others = BTreeSet::new();
@@ -79,6 +76,26 @@ fn places(image: &Image<'_>, label: &str) -> Result<BTreeSet<u64>, NotFound> {
     let text = [label.as_bytes(), &[0]].concat();
     let places: Vec<usize> = memmem::find_iter(image.bytes(), &text).take(PLACES + 1).collect();
     if places.len() > PLACES {
+        return Err(NotFound::Several);
+    }
+    Ok(places.into_iter().flat_map(|place| image.addresses(place as u64)).collect())
+}
+
+/// The addresses of [`OTHERS`], by what they have in common: one search through the file, not one for each.
+fn other_places(image: &Image<'_>) -> Result<BTreeSet<u64>, NotFound> {
+    const COMMON: &str = "_SECRET";
+    let bytes = image.bytes();
+    let mut places = BTreeSet::new();
+    for place in memmem::find_iter(bytes, COMMON).take(LOOKALIKES) {
+        for label in OTHERS {
+            let Some(start) = label.find(COMMON).and_then(|before| place.checked_sub(before)) else { continue };
+            let rest = bytes.get(start..).unwrap_or_default();
+            if rest.starts_with(label.as_bytes()) && rest.get(label.len()) == Some(&0) {
+                places.insert(start);
+            }
+        }
+    }
+    if places.len() > PLACES * OTHERS.len() {
         return Err(NotFound::Several);
     }
     Ok(places.into_iter().flat_map(|place| image.addresses(place as u64)).collect())

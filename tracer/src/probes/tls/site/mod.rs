@@ -20,11 +20,15 @@ pub use types::{Library, NotFound, Reg, Registers, Shape, Site};
 /// The site in a file of which at least the first [`extent`] bytes are given.
 pub fn find(file: &[u8]) -> Result<Site, NotFound> {
     let image = Image::parse(file)?;
-    if !label::stands_in(file) && !golang::stands_in(file) {
+    // Each search goes through the whole file: none in vain.
+    let (is_c, is_go) = (label::stands_in(file), golang::stands_in(file));
+    if !is_c && !is_go {
         return Err(NotFound::NoLibrary);
     }
     image.check_machine()?;
-    match (golang::find(&image), label::find(&image)) {
+    let in_go = if is_go { golang::find(&image) } else { Err(NotFound::NoLibrary) };
+    let in_c = if is_c { label::find(&image) } else { Err(NotFound::NoLibrary) };
+    match (in_go, in_c) {
         (Ok(_), Ok(_)) => Err(NotFound::Several),
         (Ok(function), Err(_)) => {
             site(&image, function, Shape::GoKeyLog, (Library::Go, name::go(file).unwrap_or_default()))
