@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use crate::{
         Kernel,
         tls::{
             attach::{Probe, Programs},
-            libraries::{Identity, Libraries, Library},
+            libraries::{Identity, Libraries, Library, Look},
             secrets::Secrets,
         },
     },
@@ -42,7 +42,8 @@ const AT_START: Duration = Duration::from_secs(5);
 pub(super) struct Sight {
     programs: Programs,
     secrets: Secrets,
-    ask: mpsc::Sender<Ask>,
+    ask: mpsc::Sender<u32>,
+    execute: mpsc::Sender<u32>,
     answers: UnboundedReceiver<Answer>,
     files: HashMap<Identity, Probed>,
     /// Processes that were looked at, and in which round.
@@ -52,14 +53,6 @@ pub(super) struct Sight {
     hits: (Instant, u64),
     paused_until: Option<Instant>,
     shared: Arc<Shared>,
-}
-
-/// What the thread that looks into processes is asked.
-enum Ask {
-    /// Which libraries has this process loaded?
-    Look(u32),
-    /// Look at the executable of this process, which may come to be a server.
-    Prepare(u32),
 }
 
 /// One library that a process was found to have loaded; or that these were all.
@@ -79,16 +72,17 @@ impl Sight {
     /// Starts a thread, which has the privileges of this one.
     pub(super) fn new(programs: Programs, secrets: Secrets, shared: Arc<Shared>) -> Result<Self> {
         let (ask, asked) = mpsc::channel();
+        let (execute, executed) = mpsc::channel();
+        let (learn, learned) = mpsc::channel();
         let (answer, answers) = unbounded_channel();
-        thread::Builder::new()
-            .name("tls-libraries".to_owned())
-            .spawn(move || look(&asked, &answer))
-            .context("starting a thread")?;
+        start_thread("tls-libraries", move || look(&asked, &learned, &answer))?;
+        start_thread("tls-executables", move || prepare(&executed, &learn))?;
         let now = Instant::now();
         Ok(Self {
             programs,
             secrets,
             ask,
+            execute,
             answers,
             files: HashMap::new(),
             looked: BTreeMap::new(),
@@ -141,7 +135,7 @@ impl Sight {
     pub(super) fn begins(&self, record: &ListenRecord) {
         debug!("process {} begins, port {}", record.tgid, record.port);
         if record.port == 0 {
-            let _ended = self.ask.send(Ask::Prepare(record.tgid));
+            let _ended = self.execute.send(record.tgid);
         } else {
             self.look_at(record.tgid);
         }
@@ -150,7 +144,7 @@ impl Sight {
     /// Has the libraries of a process looked at now.
     pub(super) fn look_at(&self, pid: u32) {
         // It only fails where the thread has ended, which the end of the agent does.
-        let _ended = self.ask.send(Ask::Look(pid));
+        let _ended = self.ask.send(pid);
     }
 
     /// Puts probes into what was found.
@@ -259,38 +253,17 @@ impl Probed {
     }
 }
 
-/// Executables that hold a TLS library and are large. They are looked at in an idle moment after the start, so that the
-/// first connections of such a server that starts later are seen.
+/// Executables that hold a TLS library and are large. They are looked at after the start, so that the first connections
+/// of such a server that starts later are seen.
 const LARGE: [&str; 5] = ["node", "nodejs", "envoy", "caddy", "traefik"];
 /// Where they usually are.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/usr/sbin"];
 
-/// Looks into one process after the other, on a thread of its own: reading a large executable takes its time.
-fn look(asked: &mpsc::Receiver<Ask>, answers: &UnboundedSender<Answer>) {
+/// Looks into one process after the other, on a thread of its own: reading files takes its time.
+fn look(asked: &mpsc::Receiver<u32>, learned: &mpsc::Receiver<(Identity, Look)>, answers: &UnboundedSender<Answer>) {
     let mut libraries = Libraries::default();
-    let mut usual = FOLDERS.iter().flat_map(|folder| LARGE.map(|name| Path::new(folder).join(name)));
-    loop {
-        let ask = match asked.try_recv() {
-            Ok(ask) => ask,
-            Err(mpsc::TryRecvError::Disconnected) => return,
-            Err(mpsc::TryRecvError::Empty) => match usual.next() {
-                Some(executable) => {
-                    libraries.prepare(&executable);
-                    continue;
-                }
-                None => match asked.recv() {
-                    Ok(ask) => ask,
-                    Err(mpsc::RecvError) => return,
-                },
-            },
-        };
-        let pid = match ask {
-            Ask::Look(pid) => pid,
-            Ask::Prepare(pid) => {
-                libraries.prepare(Path::new(&format!("/proc/{pid}/exe")));
-                continue;
-            }
-        };
+    while let Ok(pid) = asked.recv() {
+        learned.try_iter().for_each(|(identity, look)| libraries.learn(identity, look));
         let mut listens = true;
         let mut answer = |library| listens &= answers.send(Answer { pid, library }).is_ok();
         if let Err(error) = libraries.of(pid, |library| answer(Some(library))) {
@@ -301,4 +274,23 @@ fn look(asked: &mpsc::Receiver<Ask>, answers: &UnboundedSender<Answer>) {
             return;
         }
     }
+}
+
+/// Looks at large executables ahead of time: at the usual ones, then at those that are executed.
+fn prepare(executed: &mpsc::Receiver<u32>, learned: &mpsc::Sender<(Identity, Look)>) {
+    let mut libraries = Libraries::default();
+    let usual = FOLDERS.iter().flat_map(|folder| LARGE.map(|name| Path::new(folder).join(name)));
+    let executed = executed.iter().map(|pid| PathBuf::from(format!("/proc/{pid}/exe")));
+    for executable in usual.chain(executed) {
+        if let Some(look) = libraries.prepare(&executable)
+            && learned.send(look).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).context("starting a thread")?;
+    Ok(())
 }

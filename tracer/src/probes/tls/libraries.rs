@@ -90,13 +90,22 @@ impl Libraries {
         Ok(())
     }
 
-    /// Looks at an executable that may come to be a server's, if it is one of those that take long.
-    pub fn prepare(&mut self, executable: &Path) {
-        if let Ok((file, identity)) = open::regular_at(executable)
-            && identity.size >= LARGE
+    /// Looks at an executable that may come to be a server's, if it is one of those that take long and is not known yet.
+    pub fn prepare(&mut self, executable: &Path) -> Option<(Identity, Look)> {
+        let (file, identity) = open::regular_at(executable).ok()?;
+        let is_new = identity.size >= LARGE && !self.looks.contains_key(&identity);
+        is_new.then(|| (identity, self.look(&file, identity)))
+    }
+
+    /// Remembers what somebody else saw in a file.
+    pub fn learn(&mut self, identity: Identity, look: Look) {
+        if self.order.len() >= REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
         {
-            self.look(&file, identity);
+            self.looks.remove(&oldest);
         }
+        self.order.push_back(identity);
+        self.looks.insert(identity, look);
     }
 
     fn look(&mut self, file: &File, identity: Identity) -> Look {
@@ -113,13 +122,7 @@ impl Libraries {
             Err(error) => return unreadable(&error),
         };
         debug!("looking at {} bytes of inode {} took {:?}", identity.size, identity.inode, started.elapsed());
-        if self.order.len() >= REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.looks.remove(&oldest);
-        }
-        self.order.push_back(identity);
-        self.looks.insert(identity, look.clone());
+        self.learn(identity, look.clone());
         look
     }
 }
