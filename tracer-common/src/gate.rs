@@ -261,6 +261,11 @@ fn unwritten(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> O
 fn sealed_owes(conn: &Conn, config: &Config, leaving: bool, quiet: u32) -> Owed {
     let close = &conn.close;
     let cut = is_cut_in_record(conn);
+    // It leaves as soon as it has seen what it takes for no response.
+    let at_once = close.sent_jiffies_ago <= config.second_jiffies;
+    if leaving && at_once {
+        return Owed::Late;
+    }
     // The rest is written, and the edge does not acknowledge it: the edge is slow, not the origin.
     if close.unacked > 0 {
         return Owed::Something;
@@ -272,13 +277,11 @@ fn sealed_owes(conn: &Conn, config: &Config, leaving: bool, quiet: u32) -> Owed 
             false => Owed::Nothing,
         };
     }
-    // It leaves as soon as it has seen what it takes for no response; or when its timeout passes, which may run from
-    // its request.
-    let at_once = close.sent_jiffies_ago <= config.second_jiffies;
+    // It leaves when its timeout passes, which may run from its request.
     let limit = less(config.read_jiffies, READ_SLACK_PARTS);
     let in_time = close.sent_jiffies_ago >= limit
         && quiet <= config.read_jiffies + config.read_jiffies / READ_SLACK_PARTS;
-    if cut && close.sent_jiffies_ago >= limit || at_once || in_time { Owed::Late } else { Owed::Nothing }
+    if cut && close.sent_jiffies_ago >= limit || in_time { Owed::Late } else { Owed::Nothing }
 }
 
 /// A timeout less its slack of one in so many parts, jiffies.

@@ -42,7 +42,7 @@ pub struct Answered {
 }
 
 impl Said {
-    /// Opens what was kept. `None`: no request could be opened.
+    /// Opens what was kept. `None`: no request of HTTP/1 could be opened.
     #[must_use]
     pub fn read(record: &ConnRecord, announced: &TlsKeys) -> Option<Self> {
         let conn = &record.conn;
@@ -55,7 +55,7 @@ impl Said {
         let len = if late { conn.late_len } else { conn.request_len };
         let sealed = Sealed { kept: requests, len: len.into(), sequence_hint: hint(conn), end: None };
         let opened = keys::open(Side::Edge, &sealed, &secrets, keys::http_request);
-        if !is_open(&opened) {
+        if !is_open(&opened) || !is_http1(&opened.text) {
             return None;
         }
         let answer = if late { None } else { Answered::read(record, &secrets) };
@@ -123,6 +123,12 @@ fn secrets(announced: &TlsKeys) -> Secrets {
 /// A record's number is about that of the exchange.
 fn hint(conn: &Conn) -> u64 {
     u64::from(conn.exchanges.saturating_sub(1))
+}
+
+/// Whether a text begins with a request of HTTP/1. HTTP/2 begins with what looks like one (RFC 9113 §3.4), and then with
+/// frames; a text may also be the middle of a body.
+fn is_http1(text: &[u8]) -> bool {
+    keys::http_request(text) > 0 && !text.starts_with(b"PRI ")
 }
 
 fn is_open(opened: &Opened) -> bool {
