@@ -25,8 +25,8 @@ pub const SMALL_RESPONSE_LEN: usize = 512;
 pub const TAIL_LEN: usize = 8;
 
 /// Bytes that are kept of the end of a sealed response (one inside TLS whose secrets are known): enough for the record
-/// of a last chunk, in any version of TLS.
-pub const SEALED_TAIL_LEN: usize = 64;
+/// of a last chunk, in any version of TLS, and for the last lines of a long header section with a short body.
+pub const SEALED_TAIL_LEN: usize = 128;
 
 /// A first response inside TLS that is shorter, in bytes on the wire, may be session tickets alone.
 pub const TICKETS_LEN: u32 = 1_200;

@@ -42,7 +42,8 @@ pub struct Answered {
 }
 
 impl Said {
-    /// Opens what was kept. `None`: no request of HTTP/1 could be opened.
+    /// Opens what was kept. `None`: there is neither a request of HTTP/1 that could be opened, nor an alert instead of an
+    /// answer.
     #[must_use]
     pub fn read(record: &ConnRecord, announced: &TlsKeys) -> Option<Self> {
         let conn = &record.conn;
@@ -55,11 +56,13 @@ impl Said {
         let len = if late { conn.late_len } else { conn.request_len };
         let sealed = Sealed { kept: requests, len: len.into(), sequence_hint: hint(conn), end: None };
         let opened = keys::open(Side::Edge, &sealed, &secrets, keys::http_request);
-        if !is_open(&opened) || !is_http1(&opened.text) {
-            return None;
-        }
         let answer = if late { None } else { Answered::read(record, &secrets) };
-        Some(Self { requests: opened.text, requested: opened.data.most, answer })
+        if is_open(&opened) && is_http1(&opened.text) {
+            return Some(Self { requests: opened.text, requested: opened.data.most, answer });
+        }
+        // The origin refused the edge's part of the handshake: it never came to read a request.
+        let refused = |answer: &Answered| answer.alert.is_some() && answer.head.is_empty();
+        (conn.exchanges <= 1 && answer.as_ref().is_some_and(refused)).then(|| Self { answer, ..Self::default() })
     }
 }
 

@@ -215,11 +215,15 @@ impl Response {
 /// Length of a body that lies at the end of a response whole, behind the line that states it.
 fn body_at_the_end(tail: &[u8]) -> Option<u64> {
     let end = tail.windows(4).rposition(|four| four == b"\r\n\r\n")?;
-    let line = tail[..end].rsplit(|byte| *byte == b'\n').next()?;
-    let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
     let body = (tail.len() - end - 4) as u64;
-    let length: u64 = std::str::from_utf8(&value[1..]).ok()?.trim().parse().ok()?;
-    (name.eq_ignore_ascii_case(b"content-length") && length == body).then_some(body)
+    let length = |line: &[u8]| {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+        let value = || std::str::from_utf8(&value[1..]).ok()?.trim().parse::<u64>().ok();
+        if name.eq_ignore_ascii_case(b"content-length") { value() } else { None }
+    };
+    // The first line may be cut.
+    let stated = tail[..end].split(|byte| *byte == b'\n').skip(1).find_map(length);
+    (stated == Some(body)).then_some(body)
 }
 
 /// What recipients put up with (RFC 9112 §2.2, §5.1, §5.2), and Cloudflare's proxy library does.
@@ -541,6 +545,8 @@ mod tests {
         assert_eq!(read(&until_close, kept + 900, b""), unknown(None));
         let last = b"e\r\nContent-Length: 2\r\n\r\nok";
         assert_eq!(read(&until_close, kept + 900, last), unknown(Some(kept + 898)), "the length stands at the end");
+        let earlier = b"e\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok";
+        assert_eq!(read(&until_close, kept + 900, earlier), unknown(Some(kept + 898)));
         assert_eq!(read(&until_close, kept + 900, b"e\r\nContent-Length: 3\r\n\r\nok"), unknown(None));
     }
 
