@@ -350,6 +350,8 @@ fn more_requests(conn: &Conn, kept: &impl Kept) -> bool {
 }
 
 #[cfg(test)]
+mod sealed_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Close, Task};

@@ -29,20 +29,39 @@ pub struct Snapshot {
 }
 
 /// What is counted of sight inside TLS.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TlsCounters {
     /// Connections whose first request came with their secrets known, and without.
     pub with_keys: u64,
     pub without_keys: u64,
     /// Hits of the probes.
     pub hits: u64,
-    /// Probes in place now.
-    pub probes: u64,
     /// The probes are away for a while, because they were hit too often.
     pub paused: bool,
     /// Records of sealed exchanges that could be decrypted, and that could not.
     pub opened: u64,
     pub unopened: u64,
+    /// The servers' files that hold a TLS library, in the order of their paths.
+    pub files: Vec<TlsFile>,
+}
+
+/// A file with a TLS library that a server has loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFile {
+    /// As the process names it.
+    pub path: String,
+    /// Name and version of the library; `None`: the file was not understood.
+    pub library: Option<String>,
+    /// Why there is no probe in it. `None`: there is one.
+    pub refused: Option<String>,
+}
+
+impl TlsCounters {
+    /// Files with a probe in place now.
+    #[must_use]
+    pub fn probes(&self) -> u64 {
+        self.files.iter().filter(|file| file.refused.is_none()).count() as u64
+    }
 }
 
 /// What is counted for one local port.

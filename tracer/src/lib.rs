@@ -33,7 +33,8 @@
 //! # Invariants
 //!
 //! * A stranger's connection costs one look-up in the kernel and leaves no state.
-//! * A healthy exchange makes no record: it moves counters.
+//! * A healthy exchange makes no record: it moves counters. The one exception is a question inside TLS
+//!   ([`tracer_common::gate::is_question`]), of which there are at most 100 a second and CPU.
 //! * State is bounded and never blocks.
 //! * A lost record can make a failure missing or its cause unknown, never wrong; every loss is counted.
 //! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time
@@ -42,6 +43,10 @@
 //! * Nothing is pinned in the kernel: when the agent goes, so do its programs.
 //! * Nobody is called: the agent opens no connection to the outside; only `ranges update` does, and only when run.
 //! * Of a request, only method, path, Host and CF-Ray leave the process.
+//! * Secrets of TLS sessions are seen only where they are asked for. Those of connections from the edge are kept, in
+//!   one kernel table, for as long as the connection is open; no output holds any.
+//! * Healthy exchanges are decrypted only where nothing else can tell that they are healthy, and nothing is told of
+//!   them.
 
 #![deny(unsafe_code)]
 

@@ -14,7 +14,7 @@ use recorded::{events, names, replay};
 use serde_json::{Map, Value};
 use tracer::{
     config::Rotation,
-    counts::{PortCounters, ProbeCounters, Snapshot, TableUse},
+    counts::{PortCounters, ProbeCounters, Snapshot, TableUse, TlsCounters},
     diagnose::{Cause, Certainty, Diagnosis, EndHow, FirewallHook, OomScope, ResetBy, Symptom},
     probes::{Attachment, HOOKS},
     sinks::{journal::MESSAGE_ID, metrics::Metrics},
@@ -179,6 +179,7 @@ fn busy() -> String {
         }],
         tables: vec![TableUse { name: "connections", entries: 0, capacity: 1 }],
         ranges_date_s: Some(0),
+        tls: Some(TlsCounters::default()),
         ..Snapshot::default()
     };
     let metrics = Metrics::new(Arc::new(snapshot)).expect("names that are taken once");

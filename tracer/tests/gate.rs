@@ -19,7 +19,7 @@ use tracer_common::{
     Close, Conn, ConnRecord, Task, conn_flags as flag,
     errno::ECONNABORTED,
     gate::{AtFin, Kept, Owed, Verdict, at_fin, is_loss, owed},
-    kinds, origin_flags as origin, pf, triggers,
+    kinds, origin_flags as origin, pf, secret, triggers,
 };
 use zerocopy::FromBytes as _;
 
@@ -35,6 +35,7 @@ impl Kept for Agents<'_> {
         let seen = Seen {
             head: &heads.response[..conn.response_have as usize],
             section: (conn.origin_flags & open == 0).then_some(conn.head_len.into()),
+            unsearched: false,
             tail: &conn.response_tail,
             len: total.into(),
             sent: conn.response_len.into(),
@@ -259,6 +260,28 @@ fn shaking(mut record: Box<ConnRecord>, edge: usize, origin: usize) -> Box<ConnR
     record
 }
 
+/// The same connection inside TLS, its secrets known to the kernel: what was kept is ciphertext, which the agent could
+/// not decrypt. `end`: where the last record of the response ends, from the response's start.
+fn sealed(mut record: Box<ConnRecord>, end: u32) -> Box<ConnRecord> {
+    record.heads.request.fill(0x5a);
+    record.heads.response.fill(0x5a);
+    let conn = &mut record.conn;
+    conn.flags &= !(flag::HTTP | flag::HEAD | flag::WAS_HEAD | flag::BODYLESS | flag::PIPELINED | flag::UPGRADED);
+    conn.flags |= flag::SNIFFED | flag::TLS | flag::TLS_DATA | flag::FINISHED | flag::SEALED;
+    conn.exchanges = conn.exchanges.max(1);
+    conn.close.bytes_received = conn.close.bytes_received.max(90);
+    (conn.origin_flags, conn.chunk_at, conn.keyed) = (origin::RECORDS_OUT, end, secret::TRAFFIC);
+    // Bytes of the response, read on the wire or written, are bytes written since the request came.
+    conn.close.since_read = conn.close.response_bytes;
+    // Else nothing was sent since then, or session tickets in the same moment. That the edge has not even acknowledged
+    // an earlier response shows it to be slow, and only where the bytes can be read the agent knows that.
+    if conn.close.response_bytes == 0 {
+        conn.close.sent_jiffies_ago = conn.close.sent_jiffies_ago.max(conn.close.received_jiffies_ago);
+        (conn.close.unacked, conn.close.retransmits, conn.close.stuck_jiffies) = (0, 0, 0);
+    }
+    record
+}
+
 /// What the agent tells, and the gate holds back: the trigger and the verdict.
 fn held_back(record: &ConnRecord) -> Option<(u32, Box<Diagnosis>)> {
     let conn = &record.conn;
@@ -295,5 +318,10 @@ proptest! {
         origin in 0..=TLS_ORIGIN.len(),
     ) {
         prop_assert_eq!(held_back(&shaking(case.0, edge, origin)), None);
+    }
+
+    #[test]
+    fn a_sealed_connection_that_could_not_be_decrypted_passes_the_gate(case in connection(), end in 0_u32..120) {
+        prop_assert_eq!(held_back(&sealed(case.0, end)), None);
     }
 }

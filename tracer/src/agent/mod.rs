@@ -21,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::{
     config::Settings,
+    counts::TlsFile,
     decode::Event,
     diagnose::{Around, Diagnosis, EndHow},
     edge::EdgeRanges,
@@ -31,6 +32,8 @@ use crate::{
 
 /// How often /proc is asked about processes that newly own edge connections.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// Files with a probe that the log names as the agent is ready.
+const NAMED_FILES: usize = 8;
 /// Records handled before anything else gets its turn.
 const BATCH: usize = 256;
 
@@ -83,7 +86,7 @@ impl Agent {
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
     pub fn start(settings: &Settings, ranges: EdgeRanges) -> Result<Self> {
-        let mut kernel = Kernel::load(settings.tls_sight || settings.tls_keylog.is_some())?;
+        let mut kernel = Kernel::load(settings.reads_tls())?;
         kernel.set_ranges(&ranges)?;
         kernel.set_ports(&settings.ports)?;
         let records = kernel.records()?;
@@ -176,6 +179,16 @@ impl Agent {
             if let HookState::Missing(why) = &probe.state {
                 text.push_str(&format!("; missing: {} ({}): {why}", probe.hook.name, probe.hook.blurs));
             }
+        }
+        text
+    }
+
+    /// [`Agent::summary`], and where sight inside TLS is on: in which files its probes are.
+    #[must_use]
+    pub fn ready(&self) -> String {
+        let mut text = self.summary();
+        if self.sight.is_some() {
+            text.push_str(&format!("; inside TLS: {}", probed(&self.shared.tls_files())));
         }
         text
     }
@@ -317,6 +330,21 @@ impl Agent {
         }
         sink.reopen();
     }
+}
+
+/// The libraries with a probe, in words.
+fn probed(files: &[TlsFile]) -> String {
+    let probed: Vec<_> = files.iter().filter(|file| file.refused.is_none()).collect();
+    if probed.is_empty() {
+        return "no server with a TLS library that can be probed yet".to_owned();
+    }
+    let named = probed.iter().take(NAMED_FILES);
+    let mut names: Vec<_> =
+        named.map(|file| format!("{} in {}", file.library.as_deref().unwrap_or("a library"), file.path)).collect();
+    if let Some(more) = probed.len().checked_sub(NAMED_FILES).filter(|more| *more > 0) {
+        names.push(format!("and {more} more files"));
+    }
+    names.join(", ")
 }
 
 /// Waits for what was found in the libraries of a process; for ever where nobody looks.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use log::warn;
 
 use crate::{
-    counts::{Snapshot, TlsCounters},
+    counts::{Snapshot, TlsCounters, TlsFile},
     edge::EdgeRanges,
     probes::Counters,
 };
@@ -31,9 +31,9 @@ struct Reload {
 }
 
 /// What the agent itself knows of sight inside TLS.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct TlsUse {
-    pub(super) probes: u64,
+    pub(super) files: Vec<TlsFile>,
     pub(super) paused: bool,
     pub(super) opened: u64,
     pub(super) unopened: u64,
@@ -73,6 +73,11 @@ impl Shared {
         change(self.tls.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
     }
 
+    /// The servers' files with a TLS library, as far as they were looked at.
+    pub(super) fn tls_files(&self) -> Vec<TlsFile> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(Vec::new, |tls| tls.files.clone())
+    }
+
     /// Hits of the probes in TLS libraries so far.
     pub(super) fn tls_hits(&self) -> u64 {
         self.counters.tls().map_or(0, |tls| tls.hits)
@@ -100,9 +105,9 @@ impl Shared {
         snapshot.ranges_date_s = ranges.date_s;
         let reload = *self.reload.lock().unwrap_or_else(PoisonError::into_inner);
         (snapshot.reload_failed, snapshot.reloaded_s) = (reload.failed, reload.at_s);
-        let tls = *self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         snapshot.tls = tls.map(|seen| TlsCounters {
-            probes: seen.probes,
+            files: seen.files,
             paused: seen.paused,
             opened: seen.opened,
             unopened: seen.unopened,

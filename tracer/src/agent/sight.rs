@@ -15,6 +15,7 @@ use tracer_common::{ConnRecord, ListenRecord};
 
 use super::Shared;
 use crate::{
+    counts::TlsFile,
     probes::{
         Kernel,
         tls::{
@@ -65,6 +66,8 @@ pub(super) struct Answer {
 struct Probed {
     library: Library,
     probe: Option<Probe>,
+    /// Why the kernel did not take the last probe.
+    error: Option<String>,
     round: u32,
 }
 
@@ -78,6 +81,8 @@ impl Sight {
         start_thread("tls-libraries", move || look(&asked, &learned, &answer))?;
         start_thread("tls-executables", move || prepare(&executed, &learn))?;
         let now = Instant::now();
+        // Sight is on from here on, whatever is found.
+        shared.tell_tls(|_| ());
         Ok(Self {
             programs,
             secrets,
@@ -158,7 +163,12 @@ impl Sight {
             known.round = round;
             return;
         }
-        let mut probed = Probed { library, probe: None, round };
+        match &library.look.site {
+            Err(why) if why.is_no_library() => debug!("no sight inside TLS of {}: {why}", library.path),
+            Err(why) => warn!("no sight inside TLS of {}: {why}", library.path),
+            Ok(_) => {}
+        }
+        let mut probed = Probed { library, probe: None, error: None, round };
         if self.paused_until.is_none() {
             probed.attach(kernel, self.programs);
         }
@@ -222,26 +232,39 @@ impl Sight {
 
     /// Puts what a scrape and `doctor` read in place.
     fn tell(&self) {
-        let probes = self.files.values().filter(|file| file.probe.is_some()).count() as u64;
-        self.shared.tell_tls(|seen| (seen.paused, seen.probes) = (self.paused_until.is_some(), probes));
+        let mut files: Vec<_> = self.files.values().filter_map(Probed::shown).collect();
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        self.shared.tell_tls(|seen| (seen.paused, seen.files) = (self.paused_until.is_some(), files));
     }
 }
 
 impl Probed {
     fn attach(&mut self, kernel: &mut Kernel, programs: Programs) {
-        let (Some((file, _)), Ok(site)) = (&self.library.file, &self.library.look.site) else {
-            if let Err(why) = &self.library.look.site {
-                warn!("no sight inside TLS of {}: {why}", self.library.path);
-            }
-            return;
-        };
+        let (Some((file, _)), Ok(site)) = (&self.library.file, &self.library.look.site) else { return };
         match kernel.attach_tls(programs, file, site) {
             Ok(probe) => {
-                info!("sight inside TLS: {} {} in {}", site.library.name(), site.version, self.library.path);
-                self.probe = Some(probe);
+                info!("sight inside TLS: {} in {}", site.title(), self.library.path);
+                (self.probe, self.error) = (Some(probe), None);
             }
-            Err(error) => warn!("no sight inside TLS of {}: {error:#}", self.library.path),
+            Err(error) => {
+                warn!("no sight inside TLS of {}: {error:#}", self.library.path);
+                self.error = Some(format!("{error:#}"));
+            }
         }
+    }
+
+    /// The file as an operator sees it; `None`: it holds no TLS library.
+    fn shown(&self) -> Option<TlsFile> {
+        let (library, refused) = match &self.library.look.site {
+            Err(why) if why.is_no_library() => return None,
+            Err(why) => (None, Some(why.to_string())),
+            Ok(site) if self.probe.is_some() => (Some(site.title()), None),
+            Ok(site) => {
+                let why = self.error.clone().unwrap_or_else(|| "hit too often: the probes pause for a minute".into());
+                (Some(site.title()), Some(why))
+            }
+        };
+        Some(TlsFile { path: self.library.path.clone(), library, refused })
     }
 
     fn detach(&mut self, kernel: &mut Kernel) {

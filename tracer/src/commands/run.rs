@@ -61,7 +61,7 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
         let _sender_gone = stopped.await;
     }));
     web.set_ready(true);
-    info!("ready; listening on {}://{}; {}", access.scheme(), config.listen, agent.summary());
+    info!("ready; listening on {}://{}; {}", access.scheme(), config.listen, agent.ready());
     notify(&[sd_notify::NotifyState::Ready]);
     let events = outputs.into_iter().filter_map(|(_, output)| output).collect();
     let is_watched = sd_notify::watchdog_enabled().is_some();

@@ -35,10 +35,11 @@ async fn watch(args: &WatchArgs, config: WatchConfig) -> Result<u8> {
     if let Some(path) = &config.record {
         agent.record(path).with_context(|| format!("recording to {}", path.display()))?;
     }
-    info!("ready; watching; {}", agent.summary());
+    info!("ready; watching; {}", agent.ready());
     let format = if config.json { Format::Json } else { Format::Text };
     let stream = Writer::open(&Target::Stdout, format).context("opening standard output")?;
-    let mut sink = WatchSink { stream, summary: Summary::default(), count: config.count };
+    let summary = Summary::new(config.settings.reads_tls());
+    let mut sink = WatchSink { stream, summary, count: config.count };
     let started = Instant::now();
     let until = config.duration.map(|duration| started + duration);
     let ended = agent.run(&mut sink, until, &|| Ok(args.check()?.settings)).await?;

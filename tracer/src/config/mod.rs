@@ -79,6 +79,12 @@ impl Settings {
     pub fn edge_ranges(&self) -> Result<EdgeRanges, Invalid> {
         edge_ranges(&self.ranges, &self.extra_ranges)
     }
+
+    /// Whether failed exchanges inside TLS are to be read, wherever the secrets come from.
+    #[must_use]
+    pub const fn reads_tls(&self) -> bool {
+        self.tls_sight || self.tls_keylog.is_some()
+    }
 }
 
 /// `tracer run`, checked.

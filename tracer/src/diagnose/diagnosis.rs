@@ -84,4 +84,7 @@ pub struct Diagnosis {
     pub reset_reason: Option<String>,
     pub evidence: Vec<String>,
     pub advice: String,
+    /// It came without its request because that was inside TLS. For a summary's hint; no part of the record.
+    #[serde(skip)]
+    pub(crate) inside_tls: bool,
 }

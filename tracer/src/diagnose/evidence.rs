@@ -281,6 +281,9 @@ pub struct Evidence {
     pub bodyless: bool,
     /// The exchange was inside TLS, and was decrypted with the secrets of its session.
     pub decrypted: bool,
+    /// In place of a FIN the origin sent `close_notify` (inside TLS), and the edge then closed the connection. The
+    /// trigger is [`Trigger::Fin`] all the same.
+    pub close_notify: bool,
     pub request: Request,
     /// Size of the request's header section, as far as it came. Known where it is longer than what was kept of it, and
     /// the request has no body.

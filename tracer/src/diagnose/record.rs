@@ -1,7 +1,7 @@
 //! The verdict as a record.
 
 use super::{
-    Attempt, Cause, Certainty, Diagnosis, End, Evidence, ResetBy, Taken, Trigger,
+    Attempt, Cause, Certainty, Diagnosis, End, Evidence, Protocol, ResetBy, Taken, Trigger,
     advice::advice,
     loss::Loss,
     outcome::{edge_status, end_how, end_signal, request_age, symptom},
@@ -70,7 +70,15 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         reset_reason: e.reset_reason.clone(),
         evidence: evidence(e, loss, by_end),
         advice: advice(cause, e, loss),
+        inside_tls: is_inside_tls(e, loss),
     }
+}
+
+/// Whether there was a request that only its session's secrets would have shown.
+fn is_inside_tls(e: &Evidence, loss: Loss) -> bool {
+    let had_request =
+        !matches!(loss, Loss::Refused | Loss::Unaccepted | Loss::Fresh | Loss::Handshake(_) | Loss::Attempt(_));
+    had_request && e.protocol == Protocol::Tls && !e.decrypted && (e.exchanges > 0 || loss == Loss::Late)
 }
 
 /// The status that a process exited with.

@@ -27,6 +27,9 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         lines.push("the connection was open before the tracer started: its history is unknown".to_owned());
     }
     lines.extend(published(e));
+    if e.decrypted {
+        lines.push("the exchange was read inside TLS, with the secrets of its session".to_owned());
+    }
     match loss {
         Loss::Refused => {
             lines.push(if e.trigger == (Trigger::Refused { seen: true }) {
@@ -353,6 +356,9 @@ fn close(e: &Evidence, loss: Loss) -> Option<String> {
     let reason = e.reset_reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
     let by = e.process.as_ref().map_or_else(String::new, |process| format!(" in {}", named(process)));
     Some(match e.trigger {
+        Trigger::Fin if e.close_notify => {
+            format!("close_notify (the end of a TLS connection) sent{by}; then the edge closed the connection")
+        }
         Trigger::Fin => format!("FIN sent by the close{by}"),
         Trigger::Rst if e.destroyed => "RST sent because a tool destroyed the socket (ss -K)".to_owned(),
         Trigger::Rst if loss == Loss::Unaccepted => format!("RST sent{reason}"),

@@ -15,6 +15,7 @@ mod network;
 mod number;
 mod oom;
 pub mod servers;
+mod tls;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +95,7 @@ pub fn examine(settings: &Settings, ranges: &EdgeRanges) -> Roots {
         findings.push(Finding::unknown("network namespaces", seen, "run `nsenter -t PID -n tracer doctor` in them"));
     }
     findings.extend(tunnel::tunnels(own, ranges));
-    findings.extend(host(&holders));
+    findings.extend(host(&holders, settings.tls_sight));
     Roots { heading: heading(own, networks.len() - 1), findings }
 }
 
@@ -220,7 +221,7 @@ impl Holders {
 }
 
 /// What does not belong to a network namespace.
-fn host(holders: &Holders) -> Vec<Finding> {
+fn host(holders: &Holders, tls_sight: bool) -> Vec<Finding> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let servers = servers::examine(&holders.names.keys().copied().collect());
     let processes: Vec<_> = holders.names.iter().map(|(pid, name)| (*pid, name.clone())).collect();
@@ -240,5 +241,6 @@ fn host(holders: &Holders) -> Vec<Finding> {
     found.push(limits::files(&holders.files(), &read("/proc/sys/fs/file-nr")));
     found.push(cgroup::limits(&processes));
     found.extend(servers.findings);
+    found.extend(tls::libraries(&processes, tls_sight));
     found
 }

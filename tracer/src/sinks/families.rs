@@ -8,7 +8,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use tracer_common::limits;
 
 use super::labels::{port_label, status_label};
-use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot};
+use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TlsCounters};
 use crate::diagnose::Cause;
 
 /// Gives the numbers of this moment.
@@ -147,6 +147,45 @@ const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["probe"],
         samples: |now| measured(now, |probe| probe.skipped.map(float)),
+    },
+    Family {
+        name: "tracer_tls_connections_total",
+        help: "Connections inside TLS whose first request came, by whether their secrets were known by then \
+            (tls-sight).",
+        kind: MetricType::COUNTER,
+        labels: &["keys"],
+        samples: |now| inside_tls(now, |tls| yes_no(tls.with_keys, tls.without_keys)),
+    },
+    Family {
+        name: "tracer_tls_exchanges_total",
+        help: "Exchanges inside TLS that the kernel handed over with their secrets, for they may have failed, by \
+            whether they could be decrypted (tls-sight).",
+        kind: MetricType::COUNTER,
+        labels: &["decrypted"],
+        samples: |now| inside_tls(now, |tls| yes_no(tls.opened, tls.unopened)),
+    },
+    Family {
+        name: "tracer_tls_probe_hits_total",
+        help: "Hits of the probes in TLS libraries: one to five for each handshake of any process that has loaded a \
+            probed file (tls-sight).",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        samples: |now| inside_tls(now, |tls| vec![(vec![], float(tls.hits))]),
+    },
+    Family {
+        name: "tracer_tls_probed_files",
+        help: "Files with a TLS library that have a probe in place now (tls-sight).",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        samples: |now| inside_tls(now, |tls| vec![(vec![], float(tls.probes()))]),
+    },
+    Family {
+        name: "tracer_tls_sight_paused",
+        help: "Whether the probes in TLS libraries are away for a minute because they were hit too often (1) or not \
+            (0) (tls-sight).",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        samples: |now| inside_tls(now, |tls| vec![(vec![], f64::from(u8::from(tls.paused)))]),
     },
     Family {
         name: "tracer_table_entries",
@@ -331,6 +370,15 @@ fn labelled(names: &[&str], values: Vec<String>) -> Metric {
 
 fn measured(now: &Snapshot, number: fn(&ProbeCounters) -> Option<f64>) -> Vec<Sample> {
     now.probes.iter().filter_map(|probe| Some((vec![probe.name.clone()], number(probe)?))).collect()
+}
+
+/// Nothing where sight inside TLS is off.
+fn inside_tls(now: &Snapshot, samples: fn(&TlsCounters) -> Vec<Sample>) -> Vec<Sample> {
+    now.tls.as_ref().map(samples).unwrap_or_default()
+}
+
+fn yes_no(yes: u64, no: u64) -> Vec<Sample> {
+    vec![(vec!["yes".into()], float(yes)), (vec!["no".into()], float(no))]
 }
 
 /// Metrics are floating-point: exact up to 2^53.

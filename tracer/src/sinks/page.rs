@@ -6,8 +6,9 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 
 use super::escape::html;
+use super::summary::without_sight;
 use super::text;
-use crate::counts::{PortCounters, Snapshot};
+use crate::counts::{PortCounters, Snapshot, TlsCounters};
 use crate::diagnose::Diagnosis;
 
 const STYLE: &str = "\
@@ -18,6 +19,9 @@ ul{margin:.25rem 0;padding-left:1.2rem}a{margin-right:.8rem}code{font-size:.9em}
 .ok{color:#187a3c}.bad,article b{color:#c22}article{border-left:3px solid #c22;margin:1rem 0;padding-left:.7rem}\
 @media(prefers-color-scheme:dark){.ok{color:#5fc983}.bad,article b{color:#ff7b72}}";
 
+/// Files with a TLS library that the page lists.
+const FILES: usize = 50;
+
 /// What the page says beside the failures.
 pub(super) struct Health<'a> {
     pub(super) ready: bool,
@@ -26,6 +30,8 @@ pub(super) struct Health<'a> {
     pub(super) now: &'a Snapshot,
     /// Failures since the start.
     pub(super) failures: u64,
+    /// Of these, those that came without their request because it was inside TLS.
+    pub(super) inside_tls: u64,
 }
 
 /// The whole page; `recent` has the newest failure first.
@@ -55,7 +61,14 @@ fn write<'a>(
         let class = if part.starts_with("missing: ") { " class=\"bad\"" } else { "" };
         write!(out, "<li{class}>{}</li>", html(part))?;
     }
-    writeln!(out, "</ul>\n<h2>Last failures: {} of {}</h2>", recent.len(), state.failures)?;
+    out.push_str("</ul>\n");
+    if let Some(tls) = &state.now.tls {
+        inside_tls(out, tls)?;
+    }
+    writeln!(out, "<h2>Last failures: {} of {}</h2>", recent.len(), state.failures)?;
+    if let Some(hint) = without_sight(state.inside_tls).filter(|_| state.now.tls.is_none()) {
+        writeln!(out, "<p>{}</p>", html(&hint))?;
+    }
     if recent.len() == 0 {
         out.push_str("<p>None since the start.</p>\n");
     }
@@ -92,6 +105,35 @@ fn health(out: &mut String, state: &Health<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// Sight inside TLS, which is on: what it has seen, and the files with a TLS library that servers have loaded.
+fn inside_tls(out: &mut String, tls: &TlsCounters) -> fmt::Result {
+    out.push_str("<h2>Inside TLS</h2>\n<ul>");
+    if tls.paused {
+        out.push_str("<li class=\"bad\">paused for a minute: the probes were hit too often</li>");
+    }
+    write!(
+        out,
+        "<li>secrets known of {} connections, not of {}</li><li>{} exchanges decrypted, {} not</li>",
+        tls.with_keys, tls.without_keys, tls.opened, tls.unopened
+    )?;
+    if tls.files.is_empty() {
+        out.push_str("<li>no server has loaded a TLS library yet</li>");
+    }
+    for file in tls.files.iter().take(FILES) {
+        let name = file.library.as_deref().map_or_else(String::new, |library| format!("{library} in "));
+        let name = format!("{name}{}", file.path);
+        match &file.refused {
+            None => write!(out, "<li>{}: probed</li>", html(&name))?,
+            Some(why) => write!(out, "<li class=\"bad\">{}: no probe: {}</li>", html(&name), html(why))?,
+        }
+    }
+    if tls.files.len() > FILES {
+        write!(out, "<li>and {} more files</li>", tls.files.len() - FILES)?;
+    }
+    out.push_str("</ul>\n");
+    Ok(())
+}
+
 fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
     let status = d.edge_status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
     write!(out, "<article><p><b>{status} {}</b> {} · {}", d.cause, d.certainty, d.time)?;
@@ -113,10 +155,12 @@ fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::TlsFile;
     use crate::sinks::sample::diagnosis;
 
     fn page(ready: bool, probes: &str, recent: &[Diagnosis]) -> String {
-        let state = Health { ready, probes, now: &Snapshot::default(), failures: recent.len() as u64 };
+        let failures = recent.len() as u64;
+        let state = Health { ready, probes, now: &Snapshot::default(), failures, inside_tls: 0 };
         render(&state, recent.iter())
     }
 
@@ -151,7 +195,7 @@ mod tests {
             ranges_date_s: Some(1_792_022_400),
             ..Snapshot::default()
         };
-        let text = render(&Health { ready: true, probes: "", now: &now, failures: 60 }, [].iter());
+        let text = render(&Health { ready: true, probes: "", now: &now, failures: 60, inside_tls: 0 }, [].iter());
         for part in [
             "42 exchanges seen, 3 connections open",
             "15 IPv4 and 7 IPv6 ranges of 2026-10-1",
@@ -162,6 +206,46 @@ mod tests {
         }
         assert!(!text.contains("ring"), "{text}");
         assert!(page(true, "", &[]).contains("<li>no record lost</li>"));
+    }
+
+    /// The page with this of sight inside TLS.
+    fn with_sight(tls: Option<TlsCounters>) -> String {
+        let now = Snapshot { tls, ..Snapshot::default() };
+        render(&Health { ready: true, probes: "", now: &now, failures: 3, inside_tls: 2 }, [].iter())
+    }
+
+    #[test]
+    fn sight_inside_tls_is_told_by_file_and_its_absence_once() {
+        let file = |library: Option<&str>, refused: Option<&str>| TlsFile {
+            path: "/usr/lib/<b>libssl.so.3".into(),
+            library: library.map(str::to_owned),
+            refused: refused.map(str::to_owned),
+        };
+        let files = vec![file(Some("OpenSSL 3"), None), file(None, Some("of another machine"))];
+        let text = with_sight(Some(TlsCounters {
+            with_keys: 5,
+            opened: 4,
+            unopened: 1,
+            paused: true,
+            files,
+            ..Default::default()
+        }));
+        for part in [
+            "<li class=\"bad\">paused for a minute",
+            "<li>secrets known of 5 connections, not of 0</li><li>4 exchanges decrypted, 1 not</li>",
+            "<li>OpenSSL 3 in /usr/lib/&lt;b&gt;libssl.so.3: probed</li>",
+            "<li class=\"bad\">/usr/lib/&lt;b&gt;libssl.so.3: no probe: of another machine</li>",
+        ] {
+            assert!(text.contains(part), "{part} not in\n{text}");
+        }
+        assert!(!text.contains("--tls-sight"), "{text}");
+        assert!(with_sight(Some(TlsCounters::default())).contains("no server has loaded a TLS library yet"));
+        let many = TlsCounters { files: vec![file(None, None); FILES + 7], ..TlsCounters::default() };
+        assert!(with_sight(Some(many)).contains("<li>and 7 more files</li>"));
+        let off = with_sight(None);
+        assert_eq!(off.matches("2 failures inside TLS came without the request").count(), 1, "{off}");
+        assert!(!off.contains("Inside TLS"), "{off}");
+        assert!(!page(true, "", &[]).contains("--tls-sight"));
     }
 
     #[test]

@@ -53,5 +53,6 @@ pub(crate) fn diagnosis() -> Diagnosis {
             "FIN sent by close() in pid 1234".into(),
         ],
         advice: "Look at the server's error log at this time.".into(),
+        inside_tls: false,
     }
 }

@@ -16,12 +16,23 @@ pub struct Summary {
     pub lost: u64,
     /// How long the watch took.
     pub watched: Duration,
+    /// Exchanges inside TLS were to be read.
+    sight: bool,
+    /// Failures that came without their request because it was inside TLS.
+    inside_tls: u64,
 }
 
 impl Summary {
+    /// Of a watch that begins. `sight`: exchanges inside TLS are to be read.
+    #[must_use]
+    pub fn new(sight: bool) -> Self {
+        Self { sight, ..Self::default() }
+    }
+
     /// Counts one failure.
     pub fn add(&mut self, diagnosis: &Diagnosis) {
         *self.failures.entry(diagnosis.cause).or_default() += 1;
+        self.inside_tls += u64::from(diagnosis.inside_tls);
     }
 
     /// Failures so far.
@@ -38,8 +49,20 @@ impl fmt::Display for Summary {
         writeln!(f, "{}, {} lost", counted(self.exchanges, "exchange"), counted(self.lost, "record"))?;
         let mut causes: Vec<_> = self.failures.iter().collect();
         causes.sort_by_key(|&(cause, count)| (std::cmp::Reverse(*count), *cause));
-        causes.into_iter().try_for_each(|(cause, count)| writeln!(f, "{count:>8}  {cause}"))
+        causes.into_iter().try_for_each(|(cause, count)| writeln!(f, "{count:>8}  {cause}"))?;
+        match without_sight(self.inside_tls).filter(|_| !self.sight) {
+            Some(hint) => writeln!(f, "{hint}"),
+            None => Ok(()),
+        }
     }
+}
+
+/// What to say of so many failures that came without their request; `None`: nothing.
+pub(super) fn without_sight(inside_tls: u64) -> Option<String> {
+    (inside_tls > 0).then(|| {
+        let failures = counted(inside_tls, "failure");
+        format!("{failures} inside TLS came without the request: --tls-sight would show it (docs/tls.md)")
+    })
 }
 
 fn counted(count: u64, what: &str) -> String {
@@ -61,6 +84,19 @@ mod tests {
         let expected =
             "watched 30.0 s: 3 failures, 1234 exchanges, 1 record lost\n       2  empty_reply\n       1  oom_kill\n";
         assert_eq!(summary.to_string(), expected);
+    }
+
+    #[test]
+    fn failures_without_their_request_say_once_what_would_show_it() {
+        let mut summary = Summary::default();
+        for inside_tls in [true, false, true] {
+            summary.add(&Diagnosis { inside_tls, ..diagnosis() });
+        }
+        let text = summary.to_string();
+        let hint = "2 failures inside TLS came without the request: --tls-sight would show it (docs/tls.md)";
+        assert_eq!(text.lines().last(), Some(hint));
+        summary.sight = true;
+        assert_eq!(summary.to_string() + hint + "\n", text);
     }
 
     #[test]

@@ -39,13 +39,12 @@ impl State {
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
         let closed_for = Duration::from_nanos(record.header.time_ns.saturating_sub(close.time_ns));
+        // The edge left because the origin had said that it says no more.
+        let edge_left = matches!(record.trigger, triggers::EDGE_FIN | triggers::EDGE_RST);
+        let close_notify = edge_left && said.is_some_and(inside::is_closed);
         Evidence {
             time: clock.at(record.header.time_ns),
-            trigger: match trigger(record) {
-                // The edge left because the origin had said that it says no more.
-                Trigger::EdgeFin | Trigger::EdgeRst if said.is_some_and(inside::is_closed) => Trigger::Fin,
-                trigger => trigger,
-            },
+            trigger: if close_notify { Trigger::Fin } else { trigger(record) },
             peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
             local: (addr(conn.tuple.local_addr), conn.tuple.local_port),
             netns: Some(conn.tuple.netns).filter(|netns| *netns != 0),
@@ -79,6 +78,7 @@ impl State {
             handshake: (protocol == Protocol::Tls && !late)
                 .then(|| alert.map_or_else(|| handshake(record), inside::refused)),
             decrypted: said.is_some(),
+            close_notify,
             limits: self.limits,
             process: self.owner(record, end),
             end: if destroyed { End::Running } else { end },
@@ -376,6 +376,7 @@ impl State {
             turn_out: 0,
             bodyless: false,
             decrypted: false,
+            close_notify: false,
             request: Request::default(),
             request_head: None,
             unfinished: None,

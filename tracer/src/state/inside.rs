@@ -68,3 +68,6 @@ fn unsent(record: &ConnRecord) -> u64 {
     let sent = if conn.is_awaited() { 0 } else { conn.response_len };
     conn.close.response_bytes.saturating_sub(sent).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,7 +224,7 @@ impl State {
         }
         let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
         let (conn, closer) = (&record.conn, &record.conn.closer);
-        let origin_left = matches!(evidence.trigger, Trigger::Fin | Trigger::Rst);
+        let origin_left = matches!(evidence.trigger, Trigger::Fin | Trigger::Rst) && !evidence.close_notify;
         self.held.push_back(Held {
             evidence,
             process: if origin_left { (closer.tgid, closer.start_ns) } else { (conn.owner, conn.owner_start_ns) },

@@ -7,6 +7,8 @@ mod hello;
 pub mod keys;
 mod record;
 mod said;
+#[cfg(test)]
+pub(crate) mod session;
 
 use tls_parser::TlsHandshakeType;
 

@@ -141,3 +141,6 @@ fn is_open(opened: &Opened) -> bool {
 fn kept(head: &[u8], have: u32) -> &[u8] {
     &head[..head.len().min(have as usize)]
 }
+
+#[cfg(test)]
+mod tests;

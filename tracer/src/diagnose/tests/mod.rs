@@ -47,6 +47,7 @@ fn unanswered() -> Evidence {
         turn_out: 500,
         bodyless: true,
         decrypted: false,
+        close_notify: false,
         request: Request { method: Some("GET".to_owned()), path: Some("/x".to_owned()), host: None, ray: None },
         request_head: None,
         unfinished: None,

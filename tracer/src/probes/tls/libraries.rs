@@ -132,6 +132,14 @@ fn promises(path: &[u8]) -> bool {
     [&b"libssl"[..], b"libgnutls", b"boring"].iter().any(|name| memchr::memmem::find(path, name).is_some())
 }
 
+impl Refusal {
+    /// Nothing in the file is a TLS library that logs secrets: no fault, and nothing to tell.
+    #[must_use]
+    pub fn is_no_library(&self) -> bool {
+        matches!(self, Self::NotFound(NotFound::NoLibrary))
+    }
+}
+
 impl Look {
     /// Whether there is something to probe, or to tell the operator.
     fn concerns_tls(&self) -> bool {

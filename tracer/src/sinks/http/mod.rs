@@ -64,6 +64,8 @@ type Answer = Response<Full<Bytes>>;
 struct Recent {
     failures: VecDeque<Diagnosis>,
     total: u64,
+    /// Of these, those that came without their request because it was inside TLS.
+    inside_tls: u64,
 }
 
 /// What the web surface shows.
@@ -105,6 +107,7 @@ impl Web {
         self.metrics.failure(diagnosis);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.total += 1;
+        recent.inside_tls += u64::from(diagnosis.inside_tls);
         recent.failures.truncate(RECENT - 1);
         recent.failures.push_front(diagnosis.clone());
     }
@@ -116,7 +119,13 @@ impl Web {
     fn page(&self) -> String {
         let now = self.metrics.snapshot();
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = page::Health { ready: self.is_ready(), probes: &self.probes, now: &now, failures: recent.total };
+        let state = page::Health {
+            ready: self.is_ready(),
+            probes: &self.probes,
+            now: &now,
+            failures: recent.total,
+            inside_tls: recent.inside_tls,
+        };
         page::render(&state, recent.failures.iter())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tracer_common::unexplained;
 
 use super::*;
-use crate::counts::{Distribution, PortCounters, ProbeCounters, TableUse};
+use crate::counts::{Distribution, PortCounters, ProbeCounters, TableUse, TlsCounters, TlsFile};
 use crate::sinks::sample::diagnosis;
 
 fn snapshot() -> Snapshot {
@@ -128,6 +128,32 @@ fn kernel_counters_are_read_at_the_scrape() {
 fn what_never_happened_has_no_series() {
     let text = metrics().text().unwrap();
     assert!(!text.contains("tracer_listener_failures_total{") && !text.contains("tracer_oom_kills_total{"));
+}
+
+#[test]
+fn sight_inside_tls_is_counted_where_it_is_on_and_absent_where_it_is_off() {
+    let text = metrics().text().unwrap();
+    assert!(!text.contains("tracer_tls_"), "{text}");
+    let refused = Some("of another machine".to_owned());
+    let files = vec![TlsFile::default(), TlsFile { refused, ..TlsFile::default() }];
+    let tls = TlsCounters { with_keys: 8, without_keys: 2, hits: 40, paused: true, opened: 3, unopened: 1, files };
+    let on = Metrics::new(Arc::new(move || Snapshot { tls: Some(tls.clone()), ..snapshot() })).unwrap();
+    for text in [on.text().unwrap(), on.openmetrics().unwrap()] {
+        for line in [
+            r#"tracer_tls_connections_total{keys="yes"} 8"#,
+            r#"tracer_tls_connections_total{keys="no"} 2"#,
+            r#"tracer_tls_exchanges_total{decrypted="yes"} 3"#,
+            r#"tracer_tls_exchanges_total{decrypted="no"} 1"#,
+            "tracer_tls_probe_hits_total 40",
+            "tracer_tls_probed_files 1",
+            "tracer_tls_sight_paused 1",
+        ] {
+            assert!(has(&text, line), "{line} not in\n{text}");
+        }
+    }
+    let idle = Metrics::new(Arc::new(|| Snapshot { tls: Some(TlsCounters::default()), ..snapshot() })).unwrap();
+    let text = idle.text().unwrap();
+    assert!(has(&text, r#"tracer_tls_connections_total{keys="no"} 0"#) && has(&text, "tracer_tls_sight_paused 0"));
 }
 
 /// The families of `names` in the text of `metrics`, as they are written.

@@ -5,10 +5,12 @@
 
 use tls_parser::TlsRecordType;
 
-use super::HEADER;
 use super::opened::{Opened, Plaintext};
 use super::protection::Protection;
 use crate::tls::alert::Alert;
+
+/// Bytes of a record's header.
+const HEADER: u64 = 5;
 
 /// Where the records of a direction are, of which more was sent than was kept. All positions are in bytes from the
 /// start of what was kept.

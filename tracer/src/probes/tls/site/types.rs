@@ -20,6 +20,29 @@ pub struct Site {
     pub build_id: Vec<u8>,
 }
 
+impl Site {
+    /// Library and version in messages.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let version = match (self.library, self.version.as_str()) {
+            (Library::OpenSsl1, "") => "1.1.1",
+            (Library::OpenSsl3, "") => "3",
+            (_, version) => version,
+        };
+        format!("{} {version}", self.library.name()).trim_end().to_owned()
+    }
+
+    /// How it was found, in words.
+    #[must_use]
+    pub fn found_by(&self) -> &'static str {
+        match self.shape {
+            Shape::LogSecret | Shape::NssKeylog => "by the labels of its key log",
+            Shape::GoKeyLog => "by Go's table of functions",
+            Shape::KdfDerive => "by its exported name",
+        }
+    }
+}
+
 /// A TLS library by the function that it logs secrets with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
