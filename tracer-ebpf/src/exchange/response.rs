@@ -113,21 +113,32 @@ fn ends_where_the_last_did(conn: &Conn, heads: &Heads, end: u32) -> bool {
         && heads.response[STATUS] != b'1'
 }
 
+/// The first four bytes from `offset` on, and whether there are as many; else the number is 0. Not an `Option`: of one
+/// without a value the compiler copies the number all the same, which nobody has written, and before 6.3 the verifier
+/// refuses to read what was not written ("invalid read from stack").
+#[inline(always)]
+fn first_word(ctx: &SkBuffContext, offset: u32) -> (u32, bool) {
+    match read_packet(ctx, offset) {
+        Some(word) => (word, true),
+        None => (0, false),
+    }
+}
+
 /// The first packet after a request. Begins its response and returns true, or returns false if the packet goes on
 /// with the response before. Empty lines in front of the response are taken off the packet.
 #[inline(always)]
 fn response_begins(ctx: &SkBuffContext, conn: &mut Conn, payload: &mut Payload) -> bool {
     let mut behind = *payload;
-    let mut first: Option<u32> = read_packet(ctx, payload.offset);
-    if first != Some(HTTP) {
+    let (mut word, mut long) = first_word(ctx, payload.offset);
+    if word != HTTP {
         let blanks = blanks_before(ctx, payload);
         // Empty lines alone are no response, and an edge takes them for none.
         if blanks < payload.len {
             behind = payload.after(blanks);
-            first = read_packet(ctx, behind.offset);
+            (word, long) = first_word(ctx, behind.offset);
         }
     }
-    let (long, http) = (first.is_some(), first == Some(HTTP));
+    let http = word == HTTP;
     if conn.flags & flag::HTTP != 0 && long && !http && conn.exchanges > 1 && !previous_is_whole(conn) {
         conn.flags |= flag::PIPELINED;
         return false;

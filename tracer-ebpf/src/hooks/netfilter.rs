@@ -70,10 +70,11 @@ pub fn kfree_skb(ctx: &BtfTracePointContext) {
     let Some(skb) = Skb::new(ctx.arg(0)) else { return };
     if !by_netfilter(ctx) {
         if !send_reset_sees_all() {
-            if by_tcp(ctx) {
+            let by_tcp = by_tcp(ctx);
+            if by_tcp && HAS_DROP_REASON.load() != 0 {
                 syn_refused(skb);
             }
-            reset_by_tcp(skb);
+            reset_by_tcp(skb, by_tcp);
         }
         return;
     }
@@ -157,8 +158,8 @@ fn by_tcp(ctx: &BtfTracePointContext) -> bool {
     }
 }
 
-/// TCP freed a packet. If it is a SYN, it was refused. Reported here and not when the RST leaves, since that may have
-/// to wait for the edge's link address.
+/// TCP freed a packet for want of a socket. If it is a SYN, it was refused. Reported here and not when the RST leaves,
+/// since that may have to wait for the edge's link address.
 #[inline(never)]
 fn syn_refused(skb: Skb) {
     let Some(segment) = Segment::of(skb.address()) else { return };
@@ -169,8 +170,12 @@ fn syn_refused(skb: Skb) {
 
 /// A packet is freed that netfilter did not drop. If the RST that has just left answers it, TCP sent that RST because
 /// the packet belongs to no connection: reports it.
+///
+/// Where there are reasons, a refused SYN is reported by [`syn_refused`]. Where there are none, `by_tcp` says no more
+/// than that TCP freed it, which it also does with a SYN that comes again while its SYN-ACK is under way: only the RST
+/// tells them apart. Over IPv4 the RST alone is enough ([`syn_refused_by`]) and is not kept as an answer.
 #[inline(never)]
-fn reset_by_tcp(skb: Skb) {
+fn reset_by_tcp(skb: Skb, by_tcp: bool) {
     let Some(answer) = Answer::recent() else { return };
     if answer.cause == taken::ICMP {
         return;
@@ -180,10 +185,19 @@ fn reset_by_tcp(skb: Skb) {
         return;
     }
     answer.time_ns = 0;
-    // A refused SYN is reported by `syn_refused`.
-    if answer.cause == taken::RESET && !segment.syn {
+    let is_told_here = !segment.syn || by_tcp && HAS_DROP_REASON.load() == 0;
+    if answer.cause == taken::RESET && is_told_here {
         refusals::refused_with_reset(&segment, rst::UNKNOWN);
     }
+}
+
+/// TCP answers a SYN of the edge with this RST. Rebuilt from it is what is needed of the SYN, which may have been freed
+/// before: the RST had to wait for the edge's link address then.
+#[inline(never)]
+fn syn_refused_by(reset: &Segment) {
+    let seq = reset.acknowledged.wrapping_sub(1);
+    let syn = Segment { tuple: reset.tuple.turned(), seq, syn: true, ..Segment::default() };
+    refusals::refused_with_reset(&syn, rst::UNKNOWN);
 }
 
 /// A packet is sent. Keeps it as an answer if it is a RST to the edge that no connection's socket sends.
@@ -211,6 +225,10 @@ pub fn net_dev_queue(ctx: &BtfTracePointContext) {
     let numbers = [segment.seq, segment.acknowledged];
     let tuple = segment.tuple.turned();
     if edge::is_edge(&tuple.peer_addr) && !reset_was_reported(&tuple) {
+        // Only what answers a SYN has no number of its own (RFC 9293, 3.10.7.1), and only TCP sends by a socket.
+        if HAS_DROP_REASON.load() == 0 && socket != 0 && segment.ack && segment.seq == 0 {
+            return syn_refused_by(&segment);
+        }
         keep_answer(tuple, taken::RESET, 0, numbers);
         if socket == 0 {
             attempts::reset_without_socket(&tuple, segment.acknowledged);

@@ -112,7 +112,8 @@ fn compare(agent: &mut Agent, lab: &Lab, wants: &[Want], most: u64) -> Result<BT
         own_records(agent, lab).is_ok_and(|records| records.iter().any(|record| fence.is_of(record)))
     })?;
     let all: Vec<&Want> = wants.iter().chain([&fence]).collect();
-    check_counters(agent, &all, most)?;
+    check_counters(agent, &all, most)
+        .map_err(|error| anyhow!("{error:#}; came:{}", show(&agent.events().unwrap_or_default())))?;
     // Nothing is open to judgement any more: now is the time to look for what should not be there.
     agent.close()?;
     check_records(&all, &own_records(agent, lab)?)

@@ -5,7 +5,7 @@ pub(super) const KERNELS: [&str; 2] = ["5.10", "7.2"];
 
 /// The cases that show most for their time. Together they run every kernel program and make every kind of record. The
 /// other cases send other traffic through the same programs.
-pub(super) const CASES: [&str; 20] = [
+pub(super) const CASES: [&str; 21] = [
     "the_kernels_layout_is_the_recorded_one",
     "every_program_is_attached",
     "started_mid_incident_it_knows_the_open_connections",
@@ -21,6 +21,7 @@ pub(super) const CASES: [&str; 20] = [
     "a_crash_takes_its_neighbours_but_not_the_idle",
     "supervisor_kill",
     "a_handshake_that_either_side_refuses",
+    "inside_tls_a_failure_is_told_with_its_ray",
     "a_chunked_response_cut_between_two_chunks",
     "an_answer_that_stops",
     "a_firewall_on_the_way_to_a_container",

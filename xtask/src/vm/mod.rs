@@ -45,9 +45,9 @@ const HOST: &str = "host";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only the kernel tests whose name contains this
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    /// Run only the kernel tests whose names contain one of these
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
     /// Run what the gate runs: the cases that tell most, on the oldest kernel and the newest
     #[arg(long, conflicts_with_all = ["only", "zoo", "doctor", "readme", "kernels"])]
     gate: bool,
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.doctor {
         return doctor::run(&fleet, &kernels, &roots);
     }
-    let only = if args.gate { gate::CASES.to_vec() } else { args.only.as_deref().into_iter().collect() };
+    let only = if args.gate { gate::CASES.to_vec() } else { args.only.iter().map(String::as_str).collect() };
     let plan = tests::Plan { fleet: &fleet, only: &only, repeat: args.repeat, readme: args.readme };
     let mut done = plan.run(&kernels, &roots, !host.is_empty());
     if args.zoo {

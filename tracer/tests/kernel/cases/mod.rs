@@ -17,6 +17,7 @@ mod prometheus;
 mod published;
 mod race;
 mod reply;
+mod sight;
 mod silence;
 mod stage;
 mod tls;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         tls::cases(),
+        sight::cases(),
         wire::cases(),
         upload::cases(),
         netfilter::cases(),

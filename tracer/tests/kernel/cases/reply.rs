@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::{EDGE_A, EDGE_B, EDGE_V6, Lab, Nginx, NginxOptions, Seen};
-use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio_rustls::rustls::Stream;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
@@ -93,14 +92,15 @@ fn a_path_that_carries_nothing_for_a_while_is_silent() -> Result<()> {
     check(agent, &lab, &[])
 }
 
-/// Its window is shut, and the edge gives up after its timeout, or later.
+/// Its window is shut, and the edge gives up after its timeout, or later. The edge's receive buffer keeps the kernel's
+/// own size: before 6.6 a kernel whose buffer was made smaller, below the window that it had promised, drops what
+/// exceeds it and leaves the window open.
 fn a_visitor_who_reads_nothing_is_silent() -> Result<()> {
     let (lab, _origin) = staged()?;
     let agent = Agent::start(&[READ])?;
     for (from, abort) in [(EDGE_A, false), (EDGE_B, true)] {
         let mut conn = lab.connect(from, 80)?;
-        set_socket_recv_buffer_size(conn.stream()?, 8192)?;
-        conn.send("/large?bytes=3000000")?;
+        conn.send("/large?bytes=30000000")?;
         conn.wait_first_byte()?;
         std::thread::sleep(Duration::from_millis(1650));
         if abort {
