@@ -17,6 +17,8 @@ mod prometheus;
 mod published;
 mod race;
 mod reply;
+mod session;
+mod sight;
 mod silence;
 mod stage;
 mod tls;
@@ -52,6 +54,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         tls::cases(),
+        sight::cases(),
         wire::cases(),
         upload::cases(),
         netfilter::cases(),
