@@ -126,7 +126,7 @@ fn a_recording_holds_no_ciphertext() -> Result<()> {
         ensure!(told.contains(session.ray()), "{told}{}", String::from_utf8_lossy(&output.stderr));
         let requests = session.sealed();
         ensure!(!requests.is_empty(), "the client sent no application data");
-        for part in requests.iter().flat_map(|request| request.chunks_exact(16)) {
+        for part in requests.iter().flat_map(|request| request.as_chunks::<16>().0) {
             ensure!(memchr::memmem::find(&recorded, part).is_none(), "ciphertext stands in the recording");
         }
         for secret in session.secrets() {
