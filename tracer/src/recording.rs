@@ -2,12 +2,13 @@
 //!
 //! A recording is a sequence of records, each behind its length (32 bits, little endian), preceded by [`MAGIC`]. Before
 //! a record is written, the heads that it carries are rewritten: of a request only method, path, Host and CF-Ray stay,
-//! of a response its status line and its framing; everything else becomes padding of the same length.
+//! of a response its status line and its framing; everything else becomes padding of the same length. Of what was sent
+//! inside TLS only the headers of the records stay, so that a key log that comes to light later opens nothing.
 
 use std::io::{self, Read, Write};
 
-use tracer_common::{ConnRecord, conn_flags};
-use zerocopy::IntoBytes as _;
+use tracer_common::{ConnRecord, SEALED_RESPONSE_LEN, SealedEnd, conn_flags};
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::{decode::Event, http::Request};
 
@@ -17,6 +18,10 @@ pub const MAGIC: &[u8; 8] = b"tracer\x002";
 const MAX_RECORD: usize = 64 * 1024;
 /// Fields of a response that tell where it ends.
 const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+/// Type of a TLS record that holds application data, and in TLS 1.3 whatever is encrypted (RFC 8446 §5.1).
+const APPLICATION_DATA: u8 = 23;
+/// Every type of a record.
+const TYPES: std::ops::RangeInclusive<u8> = 20..=APPLICATION_DATA;
 
 /// Writes events to a recording.
 pub struct Recorder<W>(W);
@@ -94,14 +99,50 @@ pub fn read(mut from: impl Read) -> io::Result<Vec<Event>> {
 /// Takes out of a record's heads all that no verdict needs.
 fn scrub(record: &mut ConnRecord) {
     let (conn, heads) = (&record.conn, &mut record.heads);
-    // A handshake says nothing of a request, and what follows it is encrypted.
+    if conn.flags & conn_flags::SEALED != 0 {
+        empty_sealed(&mut heads.request);
+        let (head, end) = heads.response.split_at_mut(SEALED_RESPONSE_LEN);
+        empty_sealed(head);
+        if let Ok((kept, _)) = SealedEnd::read_from_prefix(end) {
+            let emptied = SealedEnd { before: [0; _], tail: [0; _], ..kept };
+            end.copy_from_slice(emptied.as_bytes());
+        }
+        return;
+    }
     if conn.flags & conn_flags::TLS != 0 {
+        // A handshake says nothing of a request; what follows it may.
+        for head in [&mut heads.request[..], &mut heads.response[..]] {
+            empty_records(head, |kind| kind == APPLICATION_DATA);
+        }
         return;
     }
     scrub_request(&mut heads.request, conn.request_have);
     let have = kept(conn.response_have, &heads.response);
     let response = without_fields(&heads.response[..have]);
     rewrite(&mut heads.response, have, &response);
+}
+
+/// Leaves of TLS records their headers alone; what is no record goes as a whole.
+fn empty_sealed(head: &mut [u8]) {
+    let records = empty_records(head, |_| true);
+    head[records..].fill(0);
+}
+
+/// Zeroes the bodies of those records whose type is `emptied`, from the header of one on. Where the last one ends.
+fn empty_records(head: &mut [u8], emptied: impl Fn(u8) -> bool) -> usize {
+    let mut at = 0;
+    while let Some([kind, 3, _, high, low]) = head.get(at..).and_then(<[u8]>::first_chunk).copied() {
+        if !TYPES.contains(&kind) {
+            break;
+        }
+        let body = at + 5;
+        let end = head.len().min(body + usize::from(u16::from_be_bytes([high, low])));
+        if emptied(kind) {
+            head[body..end].fill(0);
+        }
+        at = end;
+    }
+    at
 }
 
 /// Leaves of a request's head what a record may name.
@@ -159,6 +200,8 @@ fn starts_another(rest: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
 
     fn record(request: &[u8], response: &[u8]) -> ConnRecord {
@@ -191,6 +234,52 @@ mod tests {
         let parsed = crate::http::Response::read(Some("GET"), &seen);
         assert_eq!(parsed.progress, crate::http::Progress::Whole);
         assert_eq!(parsed.header_bytes, Some(response.len() as u64 - 6));
+    }
+
+    /// A TLS record of this type.
+    fn sealed(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind, 3, 3], &u16::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
+    }
+
+    fn recorded(record: ConnRecord) -> (Vec<u8>, Box<ConnRecord>) {
+        let mut file = Vec::new();
+        Recorder::new(&mut file).unwrap().write(&Event::Conn(Box::new(record))).unwrap();
+        let Some(Event::Conn(read)) = read(&file[..]).unwrap().pop() else { panic!("no connection") };
+        (file, read)
+    }
+
+    #[test]
+    fn of_what_was_sent_inside_tls_the_headers_of_records_stay() {
+        let [request, response] = [23, 22].map(|kind| [sealed(kind, b"SECRET"), sealed(23, &[b'S'; 4096])].concat());
+        let mut sealed_conn = record(&request[..1_900], &response[..SEALED_RESPONSE_LEN]);
+        sealed_conn.conn.flags = conn_flags::TLS | conn_flags::SEALED;
+        let end = SealedEnd::new_zeroed();
+        let end = SealedEnd { records: 2, tail_len: 6, tail: *b"SECRET".repeat(11)[..64].as_array().unwrap(), ..end };
+        sealed_conn.heads.response[SEALED_RESPONSE_LEN..].copy_from_slice(end.as_bytes());
+        let (file, read) = recorded(sealed_conn);
+        assert!(!file.windows(6).any(|at| at == b"SECRET") && !file.windows(6).any(|at| at == [b'S'; 6]));
+        assert_eq!(read.heads.request[..16], [&sealed(23, &[0; 6])[..], &[23, 3, 3, 16, 0]].concat());
+        let kept = SealedEnd::read_from_prefix(&read.heads.response[SEALED_RESPONSE_LEN..]).unwrap().0;
+        assert_eq!((kept.records, kept.tail_len, kept.tail), (2, 6, [0; 64]));
+    }
+
+    #[test]
+    fn what_is_inside_tls_and_no_record_goes_as_a_whole() {
+        let mut sealed_conn = record(b"SECRET", &sealed(99, b"SECRET"));
+        sealed_conn.conn.flags = conn_flags::TLS | conn_flags::SEALED;
+        let (_, read) = recorded(sealed_conn);
+        assert!(read.heads.request.iter().chain(&read.heads.response[..SEALED_RESPONSE_LEN]).all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn of_a_handshake_that_failed_the_messages_stay_and_what_follows_them_goes() {
+        let handshake = sealed(22, b"HELLO");
+        let mut conn = record(&[&handshake[..], &sealed(23, b"SECRET")].concat(), b"HTTP/1.1 400 Bad Request");
+        conn.conn.flags = conn_flags::TLS;
+        let (file, read) = recorded(conn);
+        assert!(!file.windows(6).any(|at| at == b"SECRET"));
+        assert!(read.heads.request.starts_with(&handshake));
+        assert!(read.heads.response.starts_with(b"HTTP/1.1 400 Bad Request"));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The event loop: kernel records → state → verdicts → sinks. Owns the clock and the shutdown.
 
 mod around;
+mod attaching;
 mod look;
+mod privacy;
 mod privileges;
 mod shared;
 mod sight;
 mod signals;
 
+pub use attaching::attach_if_asked;
 pub use shared::Shared;
 
 use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Duration};
@@ -14,7 +17,6 @@ use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Dura
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
 use look::{learn, learn_new, look_at};
-use rustix::thread::CapabilitySet;
 use sight::Sight;
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -86,6 +88,9 @@ impl Agent {
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
     pub fn start(settings: &Settings, ranges: EdgeRanges) -> Result<Self> {
+        if settings.reads_tls() {
+            privacy::keep_memory();
+        }
         let mut kernel = Kernel::load(settings.reads_tls())?;
         kernel.set_ranges(&ranges)?;
         kernel.set_ports(&settings.ports)?;
@@ -121,13 +126,12 @@ impl Agent {
         }
         let kernel_log = proc::KernelLog::open();
         let conntrack = Conntrack::start(privileges::keep_net_admin);
-        let more = tls.as_ref().map_or(CapabilitySet::empty(), |(programs, _)| programs.form.needs());
-        privileges::give_up(more, || kernel.use_once());
         let shared = Arc::new(shared);
         let mut sight =
             tls.map(|(programs, secrets)| Sight::new(programs, secrets, Arc::clone(&shared))).transpose()?;
+        privileges::give_up(|| kernel.use_once());
         if let Some(sight) = &mut sight {
-            sight.begin(&mut kernel, &shared.listeners());
+            sight.begin(&shared.listeners());
         }
         Ok(Self {
             records,
@@ -223,7 +227,7 @@ impl Agent {
                 }
                 answer = found(&mut self.sight) => {
                     if let Some(sight) = &mut self.sight {
-                        sight.take(&mut self.kernel, answer);
+                        sight.take(answer);
                     }
                 }
                 asked = signals.next() => match asked {
@@ -276,6 +280,8 @@ impl Agent {
             let around = self.around(event, clock.monotonic_ns);
             self.state.set_around(Around { published, ..around });
             outputs.extend(self.state.handle(event, &clock));
+            // What was said is wiped now, and not when the next event comes.
+            self.state.set_said(None);
         }
         outputs
     }
@@ -308,7 +314,7 @@ impl Agent {
     fn keep_sight(&mut self) {
         let Some(sight) = &mut self.sight else { return };
         sight.look_into(&[self.shared.owners(), self.shared.listeners()].concat());
-        sight.keep_up(&mut self.kernel);
+        sight.keep_up();
         sight.forget(&mut self.kernel, &self.sweep);
     }
 

@@ -19,10 +19,8 @@ const NUMBERS: std::ops::Range<u32> = 0..64;
 /// the agent does all the time: before Linux 5.19, the kernel may want `CAP_BPF` of who only uses what is loaded.
 ///
 /// Where the kernel wants yet more, or refuses, everything is kept: less privilege must not mean fewer verdicts.
-///
-/// `more`: what it needs besides, for what the user asked for.
-pub(super) fn give_up(more: CapabilitySet, mut works: impl FnMut() -> Result<()> + Send) {
-    for keep in [LATER | more, LATER | more | CapabilitySet::BPF] {
+pub(super) fn give_up(mut works: impl FnMut() -> Result<()> + Send) {
+    for keep in [LATER, LATER | CapabilitySet::BPF] {
         match attempt(keep, &mut works) {
             Ok(()) => {
                 match reduce(keep) {
@@ -41,6 +39,21 @@ pub(super) fn give_up(more: CapabilitySet, mut works: impl FnMut() -> Result<()>
 pub(super) fn keep_net_admin() -> Result<()> {
     let kept = reduce(CapabilitySet::NET_ADMIN).context("giving up capabilities")?;
     ensure!(kept == CapabilitySet::NET_ADMIN, "there is no CAP_NET_ADMIN");
+    Ok(())
+}
+
+/// Reduces this thread to what it takes to open the very files that servers map: what every thread keeps, and
+/// `CAP_CHECKPOINT_RESTORE` for those whose names are gone.
+pub(super) fn keep_for_files() {
+    match reduce(LATER | CapabilitySet::CHECKPOINT_RESTORE) {
+        Ok(kept) => debug!("to open the servers' files there is {kept:?}"),
+        Err(error) => warn!("the thread that opens the servers' files keeps all capabilities: {error}"),
+    }
+}
+
+/// Reduces this process, which has one thread, to what attaching probes takes.
+pub(super) fn keep_to_attach(needs: CapabilitySet) -> Result<()> {
+    reduce(needs).context("giving up capabilities")?;
     Ok(())
 }
 

@@ -13,13 +13,14 @@ use log::{debug, info, warn};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
 use tracer_common::{ConnRecord, ListenRecord};
 
-use super::Shared;
+use super::{Shared, privacy, privileges};
 use crate::{
     counts::TlsFile,
     probes::{
         Kernel,
         tls::{
-            attach::{Probe, Programs},
+            attach::Programs,
+            attacher::Probe,
             libraries::{Identity, Libraries, Library, Look},
             secrets::Secrets,
         },
@@ -53,6 +54,8 @@ pub(super) struct Sight {
     round_began: Instant,
     hits: (Instant, u64),
     paused_until: Option<Instant>,
+    /// The process that attaches is gone.
+    is_lost: bool,
     shared: Arc<Shared>,
 }
 
@@ -72,14 +75,20 @@ struct Probed {
 }
 
 impl Sight {
-    /// Starts a thread, which has the privileges of this one.
+    /// Starts a thread, which keeps of the privileges of this one what opening the servers' files takes.
     pub(super) fn new(programs: Programs, secrets: Secrets, shared: Arc<Shared>) -> Result<Self> {
         let (ask, asked) = mpsc::channel();
         let (execute, executed) = mpsc::channel();
         let (learn, learned) = mpsc::channel();
         let (answer, answers) = unbounded_channel();
-        start_thread("tls-libraries", move || look(&asked, &learned, &answer))?;
-        start_thread("tls-executables", move || prepare(&executed, &learn))?;
+        start_thread("tls-libraries", move || {
+            privileges::keep_for_files();
+            look(&asked, &learned, &answer);
+        })?;
+        start_thread("tls-executables", move || {
+            privileges::keep_for_files();
+            prepare(&executed, &learn);
+        })?;
         let now = Instant::now();
         // Sight is on from here on, whatever is found.
         shared.tell_tls(|_| ());
@@ -95,13 +104,14 @@ impl Sight {
             round_began: now,
             hits: (now, 0),
             paused_until: None,
+            is_lost: false,
             shared,
         })
     }
 
     /// Puts probes into what these servers have loaded, before anything else happens: connections that they accept from
     /// now on come with their secrets.
-    pub(super) fn begin(&mut self, kernel: &mut Kernel, servers: &[(u32, u64)]) {
+    pub(super) fn begin(&mut self, servers: &[(u32, u64)]) {
         self.look_into(servers);
         let until = Instant::now() + AT_START;
         let mut awaited = servers.iter().collect::<BTreeSet<_>>().len();
@@ -109,7 +119,7 @@ impl Sight {
             match self.answers.try_recv() {
                 Ok(answer) => {
                     awaited -= usize::from(answer.library.is_none());
-                    self.take(kernel, answer);
+                    self.take(answer);
                 }
                 Err(TryRecvError::Empty) => thread::sleep(Duration::from_millis(1)),
                 Err(TryRecvError::Disconnected) => return,
@@ -153,7 +163,7 @@ impl Sight {
     }
 
     /// Puts probes into what was found.
-    pub(super) fn take(&mut self, kernel: &mut Kernel, answer: Answer) {
+    pub(super) fn take(&mut self, answer: Answer) {
         let Some(library) = answer.library else { return };
         let Some((_, identity)) = library.file else {
             return debug!("{}: {}: {:?}", answer.pid, library.path, library.look.site.err());
@@ -169,15 +179,18 @@ impl Sight {
             Ok(_) => {}
         }
         let mut probed = Probed { library, probe: None, error: None, round };
-        if self.paused_until.is_none() {
-            probed.attach(kernel, self.programs);
+        if self.paused_until.is_none() && !self.is_lost {
+            probed.attach(&self.programs);
         }
         self.files.insert(identity, probed);
         self.tell();
     }
 
     /// Takes probes away that nobody needs, or that are hit too often; about once a second.
-    pub(super) fn keep_up(&mut self, kernel: &mut Kernel) {
+    pub(super) fn keep_up(&mut self) {
+        if !self.programs.are_held() {
+            return self.lose();
+        }
         let (now, hits) = (Instant::now(), self.shared.tls_hits());
         let (then, before) = std::mem::replace(&mut self.hits, (now, hits));
         let seconds = now.duration_since(then).as_secs_f64().max(0.1);
@@ -189,22 +202,33 @@ impl Sight {
                 PAUSE.as_secs()
             );
             self.paused_until = Some(now + PAUSE);
-            self.files.values_mut().for_each(|file| file.detach(kernel));
+            self.files.values_mut().for_each(|file| file.detach(&self.programs));
         }
         if self.paused_until.is_some_and(|until| until <= now) {
             info!("sight inside TLS goes on");
             self.paused_until = None;
-            let programs = self.programs;
-            self.files.values_mut().for_each(|file| file.attach(kernel, programs));
+            self.files.values_mut().for_each(|file| file.attach(&self.programs));
         }
         let round = self.round;
         self.files.retain(|_, file| {
             let stays = round - file.round.min(round) <= ROUNDS;
             if !stays {
-                file.detach(kernel);
+                file.detach(&self.programs);
             }
             stays
         });
+        self.tell();
+    }
+
+    /// The process that attaches is gone, and every probe with it. To start another one takes privileges that the agent
+    /// has given up.
+    fn lose(&mut self) {
+        if !std::mem::replace(&mut self.is_lost, true) {
+            warn!(
+                "sight inside TLS has ended: the process that attaches its probes is gone; restart tracer to have it"
+            );
+        }
+        self.files.values_mut().for_each(|file| file.probe = None);
         self.tell();
     }
 
@@ -220,8 +244,9 @@ impl Sight {
         if record.conn.keyed == 0 {
             return None;
         }
-        let keys = self.secrets.of(&record.conn)?;
-        let said = Said::read(record, &keys);
+        let said = self.secrets.of(&record.conn).map(|keys| Said::read(record, &keys));
+        privacy::wipe_stack();
+        let said = said?;
         self.count(said.is_some());
         said
     }
@@ -239,9 +264,9 @@ impl Sight {
 }
 
 impl Probed {
-    fn attach(&mut self, kernel: &mut Kernel, programs: Programs) {
+    fn attach(&mut self, programs: &Programs) {
         let (Some((file, _)), Ok(site)) = (&self.library.file, &self.library.look.site) else { return };
-        match kernel.attach_tls(programs, file, site) {
+        match programs.attach(file, site) {
             Ok(probe) => {
                 info!("sight inside TLS: {} in {}", site.title(), self.library.path);
                 (self.probe, self.error) = (Some(probe), None);
@@ -267,9 +292,9 @@ impl Probed {
         Some(TlsFile { path: self.library.path.clone(), library, refused })
     }
 
-    fn detach(&mut self, kernel: &mut Kernel) {
+    fn detach(&mut self, programs: &Programs) {
         if let Some(probe) = self.probe.take()
-            && let Err(error) = kernel.detach_tls(probe)
+            && let Err(error) = programs.detach(probe)
         {
             warn!("taking the probe out of {}: {error:#}", self.library.path);
         }

@@ -183,7 +183,8 @@ impl Kernel {
         sweep::use_once(&mut self.ebpf)
     }
 
-    /// Loads the programs for probes in TLS libraries. Call after [`Kernel::attach`], before [`Kernel::seed`].
+    /// Loads the programs for probes in TLS libraries, and starts the process that attaches them, which has the
+    /// privileges of this thread. Call after [`Kernel::attach`], before [`Kernel::seed`].
     pub fn load_tls(&mut self) -> Result<tls::attach::Programs> {
         let btf = self.btf.as_ref().ok_or_else(|| anyhow!("the types of the kernel are gone"))?;
         tls::attach::Programs::load(&mut self.ebpf, btf)
@@ -197,21 +198,6 @@ impl Kernel {
     /// Removes the secrets of connections that are no longer open.
     pub fn forget_secrets(&mut self, sweep: &Sweep, secrets: &mut tls::secrets::Secrets) -> Result<()> {
         secrets.keep_only(&sweep.open(&mut self.ebpf)?)
-    }
-
-    /// Puts a probe into a TLS library.
-    pub fn attach_tls(
-        &mut self,
-        programs: tls::attach::Programs,
-        file: &fs::File,
-        site: &tls::site::Site,
-    ) -> Result<tls::attach::Probe> {
-        programs.attach(&mut self.ebpf, file, site.offset, site.shape)
-    }
-
-    /// Takes a probe away.
-    pub fn detach_tls(&mut self, probe: tls::attach::Probe) -> Result<()> {
-        probe.detach(&mut self.ebpf)
     }
 
     /// Hands the kernel programs' debug lines to the log.

@@ -1,4 +1,4 @@
-//! The one module with unsafe code: hands descriptors that aya owns to tokio's reactor.
+//! Hands descriptors that aya owns to tokio's reactor.
 
 #![allow(unsafe_code, reason = "tokio wants a promise about the descriptor that only the caller can give")]
 

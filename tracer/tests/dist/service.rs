@@ -39,6 +39,39 @@ fn the_units_exposure_is_low() {
     }
 }
 
+/// Sight inside TLS takes more than the unit grants; the unit with the drop-in for that must stay narrow, too.
+#[test]
+fn the_exposure_with_the_drop_in_for_sight_inside_tls_is_low() {
+    let drop_in = fs::read_to_string(dist("systemd/tls-sight.conf")).unwrap();
+    let (unit, rest) = unit::TEXT.split_once("\n[Install]").unwrap();
+    let settings: String =
+        drop_in.lines().filter(|line| !line.starts_with('[')).map(|line| format!("{line}\n")).collect();
+    let dir = std::env::temp_dir().join(format!("tracer-unit-{}", std::process::id()));
+    fs::create_dir(&dir).unwrap();
+    let file = dir.join("tracer.service");
+    fs::write(&file, format!("{unit}\n{settings}\n[Install]{rest}")).unwrap();
+    let mut command = Command::new("systemd-analyze");
+    let output = command.args(["security", "--no-pager", "--offline=true", EXPOSURE]).arg(&file).output();
+    fs::remove_dir_all(&dir).unwrap();
+    match output {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout)),
+        Err(error) => eprintln!("SKIPPED: the exposure was not measured: systemd-analyze: {error} (./dev setup test)"),
+    }
+}
+
+#[test]
+fn the_drop_in_grants_what_it_bounds_and_the_packages_bring_it() {
+    let drop_in = fs::read_to_string(dist("systemd/tls-sight.conf")).unwrap();
+    let granted = |setting: &str| -> Vec<String> {
+        let lines = drop_in.lines().map(|line| line.trim_start_matches("# "));
+        lines.filter_map(|line| Some(line.strip_prefix(setting)?.strip_prefix('=')?.to_owned())).collect()
+    };
+    assert_eq!(granted("AmbientCapabilities"), ["CAP_CHECKPOINT_RESTORE", "CAP_SYS_ADMIN"]);
+    assert_eq!(granted("AmbientCapabilities"), granted("CapabilityBoundingSet"));
+    let manifest = include_str!("../../Cargo.toml");
+    assert_eq!(manifest.matches("\"dist/systemd/tls-sight.conf\"").count(), 2, "in the .deb and in the .rpm");
+}
+
 #[test]
 fn the_unit_names_no_setting_that_systemd_does_not_know() {
     // Where the binary is not installed, its path is the one complaint.

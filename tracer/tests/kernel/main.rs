@@ -12,6 +12,7 @@ mod journal;
 mod metrics;
 mod prometheus;
 mod runner;
+mod scan;
 mod want;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! The request, as far as a record may name it: method, path, Host and CF-Ray; nothing else ever leaves.
 
-use super::MAX_FIELDS;
+use super::{MAX_FIELDS, with_empty_line};
 
 /// What a record says of a request. The query string is cut off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,7 @@ impl Request {
         }
         // Cut short: every line that is there whole still counts.
         let end = head.windows(2).rposition(|pair| pair == b"\r\n")?;
-        let mut lines = head[..end + 2].to_vec();
-        lines.extend(b"\r\n");
+        let lines = with_empty_line(&head[..end + 2]);
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
         matches!(parsed.parse(&lines), Ok(httparse::Status::Complete(_))).then(|| (Self::of(&parsed), None))

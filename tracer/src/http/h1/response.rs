@@ -1,6 +1,6 @@
 //! How far did the response get? RFC 9112 §6.3, decided from its first bytes, its last bytes and its length.
 
-use super::MAX_FIELDS;
+use super::{MAX_FIELDS, with_empty_line};
 
 /// What is known of the response to the current request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -295,8 +295,7 @@ impl Framing {
     /// whole line.
     fn so_far(method: Option<&str>, head: &[u8]) -> Option<(u16, Self)> {
         let end = head.windows(2).rposition(|pair| pair == b"\r\n")?;
-        let mut lines = head[..end + 2].to_vec();
-        lines.extend(b"\r\n");
+        let lines = with_empty_line(&head[..end + 2]);
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Response::new(&mut fields);
         let Ok(httparse::Status::Complete(_)) = tolerant().parse_response(&mut parsed, &lines) else { return None };

@@ -17,7 +17,9 @@ mod prometheus;
 mod published;
 mod race;
 mod reply;
+mod session;
 mod sight;
+mod sight_safety;
 mod silence;
 mod stage;
 mod tls;
@@ -54,6 +56,7 @@ pub(crate) fn all() -> Vec<Case> {
         process::cases(),
         tls::cases(),
         sight::cases(),
+        sight_safety::cases(),
         wire::cases(),
         upload::cases(),
         netfilter::cases(),

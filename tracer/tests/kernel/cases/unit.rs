@@ -31,10 +31,10 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-const BPF: u64 = 1 << 39;
+pub(super) const BPF: u64 = 1 << 39;
 const NET_ADMIN: u64 = 1 << 12;
-const DAC_OVERRIDE: u64 = 1 << 1;
-const SYS_PTRACE: u64 = 1 << 19;
+pub(super) const DAC_OVERRIDE: u64 = 1 << 1;
+pub(super) const SYS_PTRACE: u64 = 1 << 19;
 
 fn with_the_units_privileges_every_kind_of_failure_is_told() -> Result<()> {
     let lab = Lab::new()?;
@@ -135,28 +135,34 @@ fn of_roots_privileges_every_thread_keeps_two() -> Result<()> {
 }
 
 /// One thread asks conntrack, and that takes another privilege than all others keep.
-fn kept(thread: &BTreeMap<String, String>, usual: u64) -> u64 {
+pub(super) fn kept(thread: &BTreeMap<String, String>, usual: u64) -> u64 {
     if thread["Name"] == "conntrack" { NET_ADMIN } else { usual }
 }
 
 /// The status of each of the agent's threads, once there is more than the first: that of the events.
-fn threads(agent: &Agent) -> Result<Vec<BTreeMap<String, String>>> {
+pub(super) fn threads(agent: &Agent) -> Result<Vec<BTreeMap<String, String>>> {
     // What answers a scrape may start another.
     agent.metrics()?;
-    let mut all = Vec::new();
-    for thread in fs::read_dir(format!("/proc/{}/task", agent.pid()))? {
-        let text = fs::read_to_string(thread?.path().join("status"))?;
-        let fields = text.lines().filter_map(|line| line.split_once(":\t"));
-        all.push(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
-    }
+    let all = threads_of(agent.pid())?;
     ensure!(all.len() > 1, "the agent has one thread");
     let asking = all.iter().filter(|thread: &&BTreeMap<String, String>| thread["Name"] == "conntrack").count();
     ensure!(asking == 1, "{asking} threads ask conntrack");
     Ok(all)
 }
 
+/// The status of each thread of a process.
+pub(super) fn threads_of(pid: u32) -> Result<Vec<BTreeMap<String, String>>> {
+    let mut all = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("status"))?;
+        let fields = text.lines().filter_map(|line| line.split_once(":\t"));
+        all.push(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+    }
+    Ok(all)
+}
+
 /// The thread must have these capabilities in these sets, none in those that pass them on, and no way to gain any.
-fn only(thread: &BTreeMap<String, String>, wanted: u64, sets: &[&str]) -> Result<()> {
+pub(super) fn only(thread: &BTreeMap<String, String>, wanted: u64, sets: &[&str]) -> Result<()> {
     let set = |name: &str| u64::from_str_radix(&thread[name], 16).with_context(|| format!("{name}: {thread:?}"));
     for name in sets {
         // Before 5.19 the use of what is loaded may take CAP_BPF.
