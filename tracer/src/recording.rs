@@ -260,7 +260,7 @@ mod tests {
         assert!(!file.windows(6).any(|at| at == b"SECRET") && !file.windows(6).any(|at| at == [b'S'; 6]));
         assert_eq!(read.heads.request[..16], [&sealed(23, &[0; 6])[..], &[23, 3, 3, 16, 0]].concat());
         let kept = SealedEnd::read_from_prefix(&read.heads.response[SEALED_RESPONSE_LEN..]).unwrap().0;
-        assert_eq!((kept.records, kept.tail_len, kept.tail), (2, 6, [0; 64]));
+        assert_eq!((kept.records, kept.tail_len, kept.tail), (2, 6, [0; tracer_common::limits::SEALED_TAIL_LEN]));
     }
 
     #[test]
