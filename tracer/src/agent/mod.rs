@@ -2,10 +2,13 @@
 
 mod around;
 mod look;
+mod opener;
 mod privileges;
+mod records;
 mod shared;
 mod sight;
 mod signals;
+mod waiting;
 
 pub use shared::Shared;
 
@@ -13,18 +16,20 @@ use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Dura
 
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
-use look::{learn, learn_new, look_at};
+use look::{learn, learn_new};
+use opener::Opener;
 use rustix::thread::CapabilitySet;
 use sight::Sight;
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use waiting::Waiting;
 
 use crate::{
     config::Settings,
     decode::Event,
-    diagnose::{Around, Diagnosis, EndHow},
+    diagnose::{Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
+    probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, TlsSources, proc},
     recording::Recorder,
     state::{Facts, Output, State},
 };
@@ -71,7 +76,11 @@ pub struct Agent {
     conntrack: Option<Conntrack>,
     family: Family,
     recorder: Option<Recorder<File>>,
+    /// Where secrets inside TLS come from.
+    tls: TlsSources,
     sight: Option<Sight>,
+    opener: Option<Opener>,
+    waiting: Waiting,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -83,14 +92,18 @@ impl Agent {
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
     pub fn start(settings: &Settings, ranges: EdgeRanges) -> Result<Self> {
-        let mut kernel = Kernel::load(settings.tls_sight || settings.tls_keylog.is_some())?;
+        let sources = TlsSources { probes: settings.tls_sight, keylog: settings.tls_keylog.clone() };
+        if sources.any() && !settings.payload {
+            warn!("without payload nothing inside TLS can be read: tls-sight and tls-keylog have no effect");
+        }
+        let mut kernel = Kernel::load(&sources)?;
         kernel.set_ranges(&ranges)?;
         kernel.set_ports(&settings.ports)?;
         let records = kernel.records()?;
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
         kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
-        let tls = settings.tls_sight.then(|| Ok::<_, anyhow::Error>((kernel.load_tls()?, kernel.secrets()?)));
-        let tls = tls.transpose()?;
+        let programs = sources.probes.then(|| kernel.load_tls()).transpose()?;
+        let secrets = sources.any().then(|| kernel.secrets()).transpose()?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
@@ -118,14 +131,15 @@ impl Agent {
         }
         let kernel_log = proc::KernelLog::open();
         let conntrack = Conntrack::start(privileges::keep_net_admin);
-        let more = tls.as_ref().map_or(CapabilitySet::empty(), |(programs, _)| programs.form.needs());
+        let more = programs.map_or(CapabilitySet::empty(), |programs| programs.form.needs());
         privileges::give_up(more, || kernel.use_once());
         let shared = Arc::new(shared);
-        let mut sight =
-            tls.map(|(programs, secrets)| Sight::new(programs, secrets, Arc::clone(&shared))).transpose()?;
+        let mut sight = programs.map(|programs| Sight::new(programs, Arc::clone(&shared))).transpose()?;
         if let Some(sight) = &mut sight {
             sight.begin(&mut kernel, &shared.listeners());
         }
+        let open = |secrets| Opener::new(secrets, sources.keylog.as_deref(), Arc::clone(&shared));
+        let opener = secrets.map(open).transpose()?;
         Ok(Self {
             records,
             state,
@@ -136,7 +150,10 @@ impl Agent {
             conntrack,
             family: Family::default(),
             recorder: None,
+            tls: sources,
             sight,
+            opener,
+            waiting: Waiting::new(),
             kernel,
             _kernel_debug: debug,
         })
@@ -195,10 +212,14 @@ impl Agent {
             let deadline = self.deadline();
             tokio::select! {
                 events = next(&mut self.records, &self.shared) => {
-                    let outputs = self.handle(&events?);
+                    let outputs = self.handle(events?);
                     give(sink, outputs);
                 }
                 () = wait(deadline) => give(sink, self.state.expire(proc::clock().monotonic_ns)),
+                () = wait(self.waiting.next().map(Into::into)) => {
+                    let outputs = self.handle_ready();
+                    give(sink, outputs);
+                }
                 _ = look.tick() => {
                     self.look_around();
                     self.keep_sight();
@@ -235,36 +256,10 @@ impl Agent {
         let mut events = Vec::new();
         let shared = &self.shared;
         self.records.drain(|bytes| events.extend(decode(bytes, shared)));
-        let mut outputs = self.handle(&events);
+        let mut outputs = self.handle(events);
+        outputs.extend(self.handle_waiting());
         outputs.extend(self.state.flush());
         give(sink, outputs);
-    }
-
-    fn handle(&mut self, events: &[Event]) -> Vec<Output> {
-        let clock = proc::clock();
-        let mut outputs = Vec::new();
-        for event in events {
-            if let Some(recorder) = &mut self.recorder
-                && let Err(error) = recorder.write(event)
-            {
-                warn!("the recording ends here: {error}");
-                self.recorder = None;
-            }
-            let said = match (event, &self.sight) {
-                (Event::Conn(record), Some(sight)) => sight.open(record),
-                _ => None,
-            };
-            if let (Event::Listen(record), Some(sight)) = (event, &self.sight) {
-                sight.begins(record);
-            }
-            self.state.set_said(said);
-            look_at(event, &mut self.state, &mut self.kernel_log);
-            let published = self.published(event, clock.monotonic_ns);
-            let around = self.around(event, clock.monotonic_ns);
-            self.state.set_around(Around { published, ..around });
-            outputs.extend(self.state.handle(event, &clock));
-        }
-        outputs
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -291,16 +286,21 @@ impl Agent {
         }
     }
 
-    /// Looks after the probes in the libraries of the servers.
+    /// Looks after the probes in the libraries of the servers, and after the secrets of connections.
     fn keep_sight(&mut self) {
+        if let Some(opener) = &mut self.opener {
+            opener.forget(&mut self.kernel, &self.sweep);
+        }
         let Some(sight) = &mut self.sight else { return };
         sight.look_into(&[self.shared.owners(), self.shared.listeners()].concat());
         sight.keep_up(&mut self.kernel);
-        sight.forget(&mut self.kernel, &self.sweep);
     }
 
     fn reload(&mut self, reload: &dyn Fn() -> Result<Settings>, sink: &mut dyn Sink) {
         let applied = reload().and_then(|settings| {
+            if (settings.tls_sight, &settings.tls_keylog) != (self.tls.probes, &self.tls.keylog) {
+                warn!("tls-sight and tls-keylog stay as they were at the start: a change takes a restart");
+            }
             let ranges = settings.edge_ranges()?;
             self.kernel.set_ranges(&ranges)?;
             self.kernel.set_ports(&settings.ports)?;

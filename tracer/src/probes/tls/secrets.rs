@@ -9,7 +9,7 @@ use aya::{
 };
 use tracer_common::{Conn, KeysOf, TlsKeys};
 
-use crate::probes::object::take;
+use crate::{probes::object::take, tls::Session};
 
 /// The kernel's table of secrets.
 pub struct Secrets(HashMap<MapData, KeysOf, TlsKeys>);
@@ -19,10 +19,10 @@ impl Secrets {
         Ok(Self(HashMap::try_from(take(ebpf, "KEYS")?)?))
     }
 
-    /// Those of a connection. `None`: none were announced, or they are gone.
+    /// Those of a connection. `None`: no entry was made for it, or it is gone.
     #[must_use]
-    pub fn of(&self, conn: &Conn) -> Option<TlsKeys> {
-        self.0.get(&name(conn), 0).ok()
+    pub fn of(&self, conn: &Conn) -> Option<Session> {
+        self.0.get(&name(conn), 0).ok().map(Session::new)
     }
 
     /// Removes those of connections that are not among these: their failure has been handled.
