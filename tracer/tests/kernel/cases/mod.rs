@@ -6,6 +6,7 @@ mod events;
 mod healthy;
 mod host;
 mod http2;
+mod keylog;
 mod layout;
 mod life;
 mod mechanism;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         tls::cases(),
+        keylog::cases(),
         wire::cases(),
         upload::cases(),
         netfilter::cases(),
