@@ -106,8 +106,9 @@ shared! {
         pub owner: u32,
         /// [`Conn::asked`] when the last response began.
         pub answered: u16,
-        /// Which of its TLS secrets are known: bits by [`secret`](crate::secret), and [`IS_MASTER`](crate::secret::IS_MASTER). Only the
-        /// probes in TLS libraries write it.
+        /// Which of its TLS secrets are known: bits by [`secret`](crate::secret). The probes in TLS libraries write
+        /// it; and, where a key log is read, the packet with the first request. A bit that gets lost when both write
+        /// at once costs nothing: [`TlsKeys`](crate::TlsKeys) says which secrets there are.
         pub keyed: u16,
         /// First sequence number of the current response.
         pub response_seq: u32,

@@ -1,4 +1,5 @@
-//! Sight inside TLS: what the kernel keeps of a connection whose secrets the server's TLS library announced.
+//! Sight inside TLS: what the kernel keeps of a connection whose secrets the server's TLS library announced, or whose
+//! secrets a key log may hold.
 //!
 //! Nothing is decrypted in the kernel. It keeps ciphertext where it keeps plaintext of other connections, and the
 //! secrets in a map of their own, from which the agent fetches them when the connection fails.
@@ -20,8 +21,12 @@ pub mod secret {
     /// Slots.
     pub const SLOTS: usize = 4;
 
-    /// [`Conn::keyed`](crate::Conn::keyed): the slot holds the master secret, not a handshake secret.
+    /// [`Conn::keyed`](crate::Conn::keyed): the session has a master secret, not the secrets of TLS 1.3.
     pub const IS_MASTER: u16 = 1 << 4;
+    /// [`Conn::keyed`](crate::Conn::keyed): a key log may hold the secrets. The kernel has none of it.
+    pub const BY_KEYLOG: u16 = 1 << 5;
+    /// [`Conn::keyed`](crate::Conn::keyed): all secrets that a probe may announce.
+    pub const ANNOUNCED: u16 = (1 << SLOTS) - 1;
     /// [`Conn::keyed`](crate::Conn::keyed): all secrets of TLS 1.3 that open application data.
     pub const TRAFFIC: u16 = 1 << CLIENT_TRAFFIC | 1 << SERVER_TRAFFIC;
 }

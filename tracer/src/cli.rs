@@ -265,7 +265,7 @@ pub struct SharedArgs {
     /// Don't, whatever the file or the environment says
     #[arg(long, hide = true, overrides_with = "tls_sight")]
     pub no_tls_sight: bool,
-    /// Take secrets from a TLS key log as well, a file or FIFO (NSS format)
+    /// Read secrets from a TLS key log, too: a file or FIFO in NSS format
     #[arg(long, value_name = "PATH")]
     pub tls_keylog: Option<PathBuf>,
 }

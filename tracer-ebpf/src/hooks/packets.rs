@@ -22,7 +22,7 @@ use crate::{
     missing::{answers, attempts},
     tables::{
         connections, heads,
-        keys::{note_hello, sight},
+        keys::{may_be_logged, note_hello, sight},
     },
     wire::packet::{Packet, packet, read as read_packet},
 };
@@ -60,7 +60,10 @@ pub fn ingress(ctx: &SkBuffContext) {
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let conn = unsafe { &mut *conn };
     let first_data = if conn.flags & flag::TLS != 0 { records::follow(ctx, conn, &payload) } else { records::NONE };
-    if sight() && conn.keyed != 0 && conn.flags & (flag::TLS_DATA | flag::ORIGIN_FIN) == flag::TLS_DATA {
+    if sight()
+        && conn.flags & (flag::TLS_DATA | flag::ORIGIN_FIN) == flag::TLS_DATA
+        && (conn.keyed != 0 || first_data != records::NONE && may_be_logged(conn))
+    {
         let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
         return sealed::keep_request(ctx, conn, &payload, &tcp, first_data, is_new);
     }

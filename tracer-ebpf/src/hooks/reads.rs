@@ -7,7 +7,7 @@
 //! (recv, read, splice, peek): <https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/tcp.h>
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
-use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin, twins::READ};
+use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin, secret, twins::READ};
 
 use crate::{
     exchange::sealed,
@@ -87,7 +87,7 @@ fn begin_opaque(conn: &mut Conn) {
         conn.origin_flags |= origin::COUNTED;
         count_exchange(conn);
         if sight() && conn.exchanges == 1 && conn.flags & flag::TLS != 0 {
-            count(&TLS_CONNECTIONS, u32::from(conn.keyed != 0));
+            count(&TLS_CONNECTIONS, u32::from(conn.keyed & secret::ANNOUNCED != 0));
         }
     }
 }

@@ -5,11 +5,12 @@
 //! edge connections enter a map.
 
 use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
-use tracer_common::{Conn, KeysOf, TlsKeys, conn_flags as flag, secret};
+use tracer_common::{Conn, KeysOf, TlsKeys, conn_flags as flag, lost, secret};
 
 use super::{
+    counters::count,
     heads,
-    maps::{HANDSHAKES, KEYS, NO_KEYS, READING},
+    maps::{HANDSHAKES, KEYS, LOST, NO_KEYS, READING},
     values::Random,
 };
 
@@ -23,11 +24,24 @@ pub fn sight() -> bool {
     TLS_SIGHT.load() != 0
 }
 
+/// 1: secrets may lie in a key log, which the agent reads; the kernel learns nothing of them. Set by the loader.
+#[unsafe(no_mangle)]
+static TLS_KEYLOG: Global<u8> = Global::new(0);
+
+/// Whether a key log is read.
+#[inline(always)]
+fn keylog() -> bool {
+    TLS_KEYLOG.load() != 0
+}
+
 /// Where the random number begins in the first record of a ClientHello, bytes.
 const RANDOM_AT: usize = 11;
 
 /// Where the length of the session id lies in the first record of a ServerHello, and, behind that id, the suite.
 const SESSION_ID_AT: usize = 43;
+
+/// The first byte of the cipher suites of TLS 1.3 (RFC 8446 §B.4).
+const SUITES_OF_TLS13: u8 = 0x13;
 
 /// The name under which [`KEYS`] holds the connection's secrets.
 #[inline(always)]
@@ -107,11 +121,32 @@ fn keep_hellos(conn: &Conn, keys: &mut TlsKeys) {
     keys.has_hellos = 1;
 }
 
-/// The connection's first request is about to take the place of what was kept of its handshake. In a resumed session
-/// of TLS 1.2 the secret is announced before the ServerHello goes out.
+/// The first request comes of a connection of which no probe has announced a secret: whether the key log may hold its
+/// secrets. If so, makes its entry with the client random, by which the agent finds them there.
+#[inline(always)]
+pub fn may_be_logged(conn: &mut Conn) -> bool {
+    if !keylog() || conn.exchanges > 1 {
+        return false;
+    }
+    let Some(entry) = of_or_make(conn) else {
+        count(&LOST, lost::TLS_KEYS);
+        return false;
+    };
+    // SAFETY: a live map value.
+    let (has_hellos, suite) = unsafe { ((*entry).has_hellos, (*entry).suite) };
+    if has_hellos == 0 {
+        let _absent = KEYS.remove(&name(conn));
+        return false;
+    }
+    conn.keyed |= secret::BY_KEYLOG | if suite[0] == SUITES_OF_TLS13 { 0 } else { secret::IS_MASTER };
+    true
+}
+
+/// The connection's first request is about to take the place of what was kept of its handshake. A secret may have been
+/// announced before the ServerHello went out.
 #[inline(always)]
 pub fn keep_late_hellos(conn: &Conn) {
-    if conn.keyed & secret::IS_MASTER == 0 {
+    if conn.keyed & secret::IS_MASTER == 0 && !keylog() {
         return;
     }
     let Some(keys) = KEYS.get_ptr_mut(&name(conn)) else { return };

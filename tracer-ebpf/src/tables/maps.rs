@@ -204,7 +204,8 @@ pub static READING: LruHashMap<u64, u64> = LruHashMap::with_max_entries(limits::
 #[map]
 pub static NO_KEYS: PerCpuArray<TlsKeys> = PerCpuArray::with_max_entries(1, 0);
 
-/// Edge connections inside TLS whose first request came: without secrets, and with. The kernel counts; userspace reads.
+/// Edge connections inside TLS whose first request came: without a secret that a probe announced, and with. The kernel
+/// counts; userspace reads.
 #[map]
 pub static TLS_CONNECTIONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 

@@ -3,11 +3,14 @@
 mod around;
 mod attaching;
 mod look;
+mod opener;
 mod privacy;
 mod privileges;
+mod records;
 mod shared;
 mod sight;
 mod signals;
+mod waiting;
 
 pub use attaching::attach_if_asked;
 pub use shared::Shared;
@@ -16,18 +19,20 @@ use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Dura
 
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
-use look::{learn, learn_new, look_at};
+use look::{learn, learn_new};
+use opener::Opener;
 use sight::Sight;
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use waiting::Waiting;
 
 use crate::{
     config::Settings,
     counts::TlsFile,
     decode::Event,
-    diagnose::{Around, Diagnosis, EndHow},
+    diagnose::{Diagnosis, EndHow},
     edge::EdgeRanges,
-    probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, proc},
+    probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, TlsSources, proc},
     recording::Recorder,
     state::{Facts, Output, State},
 };
@@ -76,7 +81,11 @@ pub struct Agent {
     conntrack: Option<Conntrack>,
     family: Family,
     recorder: Option<Recorder<File>>,
+    /// Where secrets inside TLS come from.
+    tls: TlsSources,
     sight: Option<Sight>,
+    opener: Option<Opener>,
+    waiting: Waiting,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -88,17 +97,21 @@ impl Agent {
     /// # Errors
     /// [`crate::probes::LoadError`] where this host can't be traced.
     pub fn start(settings: &Settings, ranges: EdgeRanges) -> Result<Self> {
-        if settings.reads_tls() {
+        let sources = TlsSources { probes: settings.tls_sight, keylog: settings.tls_keylog.clone() };
+        if sources.any() {
             privacy::keep_memory();
+            if !settings.payload {
+                warn!("without payload nothing inside TLS can be read: tls-sight and tls-keylog have no effect");
+            }
         }
-        let mut kernel = Kernel::load(settings.reads_tls())?;
+        let mut kernel = Kernel::load(&sources)?;
         kernel.set_ranges(&ranges)?;
         kernel.set_ports(&settings.ports)?;
         let records = kernel.records()?;
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
         kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
-        let tls = settings.tls_sight.then(|| Ok::<_, anyhow::Error>((kernel.load_tls()?, kernel.secrets()?)));
-        let tls = tls.transpose()?;
+        let programs = sources.probes.then(|| kernel.load_tls()).transpose()?;
+        let secrets = sources.any().then(|| kernel.secrets()).transpose()?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
@@ -127,12 +140,13 @@ impl Agent {
         let kernel_log = proc::KernelLog::open();
         let conntrack = Conntrack::start(privileges::keep_net_admin);
         let shared = Arc::new(shared);
-        let mut sight =
-            tls.map(|(programs, secrets)| Sight::new(programs, secrets, Arc::clone(&shared))).transpose()?;
+        let mut sight = programs.map(|programs| Sight::new(programs, Arc::clone(&shared))).transpose()?;
         privileges::give_up(|| kernel.use_once());
         if let Some(sight) = &mut sight {
             sight.begin(&shared.listeners());
         }
+        let open = |secrets| Opener::new(secrets, sources.keylog.as_deref(), Arc::clone(&shared));
+        let opener = secrets.map(open).transpose()?;
         Ok(Self {
             records,
             state,
@@ -143,7 +157,10 @@ impl Agent {
             conntrack,
             family: Family::default(),
             recorder: None,
+            tls: sources,
             sight,
+            opener,
+            waiting: Waiting::new(),
             kernel,
             _kernel_debug: debug,
         })
@@ -212,10 +229,14 @@ impl Agent {
             let deadline = self.deadline();
             tokio::select! {
                 events = next(&mut self.records, &self.shared) => {
-                    let outputs = self.handle(&events?);
+                    let outputs = self.handle(events?);
                     give(sink, outputs);
                 }
                 () = wait(deadline) => give(sink, self.state.expire(proc::clock().monotonic_ns)),
+                () = wait(self.waiting.next().map(Into::into)) => {
+                    let outputs = self.handle_ready();
+                    give(sink, outputs);
+                }
                 _ = look.tick() => {
                     self.look_around();
                     self.keep_sight();
@@ -252,38 +273,10 @@ impl Agent {
         let mut events = Vec::new();
         let shared = &self.shared;
         self.records.drain(|bytes| events.extend(decode(bytes, shared)));
-        let mut outputs = self.handle(&events);
+        let mut outputs = self.handle(events);
+        outputs.extend(self.handle_waiting());
         outputs.extend(self.state.flush());
         give(sink, outputs);
-    }
-
-    fn handle(&mut self, events: &[Event]) -> Vec<Output> {
-        let clock = proc::clock();
-        let mut outputs = Vec::new();
-        for event in events {
-            if let Some(recorder) = &mut self.recorder
-                && let Err(error) = recorder.write(event)
-            {
-                warn!("the recording ends here: {error}");
-                self.recorder = None;
-            }
-            let said = match (event, &self.sight) {
-                (Event::Conn(record), Some(sight)) => sight.open(record),
-                _ => None,
-            };
-            if let (Event::Listen(record), Some(sight)) = (event, &self.sight) {
-                sight.begins(record);
-            }
-            self.state.set_said(said);
-            look_at(event, &mut self.state, &mut self.kernel_log);
-            let published = self.published(event, clock.monotonic_ns);
-            let around = self.around(event, clock.monotonic_ns);
-            self.state.set_around(Around { published, ..around });
-            outputs.extend(self.state.handle(event, &clock));
-            // What was said is wiped now, and not when the next event comes.
-            self.state.set_said(None);
-        }
-        outputs
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -310,16 +303,21 @@ impl Agent {
         }
     }
 
-    /// Looks after the probes in the libraries of the servers.
+    /// Looks after the probes in the libraries of the servers, and after the secrets of connections.
     fn keep_sight(&mut self) {
+        if let Some(opener) = &mut self.opener {
+            opener.forget(&mut self.kernel, &self.sweep);
+        }
         let Some(sight) = &mut self.sight else { return };
         sight.look_into(&[self.shared.owners(), self.shared.listeners()].concat());
         sight.keep_up();
-        sight.forget(&mut self.kernel, &self.sweep);
     }
 
     fn reload(&mut self, reload: &dyn Fn() -> Result<Settings>, sink: &mut dyn Sink) {
         let applied = reload().and_then(|settings| {
+            if (settings.tls_sight, &settings.tls_keylog) != (self.tls.probes, &self.tls.keylog) {
+                warn!("tls-sight and tls-keylog stay as they were at the start: a change takes a restart");
+            }
             let ranges = settings.edge_ranges()?;
             self.kernel.set_ranges(&ranges)?;
             self.kernel.set_ports(&settings.ports)?;

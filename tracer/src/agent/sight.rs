@@ -1,4 +1,4 @@
-//! Sight inside TLS: finds the libraries of the servers, has probes put into them, and opens the exchanges that failed.
+//! Sight inside TLS: finds the libraries of the servers, and has probes put into them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,21 +11,16 @@ use std::{
 use anyhow::{Context as _, Result};
 use log::{debug, info, warn};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
-use tracer_common::{ConnRecord, ListenRecord};
+use tracer_common::ListenRecord;
 
-use super::{Shared, privacy, privileges};
+use super::{Shared, privileges};
 use crate::{
     counts::TlsFile,
-    probes::{
-        Kernel,
-        tls::{
-            attach::Programs,
-            attacher::Probe,
-            libraries::{Identity, Libraries, Library, Look},
-            secrets::Secrets,
-        },
+    probes::tls::{
+        attach::Programs,
+        attacher::Probe,
+        libraries::{Identity, Libraries, Library, Look},
     },
-    tls::Said,
 };
 
 /// How often the libraries of processes that were looked at are looked at again: one may be loaded late, or replaced.
@@ -43,7 +38,6 @@ const AT_START: Duration = Duration::from_secs(5);
 /// What is known of the servers' libraries, and what was put into them.
 pub(super) struct Sight {
     programs: Programs,
-    secrets: Secrets,
     ask: mpsc::Sender<u32>,
     execute: mpsc::Sender<u32>,
     answers: UnboundedReceiver<Answer>,
@@ -75,8 +69,8 @@ struct Probed {
 }
 
 impl Sight {
-    /// Starts a thread, which keeps of the privileges of this one what opening the servers' files takes.
-    pub(super) fn new(programs: Programs, secrets: Secrets, shared: Arc<Shared>) -> Result<Self> {
+    /// Starts two threads, which keep of the privileges of this one what opening the servers' files takes.
+    pub(super) fn new(programs: Programs, shared: Arc<Shared>) -> Result<Self> {
         let (ask, asked) = mpsc::channel();
         let (execute, executed) = mpsc::channel();
         let (learn, learned) = mpsc::channel();
@@ -90,11 +84,8 @@ impl Sight {
             prepare(&executed, &learn);
         })?;
         let now = Instant::now();
-        // Sight is on from here on, whatever is found.
-        shared.tell_tls(|_| ());
         Ok(Self {
             programs,
-            secrets,
             ask,
             execute,
             answers,
@@ -230,29 +221,6 @@ impl Sight {
         }
         self.files.values_mut().for_each(|file| file.probe = None);
         self.tell();
-    }
-
-    /// Removes the secrets of connections that are over.
-    pub(super) fn forget(&mut self, kernel: &mut Kernel, sweep: &crate::probes::Sweep) {
-        if let Err(error) = kernel.forget_secrets(sweep, &mut self.secrets) {
-            debug!("removing secrets: {error:#}");
-        }
-    }
-
-    /// What was said inside TLS in the exchange that a record is about.
-    pub(super) fn open(&self, record: &ConnRecord) -> Option<Said> {
-        if record.conn.keyed == 0 {
-            return None;
-        }
-        let said = self.secrets.of(&record.conn).map(|keys| Said::read(record, &keys));
-        privacy::wipe_stack();
-        let said = said?;
-        self.count(said.is_some());
-        said
-    }
-
-    fn count(&self, opened: bool) {
-        self.shared.tell_tls(|seen| *(if opened { &mut seen.opened } else { &mut seen.unopened }) += 1);
     }
 
     /// Puts what a scrape and `doctor` read in place.

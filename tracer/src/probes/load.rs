@@ -1,6 +1,6 @@
 //! Loads and attaches the kernel programs. Nothing is pinned: when the process goes, so does everything in the kernel.
 
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
@@ -25,6 +25,23 @@ use super::{
 };
 use crate::{diagnose::Held, edge::EdgeRanges};
 
+/// Where secrets inside TLS come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSources {
+    /// Probes in the servers' libraries.
+    pub probes: bool,
+    /// A key log.
+    pub keylog: Option<PathBuf>,
+}
+
+impl TlsSources {
+    /// Whether there is any.
+    #[must_use]
+    pub const fn any(&self) -> bool {
+        self.probes || self.keylog.is_some()
+    }
+}
+
 /// The kernel side: keeps the programs attached while it lives.
 pub struct Kernel {
     ebpf: Ebpf,
@@ -39,11 +56,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs and fills their tables; nothing is attached yet. `sight`: whether secrets inside TLS will come.
+    /// Loads the programs and fills their tables; nothing is attached yet. `tls`: where secrets inside TLS will come
+    /// from.
     ///
     /// # Errors
     /// [`LoadError`] where the host lacks privilege, BTF or BPF.
-    pub fn load(sight: bool) -> Result<Self> {
+    pub fn load(tls: &TlsSources) -> Result<Self> {
         let (layout, btf) = read_types()?;
         let mut loader = EbpfLoader::new();
         let has_rst_reason = u8::from(layout.has_rst_reason);
@@ -60,7 +78,7 @@ impl Kernel {
         for (name, offset) in &layout.offsets {
             loader.override_global(name, offset, true);
         }
-        let has_sight = u8::from(sight);
+        let (has_sight, has_keylog) = (u8::from(tls.any()), u8::from(tls.keylog.is_some()));
         let log_level = if log::log_enabled!(log::Level::Debug) { aya_log::Level::Debug as u8 } else { 0 };
         loader
             .override_global("HAS_RST_REASON", &has_rst_reason, true)
@@ -81,8 +99,9 @@ impl Kernel {
             .override_global("TCP6_FROM", &places.tcp_v6_rcv.start, true)
             .override_global("TCP6_TO", &places.tcp_v6_rcv.end, true)
             .override_global("TLS_SIGHT", &has_sight, true)
+            .override_global("TLS_KEYLOG", &has_keylog, true)
             .override_global(aya_log::LEVEL, &log_level, false);
-        if !sight {
+        if !tls.any() {
             for name in ["HANDSHAKES", "READING", "KEYS"] {
                 loader.map_max_entries(name, 1);
             }

@@ -26,7 +26,7 @@ pub use conntrack::Conntrack;
 pub use counters::Counters;
 pub use error::LoadError;
 pub use family::Family;
-pub use load::Kernel;
+pub use load::{Kernel, TlsSources};
 pub use offsets::{Detail, Layout, Netfilter};
 pub use records::Records;
 pub use seed::Seeded;

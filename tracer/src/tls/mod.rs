@@ -4,11 +4,13 @@
 mod alert;
 mod flight;
 mod hello;
+mod keylog;
 pub mod keys;
 mod record;
 mod said;
 #[cfg(test)]
-pub(crate) mod session;
+pub(crate) mod samples;
+mod session;
 
 use tls_parser::TlsHandshakeType;
 
@@ -16,8 +18,10 @@ pub use alert::Alert;
 use flight::Flight;
 use hello::ClientHello;
 pub use hello::Version;
+pub use keylog::KeyLog;
 use record::{Stream, messages};
 pub use said::{Answered, Said};
+pub use session::Session;
 
 /// What is known of a handshake. What can't be read is `None`, `false` or empty, never a guess.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tracer_common::{
 use zerocopy::FromBytes as _;
 
 use super::{
-    Alert,
+    Alert, Session,
     keys::{self, Bounds, End, Label, Opened, Outcome, Plaintext, Sealed, Secrets, Side, Suite},
 };
 
@@ -45,12 +45,12 @@ impl Said {
     /// Opens what was kept. `None`: there is neither a request of HTTP/1 that could be opened, nor an alert instead of an
     /// answer.
     #[must_use]
-    pub fn read(record: &ConnRecord, announced: &TlsKeys) -> Option<Self> {
+    pub fn read(record: &ConnRecord, session: &Session) -> Option<Self> {
         let conn = &record.conn;
         if conn.flags & flag::SEALED == 0 {
             return None;
         }
-        let secrets = secrets(announced);
+        let secrets = secrets(session.keys());
         let late = record.trigger == triggers::LATE;
         let requests = kept(&record.heads.request, conn.request_have);
         let len = if late { conn.late_len } else { conn.request_len };
@@ -100,7 +100,7 @@ impl Answered {
     }
 }
 
-/// The secrets as the library announced them.
+/// The secrets as they were announced or logged.
 fn secrets(announced: &TlsKeys) -> Secrets {
     let suite = (announced.has_hellos != 0).then(|| Suite::from_wire(u16::from_be_bytes(announced.suite))).flatten();
     let mut secrets = Secrets::new(suite);

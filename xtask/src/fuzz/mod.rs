@@ -13,7 +13,7 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "framing",
     "http_exchange",
     "http_request",
@@ -22,8 +22,9 @@ const TARGETS: [&str; 10] = [
     "recording",
     "server_config",
     "tls_handshake",
-    "tls_site",
+    "tls_keylog",
     "tls_keys",
+    "tls_site",
 ];
 
 #[derive(Debug, clap::Args)]

@@ -48,8 +48,9 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "recording" => recordings()?,
         "server_config" => configurations()?,
         "tls_handshake" => handshakes()?,
-        "tls_site" => libraries(),
+        "tls_keylog" => key_logs()?,
         "tls_keys" => sealed()?,
+        "tls_site" => libraries(),
         _ => Vec::new(),
     })
 }
@@ -106,6 +107,19 @@ fn libraries() -> Vec<Vec<u8>> {
         elf::file(elf::FIXED, elf::X86_64, GO, &table)
     });
     [of_c, of_go].concat()
+}
+
+/// The secrets of the same connections, as a server logs them.
+fn key_logs() -> Result<Vec<Vec<u8>>> {
+    let logs = fixtures("../testdata/tls-keys", ".txt")?.into_iter().map(|path| {
+        let text = String::from_utf8(read(&path)?)?;
+        let of = |name: &'static str| text.lines().filter_map(move |line| line.strip_prefix(name));
+        let random = of("randoms ").next().and_then(|both| both.split(' ').next()).unwrap_or_default();
+        let secrets = of("secret ").filter_map(|secret| secret.split_once(' '));
+        let lines = secrets.map(|(label, secret)| format!("{label} {random} {secret}\n"));
+        Ok(lines.collect::<String>().into_bytes())
+    });
+    logs.collect()
 }
 
 /// Both sides of the connections whose secrets are known, as `tls_keys` in `tracer/fuzz/targets` takes them.

@@ -15,14 +15,14 @@ use tracer::http::{Chunks, Exchange, Request, Seen};
 use tracer::probes::tls::site;
 use tracer::recording::{self, Recorder};
 use tracer::state::{Clock, State};
-use tracer::tls::Handshake;
 use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
+use tracer::tls::{Handshake, KeyLog};
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 10] = [
+pub const ALL: [(&str, Target); 11] = [
     ("framing", framing),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
@@ -31,6 +31,7 @@ pub const ALL: [(&str, Target); 10] = [
     ("recording", recording),
     ("server_config", server_config),
     ("tls_handshake", tls_handshake),
+    ("tls_keylog", tls_keylog),
     ("tls_keys", tls_keys),
     ("tls_site", tls_site),
 ];
@@ -158,6 +159,16 @@ pub fn tls_handshake(bytes: &[u8]) {
         agree(prefix.agreed.as_ref(), whole.agreed.as_ref());
         agree(prefix.origin_alert.as_ref(), whole.origin_alert.as_ref());
     }
+}
+
+/// A key log: no panic, no more sessions than lines, and as many as with the same bytes one by one.
+pub fn tls_keylog(bytes: &[u8]) {
+    let (mut whole, mut single) = (KeyLog::default(), KeyLog::default());
+    whole.read(bytes);
+    bytes.iter().for_each(|byte| single.read(&[*byte]));
+    assert_eq!(whole.len(), single.len());
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+    assert!(whole.len() <= lines && whole.len() <= bytes.len() / 154, "{} of {lines} lines", whole.len());
 }
 
 /// Records and secrets: a suite (two bytes), a side, a secret of the handshake or a master secret, one of traffic, both

@@ -26,7 +26,7 @@ use crate::{
         self,
         finding::{self, Finding},
     },
-    probes::{Build, Depth, HookState, Kernel, LoadError, TESTED, TESTED_APART, needs, proc},
+    probes::{Build, Depth, HookState, Kernel, LoadError, TESTED, TESTED_APART, TlsSources, needs, proc},
     sinks::escape,
     state::{Output, State},
 };
@@ -148,7 +148,7 @@ fn tables() -> Check {
 
 /// Loads, attaches, makes two failures and waits for their verdicts.
 async fn probe(settings: &Settings) -> Result<Vec<Check>> {
-    let mut kernel = Kernel::load(false)?;
+    let mut kernel = Kernel::load(&TlsSources::default())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on loopback")?;
     let port = listener.local_addr()?.port();
     // Loopback plays the edge, on this one port.

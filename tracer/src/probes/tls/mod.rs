@@ -1,7 +1,9 @@
-//! Sight inside TLS: where the libraries of a server hand out a connection's secrets, and the probes that see them.
+//! Sight inside TLS: where the libraries of a server hand out a connection's secrets, the probes that see them, and the
+//! key log that a server writes itself.
 
 pub mod attach;
 pub mod attacher;
+pub mod keylog;
 pub mod libraries;
 mod maps;
 mod open;

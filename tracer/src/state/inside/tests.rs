@@ -10,8 +10,8 @@ use crate::{
     diagnose::{Cause, Certainty, Diagnosis},
     edge::EdgeRanges,
     state::{Clock, Output, State},
-    tls::session::{
-        ALERT, CERTIFICATE_REQUIRED, CLOSE_NOTIFY, DATA, HANDSHAKE, TICKET, keys, record, request, response, sealed,
+    tls::samples::{
+        ALERT, CERTIFICATE_REQUIRED, CLOSE_NOTIFY, DATA, HANDSHAKE, TICKET, record, request, response, sealed, session,
     },
 };
 
@@ -20,7 +20,7 @@ const SECOND: &[u8] = b"GET /b HTTP/1.1\r\nHost: www.example.com\r\nCF-Ray: 7d12
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn read(record: &ConnRecord) -> Exchange {
-    exchange(record, &Said::read(record, &keys()).unwrap())
+    exchange(record, &Said::read(record, &session()).unwrap())
 }
 
 /// How far a response of this text got, in records of 4,000 bytes and packets of this size.
@@ -71,7 +71,7 @@ fn the_last_chunk_is_read_at_the_end_of_a_long_response() {
     let goodbye = sealed(slot, 3, &[(ALERT, CLOSE_NOTIFY)]);
     let ended = record(&request(GET), &[&first, &last, &goodbye]);
     assert_eq!(read(&ended).response.progress, Progress::Whole);
-    assert!(is_closed(&Said::read(&ended, &keys()).unwrap()));
+    assert!(is_closed(&Said::read(&ended, &session()).unwrap()));
 }
 
 #[test]
@@ -113,7 +113,8 @@ fn a_request_that_came_too_late_has_no_response() {
 #[test]
 fn only_an_alert_in_the_place_of_a_response_refuses_a_handshake() {
     let slot = secret::SERVER_TRAFFIC;
-    let said = |texts: &[(u8, &[u8])]| Said::read(&record(&request(GET), &[&sealed(slot, 0, texts)]), &keys()).unwrap();
+    let said =
+        |texts: &[(u8, &[u8])]| Said::read(&record(&request(GET), &[&sealed(slot, 0, texts)]), &session()).unwrap();
     let refusal = alert(&said(&[(ALERT, CERTIFICATE_REQUIRED)])).unwrap();
     assert_eq!(refused(refusal).origin_alert, Some(refusal));
     assert_eq!(alert(&said(&[(DATA, OK), (ALERT, CERTIFICATE_REQUIRED)])), None);
@@ -124,7 +125,7 @@ fn only_an_alert_in_the_place_of_a_response_refuses_a_handshake() {
 /// What is told of a record, the exchange of which could be read or not.
 fn told(record: &ConnRecord, is_read: bool) -> Option<Box<Diagnosis>> {
     let mut state = State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new());
-    state.set_said(Said::read(record, &keys()).filter(|_| is_read));
+    state.set_said(Said::read(record, &session()).filter(|_| is_read));
     let clock = Clock { monotonic_ns: 0, wall: jiff::Timestamp::UNIX_EPOCH, tick_ns: 4_000_000 };
     let mut outputs = state.handle(&Event::Conn(Box::new(*record)), &clock);
     outputs.extend(state.flush());

@@ -6,6 +6,7 @@ mod events;
 mod healthy;
 mod host;
 mod http2;
+mod keylog;
 mod layout;
 mod life;
 mod mechanism;
@@ -57,6 +58,7 @@ pub(crate) fn all() -> Vec<Case> {
         tls::cases(),
         sight::cases(),
         sight_safety::cases(),
+        keylog::cases(),
         wire::cases(),
         upload::cases(),
         netfilter::cases(),

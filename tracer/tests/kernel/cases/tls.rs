@@ -35,8 +35,8 @@ const BROKEN: Seen = Seen::Partial;
 
 /// A certificate that its own key has signed.
 pub(super) struct Certificate {
-    certificate: PathBuf,
-    key: PathBuf,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
     /// Both in one file, as haproxy wants them.
     both: PathBuf,
 }

@@ -1,0 +1,79 @@
+//! From a record to its verdict: what is read beside it, and what was said inside TLS.
+
+use std::time::Instant;
+
+use log::warn;
+
+use super::{Agent, look::look_at, waiting::Item};
+use crate::{
+    decode::Event,
+    diagnose::Around,
+    probes::proc,
+    state::{Clock, Output},
+};
+
+impl Agent {
+    /// Takes the records that came.
+    pub(super) fn handle(&mut self, events: Vec<Event>) -> Vec<Output> {
+        let clock = proc::clock();
+        let mut outputs = Vec::new();
+        for event in events {
+            if let Some(recorder) = &mut self.recorder
+                && let Err(error) = recorder.write(&event)
+            {
+                warn!("the recording ends here: {error}");
+                self.recorder = None;
+            }
+            if let (Event::Listen(record), Some(sight)) = (&event, &self.sight) {
+                sight.begins(record);
+            }
+            look_at(&event, &mut self.state, &mut self.kernel_log);
+            let published = self.published(&event, clock.monotonic_ns);
+            let around = Around { published, ..self.around(&event, clock.monotonic_ns) };
+            let session = match (&event, &self.opener) {
+                (Event::Conn(record), Some(opener)) => opener.session(&record.conn),
+                _ => None,
+            };
+            let item = Item { event, around, session };
+            let item = match &self.opener {
+                Some(opener) => self.waiting.take(item, opener, Instant::now()),
+                None => Some(item),
+            };
+            outputs.extend(item.into_iter().flat_map(|item| self.judge(item, &clock)));
+        }
+        outputs
+    }
+
+    /// Takes the records that have waited for their secrets, and need not any more.
+    pub(super) fn handle_ready(&mut self) -> Vec<Output> {
+        let Some(opener) = &self.opener else { return Vec::new() };
+        let ready = self.waiting.ready(opener, Instant::now());
+        self.judge_all(ready)
+    }
+
+    /// Takes all that wait.
+    pub(super) fn handle_waiting(&mut self) -> Vec<Output> {
+        let all = self.waiting.all();
+        self.judge_all(all)
+    }
+
+    fn judge_all(&mut self, items: Vec<Item>) -> Vec<Output> {
+        let clock = proc::clock();
+        items.into_iter().flat_map(|item| self.judge(item, &clock)).collect()
+    }
+
+    fn judge(&mut self, item: Item, clock: &Clock) -> Vec<Output> {
+        let Item { event, around, session } = item;
+        // The secrets go as soon as the exchange is open.
+        let said = match (&event, &self.opener, session) {
+            (Event::Conn(record), Some(opener), Some(session)) => opener.open(record, &session),
+            _ => None,
+        };
+        self.state.set_said(said);
+        self.state.set_around(around);
+        let outputs = self.state.handle(&event, clock);
+        // What was said is wiped now, and not when the next event comes.
+        self.state.set_said(None);
+        outputs
+    }
+}
