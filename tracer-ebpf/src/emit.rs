@@ -325,8 +325,8 @@ pub fn process(task: &Task, turns: u32) {
     entry.submit(0);
 }
 
-/// Hands over that the current process listens on a port, or executes a program (port 0). Not inlined: its caller would exceed the 512 bytes of stack
-/// that a BPF program has.
+/// Hands over that the current process listens on a port, or executes a program (port 0). Not inlined: its caller would
+/// exceed the 512 bytes of stack that a BPF program has.
 #[inline(never)]
 pub fn listens(port: u32) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;

@@ -31,7 +31,8 @@ pub(super) fn keep_memory() {
     }
     if getrlimit(Resource::Memlock).current.is_some() {
         warn!(
-            "memory that holds secrets of TLS sessions may be swapped out: what may be locked is limited (RLIMIT_MEMLOCK)"
+            "memory that holds secrets of TLS sessions may be swapped out: what may be locked is limited \
+             (RLIMIT_MEMLOCK)"
         );
         return;
     }

@@ -42,8 +42,8 @@ pub struct Answered {
 }
 
 impl Said {
-    /// Opens what was kept. `None`: there is neither a request of HTTP/1 that could be opened, nor an alert instead of an
-    /// answer.
+    /// Opens what was kept. `None`: there is neither a request of HTTP/1 that could be opened, nor an alert instead of
+    /// an answer.
     #[must_use]
     pub fn read(record: &ConnRecord, session: &Session) -> Option<Self> {
         let conn = &record.conn;
@@ -128,8 +128,8 @@ fn hint(conn: &Conn) -> u64 {
     u64::from(conn.exchanges.saturating_sub(1))
 }
 
-/// Whether a text begins with a request of HTTP/1. HTTP/2 begins with what looks like one (RFC 9113 §3.4), and then with
-/// frames; a text may also be the middle of a body.
+/// Whether a text begins with a request of HTTP/1. HTTP/2 begins with what looks like one (RFC 9113 §3.4), and then
+/// with frames; a text may also be the middle of a body.
 fn is_http1(text: &[u8]) -> bool {
     keys::http_request(text) > 0 && !text.starts_with(b"PRI ")
 }

@@ -68,9 +68,9 @@ pub struct Library {
 }
 
 impl Libraries {
-    /// Finds the files of a process that hold a TLS library, or of which that can't be told. Takes as long as the reading
-    /// of files does that were not looked at before: meant for a thread of its own. Those whose names promise a library
-    /// come first, since the process may be about to use it.
+    /// Finds the files of a process that hold a TLS library, or of which that can't be told. Takes as long as the
+    /// reading of files does that were not looked at before: meant for a thread of its own. Those whose names promise a
+    /// library come first, since the process may be about to use it.
     pub fn of(&mut self, pid: u32, mut found: impl FnMut(Library)) -> io::Result<()> {
         let mut maps = maps::executable(BufReader::new(File::open(format!("/proc/{pid}/maps"))?))?;
         maps.sort_by_key(|mapping| !promises(&mapping.path));
@@ -90,7 +90,7 @@ impl Libraries {
         Ok(())
     }
 
-    /// Looks at an executable that may come to be a server's, if it is one of those that take long and is not known yet.
+    /// Looks at an executable that may come to be a server's, if it is one of those that take long and not known yet.
     pub fn prepare(&mut self, executable: &Path) -> Option<(Identity, Look)> {
         let (file, identity) = open::regular_at(executable).ok()?;
         let is_new = identity.size >= LARGE && !self.looks.contains_key(&identity);

@@ -19,8 +19,8 @@ impl Secrets {
         Ok(Self(HashMap::try_from(take(ebpf, "KEYS")?)?))
     }
 
-    /// Those of a connection. `None`: no entry was made for it, or it is gone. The call leaves copies on the stack below
-    /// it.
+    /// Those of a connection. `None`: no entry was made for it, or it is gone. The call leaves copies on the stack
+    /// below it.
     #[must_use]
     pub fn of(&self, conn: &Conn) -> Option<Session> {
         self.0.get(&name(conn), 0).ok().as_mut().map(Session::take)

@@ -33,8 +33,9 @@ struct Held {
 /// # Errors
 /// Where the socket fails, or what comes is no request.
 pub fn serve(form: Form, socket: impl AsFd) -> io::Result<()> {
-    // Left to the end of the process: one that is killed while it closes a probe may leave the breakpoint in place (seen
-    // on 6.18), since the kernel then gives up writing to the server's memory. One that exits is past being killed.
+    // Left to the end of the process: one that is killed while it closes a probe may leave the breakpoint in place
+    // (seen on 6.18), since the kernel then gives up writing to the server's memory. One that exits is past being
+    // killed.
     let mut held = ManuallyDrop::new(Held { form, programs: Vec::new(), probes: BTreeMap::new(), last: 0 });
     while let Some((request, descriptor)) = receive::<Request>(&socket)? {
         let answer = match held.handle(request, descriptor) {
