@@ -200,6 +200,7 @@ fn starts_another(rest: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::limits::SEALED_TAIL_LEN;
     use zerocopy::FromZeros as _;
 
     use super::*;
@@ -254,13 +255,13 @@ mod tests {
         let mut sealed_conn = record(&request[..1_900], &response[..SEALED_RESPONSE_LEN]);
         sealed_conn.conn.flags = conn_flags::TLS | conn_flags::SEALED;
         let end = SealedEnd::new_zeroed();
-        let end = SealedEnd { records: 2, tail_len: 6, tail: *b"SECRET".repeat(11)[..64].as_array().unwrap(), ..end };
+        let end = SealedEnd { records: 2, tail_len: 6, tail: [b'S'; SEALED_TAIL_LEN], ..end };
         sealed_conn.heads.response[SEALED_RESPONSE_LEN..].copy_from_slice(end.as_bytes());
         let (file, read) = recorded(sealed_conn);
         assert!(!file.windows(6).any(|at| at == b"SECRET") && !file.windows(6).any(|at| at == [b'S'; 6]));
         assert_eq!(read.heads.request[..16], [&sealed(23, &[0; 6])[..], &[23, 3, 3, 16, 0]].concat());
         let kept = SealedEnd::read_from_prefix(&read.heads.response[SEALED_RESPONSE_LEN..]).unwrap().0;
-        assert_eq!((kept.records, kept.tail_len, kept.tail), (2, 6, [0; tracer_common::limits::SEALED_TAIL_LEN]));
+        assert_eq!((kept.records, kept.tail_len, kept.tail), (2, 6, [0; SEALED_TAIL_LEN]));
     }
 
     #[test]
