@@ -18,10 +18,10 @@ mod published;
 mod race;
 mod reply;
 mod session;
-mod sight;
 mod silence;
 mod stage;
 mod tls;
+mod tls_safety;
 mod unit;
 mod upload;
 mod wire;
@@ -54,7 +54,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         tls::cases(),
-        sight::cases(),
+        tls_safety::cases(),
         wire::cases(),
         upload::cases(),
         netfilter::cases(),
