@@ -107,8 +107,8 @@ shared! {
         pub owner: u32,
         /// [`Conn::asked`] when the last response began.
         pub answered: u16,
-        /// Which of its TLS secrets are known: bits by [`secret`](crate::secret), and [`IS_MASTER`](crate::secret::IS_MASTER). Only the
-        /// probes in TLS libraries write it.
+        /// Which of its TLS secrets are known: bits by [`secret`](crate::secret), and
+        /// [`IS_MASTER`](crate::secret::IS_MASTER). Only the probes in TLS libraries write it.
         pub keyed: u16,
         /// First sequence number of the current response.
         pub response_seq: u32,

@@ -96,7 +96,8 @@ pub fn at_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> AtFin {
 #[inline(always)]
 pub fn after_fin(conn: &Conn, header_limit: u32, kept: &impl Kept) -> bool {
     conn.flags & flag::REPORTED == 0
-        && (is_sealed(conn) || fin_cuts(conn, response_verdict(conn, header_limit, conn.close.response_bytes, kept), kept))
+        && (is_sealed(conn)
+            || fin_cuts(conn, response_verdict(conn, header_limit, conn.close.response_bytes, kept), kept))
 }
 
 /// Whether the connection is inside TLS, with known secrets, and its first request has begun.
@@ -279,8 +280,8 @@ fn sealed_owes(conn: &Conn, config: &Config, leaving: bool, quiet: u32) -> Owed 
     }
     // It leaves when its timeout passes, which may run from its request.
     let limit = less(config.read_jiffies, READ_SLACK_PARTS);
-    let in_time = close.sent_jiffies_ago >= limit
-        && quiet <= config.read_jiffies + config.read_jiffies / READ_SLACK_PARTS;
+    let in_time =
+        close.sent_jiffies_ago >= limit && quiet <= config.read_jiffies + config.read_jiffies / READ_SLACK_PARTS;
     if cut && close.sent_jiffies_ago >= limit || in_time { Owed::Late } else { Owed::Nothing }
 }
 
@@ -369,7 +370,8 @@ mod tests {
         }
     }
 
-    const CONFIG: Config = Config { read_jiffies: 800, write_jiffies: 200, header_limit: 1000, missing_ms: 0, second_jiffies: 100 };
+    const CONFIG: Config =
+        Config { read_jiffies: 800, write_jiffies: 200, header_limit: 1000, missing_ms: 0, second_jiffies: 100 };
 
     /// A plain request of 50 bytes on a connection that a process had accepted, with `written` bytes of a response.
     fn http(written: u32) -> Conn {

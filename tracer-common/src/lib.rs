@@ -46,6 +46,4 @@ pub use records::{
     AttemptConnRecord, AttemptRecord, ConnRecord, Header, ListenRecord, OomRecord, ProcessRecord, RefusedRecord,
     SmallConnRecord,
 };
-pub use sealed::{
-    KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret,
-};
+pub use sealed::{KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret};

@@ -8,8 +8,8 @@
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
     Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, ListenRecord, OomRecord,
-    Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED, gate::is_question, kinds, limits, lost,
-    origin_flags, triggers, unexplained,
+    Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED,
+    gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
 };
 
 use crate::tables::{

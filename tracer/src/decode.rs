@@ -113,8 +113,7 @@ mod tests {
         of_conn[0] = u8::try_from(kinds::ATTEMPT_CONN).unwrap();
         let mut listen = ListenRecord::default();
         listen.header.kind = kinds::LISTEN;
-        let plain =
-            [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
+        let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
         for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));

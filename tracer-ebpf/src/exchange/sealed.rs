@@ -69,9 +69,8 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp
 /// just these: then what comes is kept behind the first request, and the agent tells them apart.
 #[inline(always)]
 fn begins(conn: &Conn, payload: &Payload) -> bool {
-    let may_be_tickets = conn.exchanges <= 1
-        && conn.keyed & secret::IS_MASTER == 0
-        && conn.response_len < limits::TICKETS_LEN;
+    let may_be_tickets =
+        conn.exchanges <= 1 && conn.keyed & secret::IS_MASTER == 0 && conn.response_len < limits::TICKETS_LEN;
     payload.len >= limits::MIN_OPAQUE_REQUEST && !conn.is_awaited() && !may_be_tickets
 }
 

@@ -55,11 +55,19 @@ pub fn http_exchange(bytes: &[u8]) {
         for section in [None, found, Some(len + 1)] {
             // All was kept and sent; more was sent than kept; nothing was sent.
             for (head, len, sent) in [(responses, len, len), (responses, len * 2, len * 2), (&[], len, 0)] {
-                let exchange = Exchange::read(requests, requested, &Seen { head, section, tail, len, sent, chunks, ..Seen::default() });
+                let exchange = Exchange::read(
+                    requests,
+                    requested,
+                    &Seen { head, section, tail, len, sent, chunks, ..Seen::default() },
+                );
                 assert!(!head.is_empty() || exchange.response.status.is_none(), "{exchange:?}");
             }
             let half = &requests[..requests.len() / 2];
-            let _ = Exchange::read(half, requested, &Seen { head: responses, section, tail, len, sent: len, chunks, ..Seen::default() });
+            let _ = Exchange::read(
+                half,
+                requested,
+                &Seen { head: responses, section, tail, len, sent: len, chunks, ..Seen::default() },
+            );
         }
     }
 }
@@ -198,7 +206,10 @@ pub fn tls_keys(bytes: &[u8]) {
             let told = keys::open(side, &Sealed { kept, len, sequence_hint: len, end }, &secrets, look);
             let is_opened = matches!(told.outcome, keys::Outcome::ByTag | keys::Outcome::ByLook);
             assert!(told.text.is_empty() || is_opened, "{told:?}");
-            assert!(told.text.len() <= kept.len() && told.tail.len() <= 64 && told.data.least <= told.data.most, "{told:?}");
+            assert!(
+                told.text.len() <= kept.len() && told.tail.len() <= 64 && told.data.least <= told.data.most,
+                "{told:?}"
+            );
         }
     }
 }

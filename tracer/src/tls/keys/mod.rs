@@ -18,8 +18,8 @@ mod secret;
 mod suite;
 mod trial;
 
-use end::Known;
 pub use end::End;
+use end::Known;
 pub use look::{Look, http_request, http_response};
 pub use opened::{Bounds, Messages, Opened, Outcome, Plaintext};
 use reader::Reader;
