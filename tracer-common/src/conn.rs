@@ -21,6 +21,8 @@ shared! {
         pub unread: u32,
         /// Bytes written since the process last read request bytes.
         pub since_read: u32,
+        /// Always 0. Recordings of earlier versions have a number here.
+        pub unused: u32,
         /// Bytes written since the current request began. Valid with [`conn_flags::HTTP`].
         pub response_bytes: u32,
         /// Time since data last arrived, jiffies.
@@ -48,7 +50,6 @@ shared! {
         /// For how long at least the edge has acknowledged nothing new although its window was open, jiffies. 0: not
         /// known, or nothing was sent again.
         pub stuck_jiffies: u32,
-        pub pad: u32,
     }
     size: 72
 }

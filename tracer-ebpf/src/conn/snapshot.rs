@@ -31,6 +31,7 @@ pub fn snapshot(sock: &impl Look, conn: &mut Conn, now: u64) {
         bytes_sent: sock.bytes_sent(),
         unread,
         since_read: write_seq.wrapping_sub(conn.written),
+        unused: 0,
         response_bytes: write_seq.wrapping_sub(response_seq),
         received_jiffies_ago: jiffies.wrapping_sub(sock.lrcvtime()),
         sent_jiffies_ago: jiffies.wrapping_sub(sock.lsndtime()),
@@ -43,7 +44,6 @@ pub fn snapshot(sock: &impl Look, conn: &mut Conn, now: u64) {
         accepted: u8::from(sock.accepted()),
         retransmits: 0,
         stuck_jiffies: 0,
-        pad: 0,
     };
 }
 

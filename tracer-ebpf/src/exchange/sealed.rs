@@ -176,7 +176,7 @@ fn follow(ctx: &SkBuffContext, conn: &mut Conn, end: &mut SealedEnd, payload: &P
         let offset = payload.offset.wrapping_add(next.wrapping_add(had).wrapping_sub(at));
         // SAFETY: writes at most HEADER bytes into a buffer of eight; the helper checks that they lie in the packet.
         let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), offset, bytes.as_mut_ptr().cast(), more as u32) };
-        let header = if had == 0 { bytes[0] } else { bytes[0] << (8 * had & 31) | u64::from(end.part) };
+        let header = if had == 0 { bytes[0] } else { bytes[0] << ((8 * had) & 31) | u64::from(end.part) };
         if failed != 0 {
             break;
         }

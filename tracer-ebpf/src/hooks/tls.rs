@@ -105,9 +105,10 @@ fn connection(random: u64, pid_tgid: u64) -> Option<u64> {
         // SAFETY: the helper writes as many bytes as `half` has, and checks those that it reads.
         let failed =
             unsafe { bpf_probe_read_user((&raw mut half).cast(), size_of::<Random>() as u32, random as *const _) };
-        // SAFETY: a live map value.
+        // SAFETY: a live map value, which the program only copies.
+        let known = unsafe { HANDSHAKES.get(&half) };
         if failed == 0
-            && let Some(key) = unsafe { HANDSHAKES.get(&half) }
+            && let Some(key) = known
         {
             return Some(*key);
         }

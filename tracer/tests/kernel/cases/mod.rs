@@ -20,10 +20,10 @@ mod race;
 mod reply;
 mod session;
 mod sight;
-mod sight_safety;
 mod silence;
 mod stage;
 mod tls;
+mod tls_safety;
 mod unit;
 mod upload;
 mod wire;
@@ -57,7 +57,7 @@ pub(crate) fn all() -> Vec<Case> {
         process::cases(),
         tls::cases(),
         sight::cases(),
-        sight_safety::cases(),
+        tls_safety::cases(),
         keylog::cases(),
         wire::cases(),
         upload::cases(),
