@@ -45,8 +45,10 @@ impl Opener {
 
     /// What was said inside TLS in the exchange that a record is about.
     pub(super) fn open(&self, record: &ConnRecord, session: &Session) -> Option<Said> {
+        let announced = || Said::read(record, session);
         let logged = || self.keylog.as_ref()?.secrets_of(session).and_then(|logged| Said::read(record, &logged));
-        let said = Said::read(record, session).or_else(logged);
+        // With the secret of one direction a request may be read, but not what became of it.
+        let said = if session.opens_both() { announced().or_else(logged) } else { logged().or_else(announced) };
         privacy::wipe_stack();
         self.shared.tell_tls(|seen| *(if said.is_some() { &mut seen.opened } else { &mut seen.unopened }) += 1);
         said
