@@ -117,7 +117,7 @@ fn inside_tls(out: &mut String, tls: &TlsCounters) -> fmt::Result {
         tls.with_keys, tls.without_keys, tls.opened, tls.unopened
     )?;
     if tls.files.is_empty() {
-        out.push_str("<li>no server has loaded a TLS library yet</li>");
+        out.push_str("<li>no TLS library of a server is probed</li>");
     }
     for file in tls.files.iter().take(FILES) {
         let name = file.library.as_deref().map_or_else(String::new, |library| format!("{library} in "));
@@ -239,7 +239,7 @@ mod tests {
             assert!(text.contains(part), "{part} not in\n{text}");
         }
         assert!(!text.contains("--tls-sight"), "{text}");
-        assert!(with_sight(Some(TlsCounters::default())).contains("no server has loaded a TLS library yet"));
+        assert!(with_sight(Some(TlsCounters::default())).contains("no TLS library of a server is probed"));
         let many = TlsCounters { files: vec![file(None, None); FILES + 7], ..TlsCounters::default() };
         assert!(with_sight(Some(many)).contains("<li>and 7 more files</li>"));
         let off = with_sight(None);
