@@ -45,9 +45,18 @@ pub(super) fn keep_net_admin() -> Result<()> {
 /// Reduces this thread to what it takes to open the very files that servers map: what every thread keeps, and
 /// `CAP_CHECKPOINT_RESTORE` for those whose names are gone.
 pub(super) fn keep_for_files() {
-    match reduce(LATER | CapabilitySet::CHECKPOINT_RESTORE) {
+    keep_on_thread(LATER | CapabilitySet::CHECKPOINT_RESTORE);
+}
+
+/// Reduces this thread to what every thread keeps.
+pub(super) fn keep_usual() {
+    keep_on_thread(LATER);
+}
+
+fn keep_on_thread(keep: CapabilitySet) {
+    match reduce(keep) {
         Ok(kept) => debug!("to open the servers' files there is {kept:?}"),
-        Err(error) => warn!("the thread that opens the servers' files keeps all capabilities: {error}"),
+        Err(error) => warn!("a thread that opens the servers' files keeps all capabilities: {error}"),
     }
 }
 

@@ -80,7 +80,7 @@ impl Sight {
             look(&asked, &learned, &answer);
         })?;
         start_thread("tls-executables", move || {
-            privileges::keep_for_files();
+            privileges::keep_usual();
             prepare(&executed, &learn);
         })?;
         let now = Instant::now();
