@@ -214,9 +214,9 @@ impl Kernel {
         tls::secrets::Secrets::new(&mut self.ebpf)
     }
 
-    /// Removes the secrets of connections that are no longer open.
+    /// Removes the secrets of connections that are over.
     pub fn forget_secrets(&mut self, sweep: &Sweep, secrets: &mut tls::secrets::Secrets) -> Result<()> {
-        secrets.keep_only(&sweep.open(&mut self.ebpf)?)
+        secrets.forget_over(|| sweep.open(&mut self.ebpf))
     }
 
     /// Hands the kernel programs' debug lines to the log.
