@@ -50,6 +50,8 @@ fn a_full_disk_is_named_where_it_explains_and_not_once_there_is_room() -> Result
     wait::until_true("nginx to give up", LIMIT, || nginx.error_log().contains("No space left on device"))?;
     let cut = conn.exchange(Seen::Partial);
     let hung_up = saw(lab.get(EDGE_A, 80, "/hang-up")?, &[Seen::Empty])?;
+    // The agent looks at the disk when it reads the record, which may be a while after the failure.
+    wait::until("the agent to tell both", LIMIT, || Ok((agent.events()?.len() == 2).then_some(())))?;
     disk.empty()?;
     sleep(FRESH);
     let with_room = saw(lab.get(EDGE_A, 80, "/hang-up")?, &[Seen::Empty])?;
