@@ -75,10 +75,7 @@ impl Libraries {
         for mapping in maps {
             let path = String::from_utf8_lossy(&mapping.path).escape_debug().to_string();
             let library = match open::mapped(pid, &mapping) {
-                Ok((file, identity)) => {
-                    let look = self.look(&file, identity);
-                    Library { path, file: Some((file, identity)), look }
-                }
+                Ok((file, identity)) => self.at(path, file, identity),
                 Err(error) => Library { path, file: None, look: unreadable(&error) },
             };
             if library.look.concerns_tls() {
@@ -86,6 +83,12 @@ impl Libraries {
             }
         }
         Ok(())
+    }
+
+    /// Looks at a file that somebody opened.
+    pub fn at(&mut self, path: String, file: File, identity: Identity) -> Library {
+        let look = self.look(&file, identity);
+        Library { path, file: Some((file, identity)), look }
     }
 
     /// Looks at an executable that may come to be a server's, if it is one of those that take long and not known yet.
