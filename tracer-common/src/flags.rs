@@ -83,6 +83,8 @@ pub mod conn_flags {
     pub const SEALED: u32 = 1 << 19;
     /// A record was made of this exchange in order to have it judged (`gate::is_question`); it may be sound.
     pub const ASKED: u32 = 1 << 20;
+    /// In TLS 1.3 the edge has answered the request for its certificate with an empty one, by the sizes of its records.
+    pub const NO_CERTIFICATE: u32 = 1 << 21;
 }
 
 /// Bits of [`Conn::origin_flags`](crate::Conn::origin_flags). Only the origin's side sets them.
