@@ -76,7 +76,6 @@ impl Header {
     /// What the type of the frame forbids, whoever sent it.
     pub(super) const fn check(&self) -> Result<(), ConnectionError> {
         let has_len = match self.kind {
-            PRIORITY => self.len == 5,
             RST_STREAM | WINDOW_UPDATE => self.len == 4,
             SETTINGS => self.len.is_multiple_of(6) && (self.len == 0 || !self.is_ack()),
             PING => self.len == 8,
@@ -112,9 +111,11 @@ impl Header {
         };
         let has_stream = self.stream % 2 == 1 || self.stream == 0 && matches!(self.kind, SETTINGS..=WINDOW_UPDATE);
         // Nobody sends a part of a block, or of a body that goes on, without a byte.
-        let is_empty = match self.kind {
+        let is_off = match self.kind {
             DATA => self.len == 0 && !self.ends_stream(),
             HEADERS | CONTINUATION => self.len == 0,
+            // For its own stream alone, this is an error.
+            PRIORITY => self.len != 5,
             _ => false,
         };
         let is_one = self.check().is_ok()
@@ -122,7 +123,7 @@ impl Header {
             && !self.is_reserved_set
             && self.len <= MAX_LEN
             && has_stream
-            && !is_empty;
+            && !is_off;
         if is_one { bits } else { 0 }
     }
 }

@@ -9,6 +9,10 @@ use crate::http::h1::{is_ray, without_query};
 const MAX_FIELDS: usize = 256;
 /// Longest path, host and method that are taken over, in bytes.
 const MAX_TEXT: usize = 2048;
+/// Longest name and value that are searched for what is forbidden, in bytes.
+const MAX_JUDGED: usize = 1024;
+/// Digits of the longest number.
+const MAX_DIGITS: usize = 20;
 /// Fields that HTTP/2 forbids (RFC 9113 §8.2.2).
 const FORBIDDEN: [&[u8]; 5] = [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
@@ -49,7 +53,9 @@ impl Head {
             self.has_unknown_name = true;
             return self.value_alone(value);
         };
-        self.judge(name, value);
+        if name.len().max(value.map_or(0, <[u8]>::len)) <= MAX_JUDGED {
+            self.judge(name, value);
+        }
         let text =
             || value.filter(|text| text.len() <= MAX_TEXT).map(|text| String::from_utf8_lossy(text).into_owned());
         match name {
@@ -59,7 +65,8 @@ impl Head {
             b"host" => self.host = text(),
             b"cf-ray" => self.ray = text().filter(|ray| is_ray(ray)),
             b":status" => {
-                let status = value.and_then(|text| number(text).filter(|_| text.len() == 3));
+                let digits = value.filter(|text| text.len() == 3);
+                let status = digits.and_then(number).filter(|status| *status >= 100);
                 self.is_status_wrong = value.is_some() && status.is_none();
                 self.status = Some(status.and_then(|status| u16::try_from(status).ok()));
             }
@@ -122,8 +129,8 @@ impl Head {
 }
 
 fn number(text: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse().ok()
+    let is_number = text.len() <= MAX_DIGITS && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()
 }
 
 /// `230b030023ae2822-SJC` and nothing else: what no other field's value is like.

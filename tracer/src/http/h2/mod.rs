@@ -5,6 +5,8 @@ mod connection;
 mod error;
 mod follow;
 mod frame;
+#[cfg(test)]
+mod gap_tests;
 mod head;
 mod hpack;
 mod look;

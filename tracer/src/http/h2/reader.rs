@@ -89,7 +89,8 @@ impl<'s> Reader<'s> {
 
     /// What this side allows, where all that it sent is known.
     pub(super) fn allows(&self) -> Option<Allows> {
-        self.is_whole.then_some(Allows { settings: self.settings, highest: self.streams.highest })
+        let is_known = self.is_whole && self.broken.is_none();
+        is_known.then_some(Allows { settings: self.settings, highest: self.streams.highest })
     }
 
     /// Frames that were sent at this time are not known.

@@ -121,13 +121,13 @@ impl Stream {
 
     /// More of the body.
     pub(super) fn data(&mut self, bytes: u64, is_sure: bool, time: Duration) {
-        let may_have_body = self.may_have_body();
         let response = &mut self.response;
         response.last = Some(time);
         response.body_bytes += bytes;
         response.is_body_known &= is_sure;
-        if may_have_body && response.content_length.is_some_and(|length| response.body_bytes > length) {
-            response.error.get_or_insert(StreamError::ContentLength);
+        let is_over = response.content_length.is_some_and(|length| response.body_bytes > length);
+        if is_over && self.may_have_body() {
+            self.response.error.get_or_insert(StreamError::ContentLength);
         }
     }
 

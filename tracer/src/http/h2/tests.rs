@@ -263,3 +263,10 @@ fn rays_are_known_from_wherever_the_reading_begins() {
         }
     }
 }
+
+#[test]
+fn too_much_body_is_an_error_even_where_the_request_is_unknown() {
+    let frames = |body| [headers(1, false, &sized("2")), data(1, false, body), settings(&[])].concat();
+    let error = |body| Connection::read(&[], &[piece(1, Gap::Unknown, &frames(body))]).streams[&1].response.error;
+    assert_eq!((error(b"abc"), error(b"ab"), error(b"a")), (Some(StreamError::ContentLength), None, None));
+}

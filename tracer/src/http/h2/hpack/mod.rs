@@ -2,6 +2,8 @@
 
 mod huffman;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
