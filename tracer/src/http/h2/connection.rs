@@ -28,8 +28,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads what was kept of both sides, each in the order in which it was sent. A side without pieces sent nothing. The
-    /// edge's must reach as far as the origin's: an answer to a request that is not there, nor in a gap, is an error.
+    /// Reads what was kept of both sides, each in the order in which it was sent. A side without pieces sent nothing.
+    /// The edge's must reach as far as the origin's: an answer to a request that is not there, nor in a gap, is an
+    /// error.
     ///
     /// Frames are followed from header to header. Behind a gap in which a header may lie, they are found again where a
     /// piece begins with what looks like one and the next one confirms it; what lies before may be missing. Whatever

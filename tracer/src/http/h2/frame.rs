@@ -98,7 +98,8 @@ impl Header {
     /// is what this gives. 0: it does not look like one.
     pub(super) fn look(&self) -> u32 {
         let (flags, bits) = match self.kind {
-            // The type has 8 bits, a length up to 16,384 at least 9; flags up to 8; the stream is not reserved, and odd.
+            // The type has 8 bits, a length up to 16,384 at least 9, the flags up to 8; the stream is odd, and its
+            // reserved bit is not set.
             DATA => (END_STREAM | PADDED, 23),
             HEADERS => (END_STREAM | END_HEADERS | PADDED | PRIORITIZED, 21),
             CONTINUATION => (END_HEADERS, 24),

@@ -100,7 +100,7 @@ fn wherever_the_reading_begins_it_claims_nothing_that_the_whole_denies() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn a_split_makes_no_difference(
