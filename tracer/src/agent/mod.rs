@@ -2,6 +2,7 @@
 
 mod around;
 mod attaching;
+mod finder;
 mod look;
 mod opener;
 mod privacy;
@@ -309,6 +310,7 @@ impl Agent {
             opener.forget(&mut self.kernel, &self.sweep);
         }
         let Some(sight) = &mut self.sight else { return };
+        sight.look_at_system();
         sight.look_into(&[self.shared.owners(), self.shared.listeners()].concat());
         sight.keep_up();
     }
@@ -352,7 +354,7 @@ fn probed(files: &[TlsFile]) -> String {
 }
 
 /// Waits for what was found in the libraries of a process; for ever where nobody looks.
-async fn found(sight: &mut Option<Sight>) -> sight::Answer {
+async fn found(sight: &mut Option<Sight>) -> finder::Answer {
     if let Some(sight) = sight
         && let Some(answer) = sight.next().await
     {

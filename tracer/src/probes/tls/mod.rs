@@ -9,3 +9,4 @@ mod maps;
 mod open;
 pub mod secrets;
 pub mod site;
+pub mod system;
