@@ -75,6 +75,7 @@ impl State {
             unfinished,
             request,
             response,
+            stream: None,
             handshake: (protocol == Protocol::Tls && !late)
                 .then(|| alert.map_or_else(|| handshake(record), inside::refused)),
             decrypted: said.is_some(),
@@ -170,6 +171,7 @@ fn trigger(record: &ConnRecord) -> Trigger {
         triggers::EDGE_RST => Trigger::EdgeRst,
         triggers::OVERDUE => Trigger::Overdue,
         triggers::SILENT => Trigger::Silent,
+        triggers::HELLO | triggers::STREAM => Trigger::Stream,
         _ => Trigger::Rst,
     }
 }
@@ -381,6 +383,7 @@ impl State {
             request_head: None,
             unfinished: None,
             response: Response::default(),
+            stream: None,
             handshake: None,
             limits: self.limits,
             process: None,
