@@ -303,7 +303,9 @@ pub fn unanswered(conn: &Conn) -> bool {
         // Interim responses (1xx) do not count: the response begins after them.
         return close.response_bytes == 0;
     }
-    close.unread > 0
+    // The edge's goodbye, which crossed the origin's, is no request.
+    let goodbye = if conn.flags & flag::TLS != 0 && conn.exchanges > 0 { MAX_TLS_ALERT } else { 0 };
+    close.unread > goodbye
         || close.since_read == 0 && conn.turn_may_be_request()
         || conn.flags & flag::TLS != 0
             && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= MAX_TLS_ALERT)
@@ -525,12 +527,16 @@ mod tests {
         assert!(unanswered(&with(opaque(false, 1), |conn| conn.close.unread = 1)));
         // The long one belongs to an earlier turn.
         assert!(!unanswered(&with(opaque(true, 0), |conn| conn.turn_copied = 1)));
-        let tls = |exchanges, since_read| {
+        let tls = |exchanges: u32, since_read| {
             with(opaque(false, since_read), |conn| {
                 (conn.flags, conn.exchanges) = (flag::SNIFFED | flag::TLS, exchanges)
             })
         };
         assert!(unanswered(&tls(0, 5000)) && unanswered(&tls(1, MAX_TLS_ALERT)));
         assert!(!unanswered(&tls(1, MAX_TLS_ALERT + 1)) && !unanswered(&tls(2, 0)));
+        // The edge's close_notify lies unread when the origin closes after its response.
+        let unread = |exchanges, unread| with(tls(exchanges, 1200), |conn| conn.close.unread = unread);
+        assert!(!unanswered(&unread(1, MAX_TLS_ALERT)) && unanswered(&unread(1, MAX_TLS_ALERT + 1)));
+        assert!(unanswered(&unread(0, 1)));
     }
 }

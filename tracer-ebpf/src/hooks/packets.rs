@@ -5,7 +5,7 @@
 //! case.
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, programs::SkBuffContext};
-use tracer_common::{Conn, conn_flags as flag, limits, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
+use tracer_common::{Conn, conn_flags as flag, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
 
 use crate::{
     conn::kept::held_back_was_sent,
@@ -16,7 +16,7 @@ use crate::{
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
         sealed,
-        sniff::looks_like_request,
+        sniff::{looks_like_request, packet_may_be_request},
         trail,
     },
     kernel::sock::{PacketSock, TcpSock},
@@ -106,8 +106,8 @@ fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) 
         }
     } else if is_new && looks_like_request(word) && conn.flags & flag::TLS == 0 {
         next_request(conn, payload, tcp, word);
-    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && payload.len >= TLS_REQUEST {
-        // Application data, or ChangeCipherSpec and Finished followed by a request.
+    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && packet_may_be_request(conn, payload) {
+        // Application data, or the rest of the edge's handshake followed by a request.
         conn.flags |= flag::TLS_DATA;
     }
     let is_first = conn.flags & flag::SNIFFED == 0;
@@ -118,9 +118,6 @@ fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) 
     }
     0
 }
-
-/// A TLS segment with fewer bytes carries no request: ChangeCipherSpec and Finished together are shorter than this.
-const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
 
 /// A socket sends a packet.
 #[inline(always)]

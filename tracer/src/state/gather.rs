@@ -28,8 +28,9 @@ impl State {
         let (conn, close) = (&record.conn, &record.conn.close);
         let said = self.said.as_ref();
         let alert = said.and_then(inside::alert).filter(|_| conn.exchanges <= 1);
+        let refused = alert.map(inside::refused).or_else(|| inside::without_certificate(conn, Some(said?)));
         let protocol = match said {
-            Some(_) if alert.is_none() => Protocol::Http,
+            Some(_) if refused.is_none() => Protocol::Http,
             _ => protocol(conn),
         };
         let late = record.trigger == triggers::LATE;
@@ -76,8 +77,7 @@ impl State {
             request,
             response,
             stream: None,
-            handshake: (protocol == Protocol::Tls && !late)
-                .then(|| alert.map_or_else(|| handshake(record), inside::refused)),
+            handshake: (protocol == Protocol::Tls && !late).then(|| refused.unwrap_or_else(|| shaken(record))),
             decrypted: said.is_some(),
             close_notify,
             limits: self.limits,
@@ -120,6 +120,12 @@ impl State {
     pub(super) fn scope(&self, pid: u32) -> Option<OomScope> {
         self.oom_scopes.iter().rev().find(|(victim, _)| *victim == pid).map(|(_, scope)| *scope)
     }
+}
+
+/// The handshake. A request that comes while the origin closes may have taken the place of its first bytes.
+fn shaken(record: &ConnRecord) -> Handshake {
+    let kept = handshake(record);
+    if kept.hello { kept } else { inside::without_certificate(&record.conn, None).unwrap_or(kept) }
 }
 
 /// What the connection speaks, by the kernel's look at its first bytes.
