@@ -107,10 +107,11 @@ pub const fn is_sealed(conn: &Conn) -> bool {
 }
 
 /// Whether the record of this connection is a question to the agent: a response has begun that only decryption can
-/// judge. Such records may be many, and healthy; those for which this says no are failures by what is seen here.
+/// judge. Such records may be many, and healthy; those for which this says no are failures by what is seen here. On a
+/// connection that speaks HTTP/2 only decryption tells which streams have failed.
 #[inline(always)]
 pub const fn is_question(conn: &Conn) -> bool {
-    is_sealed(conn) && conn.close.response_bytes != 0 && !is_cut_in_record(conn)
+    conn.flags & flag::H2 != 0 || is_sealed(conn) && conn.close.response_bytes != 0 && !is_cut_in_record(conn)
 }
 
 /// Whether a sealed response stopped in the middle of a TLS record: it is cut short, whatever it says.

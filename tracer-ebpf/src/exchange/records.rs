@@ -24,7 +24,7 @@ const LONGEST: u32 = (1 << 14) + 256;
 
 /// Content types (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
+pub const APPLICATION_DATA: u8 = 23;
 
 /// Lengths of the record with the edge's Finished in TLS 1.3, with a hash of 32 and of 48 bytes: four bytes of header,
 /// the hash, the inner content type, 16 bytes of tag. It looks like application data.

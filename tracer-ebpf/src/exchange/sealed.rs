@@ -14,6 +14,7 @@ use crate::{
     exchange::{
         records::{self, HEADER, NONE},
         request::begin_request,
+        trail,
     },
     kernel::sock::TcpSock,
     parse::verifier::{unknown, up_to},
@@ -42,6 +43,7 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp
         payload = payload.after(first);
         begin_request(conn, payload.seq, tcp);
         conn.flags |= flag::SEALED;
+        trail::begin_edge(conn, &payload);
     } else if is_new && first == 0 && begins(conn, &payload) {
         begin_request(conn, payload.seq, tcp);
     }

@@ -153,7 +153,7 @@ pub fn keep_late_hellos(conn: &Conn) {
 /// agent removes them.)
 #[inline(always)]
 pub fn forget(conn: &Conn) {
-    if sight() && conn.keyed != 0 && conn.flags & (flag::REPORTED | flag::ASKED) == 0 {
+    if sight() && conn.keyed != 0 && conn.flags & (flag::REPORTED | flag::ASKED | flag::TRAILED) == 0 {
         let _absent = KEYS.remove(&name(conn));
     }
 }

@@ -8,5 +8,6 @@ pub mod heads;
 pub mod keys;
 pub mod maps;
 pub mod processes;
+pub mod trails;
 pub mod twins;
 pub mod values;

@@ -112,7 +112,8 @@ impl Agent {
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
         kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
         let programs = sources.probes.then(|| kernel.load_tls()).transpose()?;
-        let secrets = sources.any().then(|| kernel.secrets()).transpose()?;
+        let secrets =
+            sources.any().then(|| Ok::<_, anyhow::Error>((kernel.secrets()?, kernel.trails()?))).transpose()?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
@@ -146,7 +147,7 @@ impl Agent {
         if let Some(sight) = &mut sight {
             sight.begin(&shared.listeners());
         }
-        let open = |secrets| Opener::new(secrets, sources.keylog.as_deref(), Arc::clone(&shared));
+        let open = |(secrets, trails)| Opener::new(secrets, trails, sources.keylog.as_deref(), Arc::clone(&shared));
         let opener = secrets.map(open).transpose()?;
         Ok(Self {
             records,

@@ -1,5 +1,6 @@
 //! What the bytes of requests and responses say, by version of HTTP.
 
 mod h1;
+pub mod h2;
 
 pub use h1::{Chunks, Exchange, Fault, Lacks, Progress, Request, Response, Seen, Unfinished, without_proxy_header};

@@ -76,6 +76,7 @@ impl State {
             unfinished,
             request,
             response,
+            stream: None,
             handshake: (protocol == Protocol::Tls && !late).then(|| refused.unwrap_or_else(|| shaken(record))),
             decrypted: said.is_some(),
             close_notify,
@@ -176,6 +177,7 @@ fn trigger(record: &ConnRecord) -> Trigger {
         triggers::EDGE_RST => Trigger::EdgeRst,
         triggers::OVERDUE => Trigger::Overdue,
         triggers::SILENT => Trigger::Silent,
+        triggers::HELLO | triggers::STREAM => Trigger::Stream,
         _ => Trigger::Rst,
     }
 }
@@ -387,6 +389,7 @@ impl State {
             request_head: None,
             unfinished: None,
             response: Response::default(),
+            stream: None,
             handshake: None,
             limits: self.limits,
             process: None,

@@ -5,6 +5,8 @@ mod ends;
 mod gather;
 mod inside;
 mod processes;
+mod streams;
+mod told;
 
 pub use processes::Facts;
 
@@ -23,6 +25,7 @@ use crate::{
 };
 use deaths::{Death, Deaths, Held};
 use processes::Processes;
+use told::StreamsTold;
 
 /// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
 /// exception) closes its connections first and exits a few milliseconds later, or a quarter of a second on a busy host.
@@ -84,6 +87,7 @@ pub struct State {
     said: Option<Said>,
     /// Connections of which a sealed exchange was told: their key, and when they were opened.
     told: VecDeque<(u64, u64)>,
+    streams_told: StreamsTold,
     held: VecDeque<Held>,
     deaths: Deaths,
 }
@@ -107,6 +111,7 @@ impl State {
             around: Around::default(),
             said: None,
             told: VecDeque::new(),
+            streams_told: StreamsTold::default(),
             held: VecDeque::new(),
             deaths: Deaths::default(),
         }

@@ -117,7 +117,7 @@ impl Answered {
 }
 
 /// The secrets as they were announced or logged.
-fn secrets(announced: &TlsKeys) -> Secrets {
+pub(super) fn secrets(announced: &TlsKeys) -> Secrets {
     let suite = (announced.has_hellos != 0).then(|| Suite::from_wire(u16::from_be_bytes(announced.suite))).flatten();
     let mut secrets = Secrets::new(suite);
     let first = if announced.is_master != 0 { Label::Master } else { Label::HandshakeTraffic(Side::Edge) };

@@ -3,6 +3,7 @@
 //! The fuzzer's own crate calls these; no fuzzer is needed to compile them or to run them on the seeds.
 
 pub mod framing;
+mod http2;
 pub mod kernel;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,15 @@ use tracer::state::{Clock, State};
 use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
 use tracer::tls::{Handshake, KeyLog};
 
+pub use http2::http2;
+
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("framing", framing),
+    ("http2", http2),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
     ("ranges", ranges),

@@ -10,3 +10,4 @@ mod open;
 pub mod secrets;
 pub mod site;
 pub mod system;
+pub mod trails;
