@@ -305,10 +305,13 @@ pub fn unanswered(conn: &Conn) -> bool {
     }
     // The edge's goodbye, which crossed the origin's, is no request.
     let goodbye = if conn.flags & flag::TLS != 0 && conn.exchanges > 0 { MAX_TLS_ALERT } else { 0 };
+    // With a request that came early, the rest of the handshake is read in two turns that count as exchanges, if the
+    // origin refuses the edge in between.
+    let first = if conn.flags & flag::NO_CERTIFICATE != 0 { 2 } else { 1 };
     close.unread > goodbye
         || close.since_read == 0 && conn.turn_may_be_request()
         || conn.flags & flag::TLS != 0
-            && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= MAX_TLS_ALERT)
+            && (conn.exchanges == 0 || conn.exchanges <= first && close.since_read <= MAX_TLS_ALERT)
 }
 
 /// Whether the process closes the connection because it exits, after at least one request.
@@ -534,6 +537,8 @@ mod tests {
         };
         assert!(unanswered(&tls(0, 5000)) && unanswered(&tls(1, MAX_TLS_ALERT)));
         assert!(!unanswered(&tls(1, MAX_TLS_ALERT + 1)) && !unanswered(&tls(2, 0)));
+        let refused = with(tls(2, 0), |conn| conn.flags |= flag::NO_CERTIFICATE);
+        assert!(unanswered(&refused) && !unanswered(&with(refused, |conn| conn.exchanges = 3)));
         // The edge's close_notify lies unread when the origin closes after its response.
         let unread = |exchanges, unread| with(tls(exchanges, 1200), |conn| conn.close.unread = unread);
         assert!(!unanswered(&unread(1, MAX_TLS_ALERT)) && unanswered(&unread(1, MAX_TLS_ALERT + 1)));
