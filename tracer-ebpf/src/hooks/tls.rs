@@ -97,8 +97,8 @@ pub fn announced(announced: &Announced) {
     keep(unsafe { &mut *conn }, announced);
 }
 
-/// The key of the connection whose handshake has this client random; where there is none among the arguments, of the one
-/// that this thread reads.
+/// The key of the connection whose handshake has this client random; where there is none among the arguments, of the
+/// one that this thread reads.
 #[inline(always)]
 fn connection(random: u64, pid_tgid: u64) -> Option<u64> {
     if random == 0 {
