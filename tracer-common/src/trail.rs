@@ -118,10 +118,14 @@ shared! {
         /// Parts in the packet at hand, and which control frames may be among them.
         pub parts_len: u32,
         pub controls: u32,
+        /// Alerts of TLS 1.2, which look like alerts from outside.
+        pub alerts: u32,
+        /// Always 0.
+        pub pad: u32,
         pub parts: [Part; TRAIL_PARTS],
         pub pieces: [Piece; TRAIL_PIECES],
     }
-    size: 56 + TRAIL_PARTS * 24 + TRAIL_PIECES * 20
+    size: 64 + TRAIL_PARTS * 24 + TRAIL_PIECES * 20
 }
 
 shared! {

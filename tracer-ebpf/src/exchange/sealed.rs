@@ -48,8 +48,10 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp
         begin_request(conn, payload.seq, tcp);
     }
     let at = payload.seq.wrapping_sub(conn.request_seq);
+    // Of HTTP/2 the trail keeps the bytes.
     if at == conn.request_have
         && at < REQUEST
+        && conn.flags & flag::H2 == 0
         && let Some(heads) = heads::of_or_take(conn)
     {
         // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the
@@ -114,9 +116,6 @@ pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         begins = payload.seq.wrapping_sub(conn.answer_from()) < 1 << 31;
     }
     let payload = &payload;
-    let Some(heads) = heads::of_or_take(conn) else { return };
-    // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
-    let heads = unsafe { &mut *heads };
     if begins {
         conn.response_seq = payload.seq;
         conn.response_len = 0;
@@ -126,6 +125,20 @@ pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         conn.chunk_at = 0;
         conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD | origin::CHUNKS);
         conn.origin_flags |= origin::RECORDS_OUT;
+    }
+    if conn.flags & flag::H2 != 0 {
+        // Its bytes are in the trail: only how far the origin got is of interest here.
+        conn.origin_flags &= !origin::RECORDS_OUT;
+        let seen = payload.seq.wrapping_add(payload.len).wrapping_sub(conn.response_seq);
+        if seen < 1 << 31 && seen > conn.response_len {
+            conn.response_len = seen;
+        }
+        return heads::release(conn);
+    }
+    let Some(heads) = heads::of_or_take(conn) else { return };
+    // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
+    let heads = unsafe { &mut *heads };
+    if begins {
         let end = end_of(heads);
         (end.records, end.record_at, end.before_at, end.part_len) = (0, 0, 0, 0);
         (end.tail_at, end.tail_len, end.before_len) = (0, 0, 0);

@@ -68,9 +68,10 @@ impl Opener {
         said
     }
 
-    /// What was said lately on the connection of a record that may speak HTTP/2. `None`: it speaks something else, or
+    /// What was said lately on the connection of a record that may speak HTTP/2, and whether the origin said goodbye
+    /// (`close_notify`). `None`: it speaks something else, or
     /// that can't be opened.
-    pub(super) fn streams(&mut self, record: &ConnRecord, session: &Session) -> Option<Connection> {
+    pub(super) fn streams(&mut self, record: &ConnRecord, session: &Session) -> Option<(Connection, bool)> {
         let conn = &record.conn;
         if conn.flags & conn_flags::TRAILED == 0 {
             return None;
@@ -91,7 +92,7 @@ impl Opener {
             Some(true) => {
                 let found = self.found.get(&(conn.key, conn.opened_ns)).copied().unwrap_or_default();
                 self.trails.speaks_http2(conn, found);
-                Some(connection)
+                Some((connection, talk.is_closed))
             }
             Some(false) => {
                 self.trails.speaks_other(conn);

@@ -66,10 +66,10 @@ impl Agent {
     fn judge(&mut self, item: Item, clock: &Clock) -> Vec<Output> {
         let Item { event, around, session } = item;
         if let (Event::Conn(record), Some(opener), Some(session)) = (&event, &mut self.opener, &session)
-            && let Some(connection) = opener.streams(record, session)
+            && let Some((connection, says_goodbye)) = opener.streams(record, session)
         {
             self.state.set_around(around.clone());
-            let (outputs, found) = self.state.handle_streams(record, &connection, clock);
+            let (outputs, found) = self.state.handle_streams(record, &connection, says_goodbye, clock);
             if found > 0 {
                 opener.found(&record.conn);
             }

@@ -19,11 +19,12 @@ type Numbered<'a> = (u32, &'a h2::Stream);
 
 impl State {
     /// Takes the record of a connection that speaks HTTP/2, with what was read of its streams. Gives the failures, and
-    /// how many streams they are about: some verdicts wait.
+    /// how many streams they are about: some verdicts wait. `says_goodbye`: the origin sent `close_notify`.
     pub fn handle_streams(
         &mut self,
         record: &ConnRecord,
         connection: &Connection,
+        says_goodbye: bool,
         clock: &Clock,
     ) -> (Vec<Output>, usize) {
         let name = (record.conn.key, record.conn.opened_ns);
@@ -35,6 +36,10 @@ impl State {
             let Some(end) = end(record, connection, (id, stream)) else { continue };
             let mut evidence = self.evidence(record, clock);
             fill(&mut evidence, record, (id, stream), end);
+            // An edge that leaves upon a goodbye does so because of it.
+            if says_goodbye && matches!(evidence.trigger, Trigger::EdgeFin | Trigger::EdgeRst) {
+                (evidence.trigger, evidence.close_notify) = (Trigger::Fin, true);
+            }
             let reader = (record.conn.owner, record.conn.owner_start_ns);
             self.deaths.explain(&mut evidence, reader, record.header.time_ns);
             if diagnose(&evidence).is_none() {

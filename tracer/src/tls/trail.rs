@@ -17,6 +17,8 @@ use super::{
 pub struct Talk {
     pub edge: Vec<Run>,
     pub origin: Vec<Run>,
+    /// The origin ended with `close_notify`: it says nothing more.
+    pub is_closed: bool,
 }
 
 impl Talk {
@@ -32,16 +34,19 @@ impl Talk {
             let parts = parts(lane, kept, len);
             // What the origin said before the edge's first request is no part of its trail: session tickets.
             let from_start = parts.first().is_some_and(|part| part.record == 0 && part.at == 0 && !part.behind_gap);
-            let mut runs = keys::open_parts(side, &parts, &secrets, from_start, look)?;
+            let (mut runs, is_closed) = keys::open_parts(side, &parts, &secrets, from_start, look)?;
             if lane.in_step == 0 && lane.made > 0 {
                 let time_ms = runs.last().map_or(0, |run| run.time_ms);
                 runs.push(Run { time_ms, gap: Gap::Unknown, text: Plaintext::default() });
             }
-            Some(runs)
+            Some((runs, is_closed))
         };
         let edge = (&trail.edge, &trail.edge_kept[..], EDGE_LEN);
         let origin = (&trail.origin, &trail.origin_kept[..], ORIGIN_LEN);
-        Some(Self { edge: open(Side::Edge, edge, look)?, origin: open(Side::Origin, origin, any)? })
+        let (edge, _) = open(Side::Edge, edge, look)?;
+        let (origin, is_closed) = open(Side::Origin, origin, any)?;
+        // In TLS 1.2 an alert is one by its outside.
+        Some(Self { edge, origin, is_closed: is_closed || trail.origin.alerts > 0 })
     }
 }
 

@@ -95,7 +95,7 @@ fn diagnoses(outputs: Vec<Output>) -> Vec<Diagnosis> {
 /// What is told of these streams: cause, stream and edge status.
 fn told(record: &ConnRecord, connection: &Connection) -> Vec<(Cause, u32, Option<u16>)> {
     let mut state = State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new());
-    let (mut outputs, found) = state.handle_streams(record, connection, &clock(200 * SECOND));
+    let (mut outputs, found) = state.handle_streams(record, connection, false, &clock(200 * SECOND));
     outputs.extend(state.flush());
     let told: Vec<_> = diagnoses(outputs)
         .into_iter()
@@ -197,15 +197,27 @@ fn a_request_that_meets_a_close_is_late() {
 }
 
 #[test]
+fn an_edge_that_leaves_upon_a_goodbye_was_left_by_the_origin() {
+    let open = connection(&[asked(199_000), whole(10)]);
+    let left = record(triggers::EDGE_FIN);
+    assert_eq!(told(&left, &open), []);
+    let mut state = State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new());
+    let (mut outputs, _) = state.handle_streams(&left, &open, true, &clock(200 * SECOND));
+    outputs.extend(state.flush());
+    let causes: Vec<_> = diagnoses(outputs).iter().map(|told| (told.cause, told.stream_id)).collect();
+    assert_eq!(causes, [(Cause::EmptyReply, Some(1))]);
+}
+
+#[test]
 fn each_stream_is_told_once() {
     let mut state = State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new());
     let failed = connection(&[reset(asked(10), Side::Origin, 2, 20), asked(15)]);
     let clock = clock(200 * SECOND);
-    assert_eq!(state.handle_streams(&record(triggers::STREAM), &failed, &clock).1, 1);
-    assert_eq!(state.handle_streams(&record(triggers::STREAM), &failed, &clock).1, 0);
-    assert_eq!(state.handle_streams(&killed(), &failed, &clock).1, 1);
+    assert_eq!(state.handle_streams(&record(triggers::STREAM), &failed, false, &clock).1, 1);
+    assert_eq!(state.handle_streams(&record(triggers::STREAM), &failed, false, &clock).1, 0);
+    assert_eq!(state.handle_streams(&killed(), &failed, false, &clock).1, 1);
     // Another connection has streams of the same numbers.
     let mut other = record(triggers::STREAM);
     other.conn.opened_ns += 1;
-    assert_eq!(state.handle_streams(&other, &failed, &clock).1, 1);
+    assert_eq!(state.handle_streams(&other, &failed, false, &clock).1, 1);
 }

@@ -10,7 +10,7 @@ use super::opened::Plaintext;
 use super::reader::inner;
 use super::secret::{Secrets, Side};
 use super::trial::{Area, Work, by_tag};
-use crate::tls::record::Record;
+use crate::tls::{alert::Alert, record::Record};
 
 /// Numbers that are tried around the place of a record among those since the trail began.
 const REACH: u64 = 4_096;
@@ -50,9 +50,16 @@ pub struct Run {
 }
 
 /// Opens what was kept of one direction, oldest parts first. `from_start`: record 0 is the first one that holds data.
-/// A last run without text tells of what was sent behind all that was kept. `None`: nothing could be opened.
+/// A last run without text tells of what was sent behind all that was kept. Also says whether the last record was
+/// `close_notify`. `None`: nothing could be opened.
 #[must_use]
-pub fn open_parts(side: Side, parts: &[Part<'_>], secrets: &Secrets, from_start: bool, look: Look) -> Option<Vec<Run>> {
+pub fn open_parts(
+    side: Side,
+    parts: &[Part<'_>],
+    secrets: &Secrets,
+    from_start: bool,
+    look: Look,
+) -> Option<(Vec<Run>, bool)> {
     let mut lane = Lane {
         chain: Chain::new(side, secrets),
         tls13: is_tls13(secrets),
@@ -61,6 +68,7 @@ pub fn open_parts(side: Side, parts: &[Part<'_>], secrets: &Secrets, from_start:
         keys: None,
         last: from_start.then_some(Last { record: u32::MAX, at: 0, all: 0, missing: 0 }),
         runs: Vec::new(),
+        is_closed: false,
     };
     if lane.chain.is_empty() {
         return None;
@@ -75,18 +83,18 @@ pub fn open_parts(side: Side, parts: &[Part<'_>], secrets: &Secrets, from_start:
         }
         lane.take(record);
     }
-    let Some(end) = parts.last() else { return Some(Vec::new()) };
+    let Some(end) = parts.last() else { return Some((Vec::new(), false)) };
     if lane.runs.is_empty() && lane.last.is_none() {
         return None;
     }
     let behind = lane.last.map(|last| last.to(last.record.wrapping_add(1), 0));
     let gap = match behind.flatten() {
-        Some(0) => return Some(lane.runs),
+        Some(0) => return Some((lane.runs, lane.is_closed)),
         Some(missing) => Gap::Bytes(missing),
         None => Gap::Unknown,
     };
     lane.runs.push(Run { time_ms: end.time_ms, gap, text: Plaintext::default() });
-    Some(lane.runs)
+    Some((lane.runs, lane.is_closed))
 }
 
 /// How far the text is known.
@@ -109,6 +117,7 @@ struct Lane {
     keys: Option<(usize, u64)>,
     last: Option<Last>,
     runs: Vec<Run>,
+    is_closed: bool,
 }
 
 impl Lane {
@@ -132,6 +141,7 @@ impl Lane {
         let (number, len) = (parts[0].record, parts[0].len);
         let Some((keys, base)) = self.keys else { return self.lose() };
         let sequence = base.wrapping_add(number.into());
+        self.is_closed = false;
         if let Some(body) = whole(parts) {
             let protection = &self.chain.get(keys).protection;
             let Some(text) = protection.open(sequence, &record(len, &body)) else {
@@ -143,6 +153,8 @@ impl Lane {
             if kind == TlsRecordType::ApplicationData {
                 self.put(number, 0, content, content.len(), parts[0].time_ms);
             } else {
+                let alert = Alert::read(content).filter(|_| kind == TlsRecordType::Alert);
+                self.is_closed = alert.is_some_and(|alert| alert.name() == Some("close_notify"));
                 self.pass(number);
             }
             return;
