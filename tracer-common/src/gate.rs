@@ -241,6 +241,10 @@ fn unwritten(conn: &Conn, config: &Config, leaving: bool, kept: &impl Kept) -> O
             Verdict::Whole | Verdict::UntilClose | Verdict::Unknown => Owed::Nothing,
         };
     }
+    // The edge had no certificate and leaves, with no more than an alert since its last words were read.
+    if leaving && conn.flags & flag::NO_CERTIFICATE != 0 && conn.exchanges <= 2 && close.since_read <= MAX_TLS_ALERT {
+        return Owed::Late;
+    }
     // A TLS handshake that was not completed.
     if conn.flags & flag::TLS != 0 && conn.exchanges == 0 {
         return if leaving { Owed::Late } else { after(close.received_jiffies_ago, config.read_jiffies) };
@@ -305,10 +309,13 @@ pub fn unanswered(conn: &Conn) -> bool {
     }
     // The edge's goodbye, which crossed the origin's, is no request.
     let goodbye = if conn.flags & flag::TLS != 0 && conn.exchanges > 0 { MAX_TLS_ALERT } else { 0 };
+    // With a request that came early, the rest of the handshake is read in two turns that count as exchanges, if the
+    // origin refuses the edge in between.
+    let first = if conn.flags & flag::NO_CERTIFICATE != 0 { 2 } else { 1 };
     close.unread > goodbye
         || close.since_read == 0 && conn.turn_may_be_request()
         || conn.flags & flag::TLS != 0
-            && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= MAX_TLS_ALERT)
+            && (conn.exchanges == 0 || conn.exchanges <= first && close.since_read <= MAX_TLS_ALERT)
 }
 
 /// Whether the process closes the connection because it exits, after at least one request.
@@ -534,6 +541,12 @@ mod tests {
         };
         assert!(unanswered(&tls(0, 5000)) && unanswered(&tls(1, MAX_TLS_ALERT)));
         assert!(!unanswered(&tls(1, MAX_TLS_ALERT + 1)) && !unanswered(&tls(2, 0)));
+        let refused = with(tls(2, 0), |conn| conn.flags |= flag::NO_CERTIFICATE);
+        let leaves = |conn: Conn, leaving| owed(&conn, &CONFIG, leaving, &Says(Verdict::Unknown, 0));
+        assert_eq!(leaves(with(refused, |conn| conn.close.since_read = MAX_TLS_ALERT), true), Owed::Late);
+        assert_ne!(leaves(with(refused, |conn| conn.close.since_read = MAX_TLS_ALERT + 1), true), Owed::Late);
+        assert_ne!(leaves(refused, false), Owed::Late);
+        assert!(unanswered(&refused) && !unanswered(&with(refused, |conn| conn.exchanges = 3)));
         // The edge's close_notify lies unread when the origin closes after its response.
         let unread = |exchanges, unread| with(tls(exchanges, 1200), |conn| conn.close.unread = unread);
         assert!(!unanswered(&unread(1, MAX_TLS_ALERT)) && unanswered(&unread(1, MAX_TLS_ALERT + 1)));

@@ -101,5 +101,7 @@ fn wants_certificate(e: &Evidence, h: &Handshake) -> bool {
     let last = if e.since_read > 0 { e.since_read } else { e.turn_out };
     let is_short = e.since_read <= MAX_TLS_ALERT && (e.exchanges == 0 || (1..=MAX_TLS_ALERT).contains(&last));
     let refused = h.origin_alert_encrypted || is_short;
-    h.agreed == Some(Version::Tls13) && h.edge_certificate_empty && e.exchanges <= 1 && ended && refused
+    // What was read on either side of the alert may count as an exchange.
+    let is_first = e.exchanges <= 1 || e.exchanges == 2 && e.since_read == 0 && (1..=MAX_TLS_ALERT).contains(&last);
+    h.agreed == Some(Version::Tls13) && h.edge_certificate_empty && is_first && ended && refused
 }

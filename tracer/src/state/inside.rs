@@ -64,7 +64,7 @@ pub(super) fn without_certificate(conn: &Conn, said: Option<&Said>) -> Option<Ha
     let last = if conn.close.since_read > 0 { conn.close.since_read } else { conn.turn_out };
     let is_answered = said.and_then(|said| said.answer.as_ref()).is_some_and(|answer| answer.sent.exact() != Some(0));
     let is_refused = conn.flags & conn_flags::NO_CERTIFICATE != 0
-        && conn.exchanges <= 1
+        && conn.exchanges <= 2
         && !is_answered
         && (1..=MAX_TLS_ALERT).contains(&last);
     is_refused.then(|| Handshake {

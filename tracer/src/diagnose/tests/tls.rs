@@ -54,13 +54,14 @@ fn a_missing_client_certificate_is_the_reason_only_where_an_alert_came_before_an
         (e.exchanges, e.since_read, e.turn_out) = (exchanges, since_read, turn_out);
         e
     };
-    for (exchanges, since_read, turn_out) in [(0, 24, 900), (1, 24, 900), (0, 0, 24), (1, 0, 24)] {
+    for (exchanges, since_read, turn_out) in [(0, 24, 900), (1, 24, 900), (0, 0, 24), (1, 0, 24), (2, 0, 24)] {
         let refused = ended(exchanges, since_read, turn_out);
         check(&refused, Cause::TlsClientCertRequired, L, Symptom::TlsAlertLate, S520);
     }
     // It read the first request, after its session tickets or without any, and hung up on that.
     for turn_out in [500, 900] {
         check(&ended(1, 0, turn_out), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+        sound(&ended(2, 0, turn_out));
     }
 }
 
