@@ -4,10 +4,11 @@
 //! The way in is [`request`] for bytes from the edge and [`response`] for bytes to it. [`sniff`] finds out the
 //! protocol, [`early`] handles data that arrives before the connection exists, and [`records`] follows the edge's TLS
 //! records. Of a response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's
-//! chunks, and [`verdict`] judges the whole by a [`walk`] over its header lines.
+//! chunks, and [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx.
 
 pub mod chunks;
 pub mod early;
+pub mod origin_error;
 pub mod records;
 pub mod request;
 pub mod response;

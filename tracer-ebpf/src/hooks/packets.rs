@@ -12,18 +12,19 @@ use crate::{
     emit,
     exchange::{
         early::keep_early_data,
-        records,
+        origin_error, records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
         sealed,
         sniff::looks_like_request,
     },
-    kernel::sock::PacketSock,
+    kernel::sock::{Identity as _, PacketSock},
     missing::{answers, attempts},
     tables::{
         connections, heads,
         keys::{may_be_logged, note_hello, sight},
     },
+    upstream::tcp,
     wire::packet::{Packet, packet, read as read_packet},
 };
 
@@ -42,8 +43,8 @@ pub fn ingress(ctx: &SkBuffContext) {
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
         // A bare acknowledgement on a connection: not even the connection is looked up.
-        Packet::Empty if !listens => return,
-        Packet::Empty => {
+        Packet::Empty { .. } if !listens => return,
+        Packet::Empty { .. } => {
             let Some(tcp) = sk.tcp() else { return };
             return attempts::at_listener(ctx, &tcp);
         }
@@ -53,6 +54,8 @@ pub fn ingress(ctx: &SkBuffContext) {
         if listens && let Some(tcp) = sk.tcp() {
             attempts::at_listener(ctx, &tcp);
             keep_early_data(ctx, &payload);
+        } else {
+            tcp::receives(ctx, sk.key(), &payload);
         }
         return;
     };
@@ -110,10 +113,11 @@ pub fn egress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
-        Packet::Empty => return,
+        Packet::Empty { fin: false } => return,
+        Packet::Empty { fin: true } => return closes(sk),
         Packet::Other => return answers::keep_icmp_error(ctx),
     };
-    let Some(conn) = connections::of(sk) else { return };
+    let Some(conn) = connections::of(sk) else { return tcp::sends(sk.key(), &payload) };
     // SAFETY: map values stay valid while a program runs, and the socket sends the packets of one connection one
     // after the other.
     let state = unsafe { &mut *conn };
@@ -122,11 +126,25 @@ pub fn egress(ctx: &SkBuffContext) {
     } else {
         keep_response(ctx, sk, state, &payload);
     }
+    if state.origin_flags & origin::ERROR != 0 {
+        origin_error::follow(conn);
+    }
     // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()
         && held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
     {
         emit::conn(conn, triggers::FIN, rst::UNKNOWN);
+    }
+}
+
+/// The FIN of a socket goes out: it may complete an answer of 5xx that nothing else ends.
+#[inline(always)]
+fn closes(sk: PacketSock) {
+    if let Some(conn) = connections::of(sk)
+        // SAFETY: a live map value.
+        && unsafe { (*conn).origin_flags } & origin::ERROR != 0
+    {
+        origin_error::follow(conn);
     }
 }

@@ -8,5 +8,7 @@ pub mod heads;
 pub mod keys;
 pub mod maps;
 pub mod processes;
+pub mod threads;
 pub mod twins;
+pub mod upstreams;
 pub mod values;

@@ -8,6 +8,7 @@ mod diagnosis;
 mod evidence;
 mod handshake;
 mod loss;
+pub mod origin;
 mod outcome;
 mod record;
 mod rules;

@@ -11,6 +11,7 @@ mod layout;
 mod life;
 mod mechanism;
 mod netfilter;
+mod origin;
 mod page;
 mod process;
 mod programs;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Case> {
         mechanism::cases(),
         race::cases(),
         process::cases(),
+        origin::cases(),
         tls::cases(),
         sight::cases(),
         tls_safety::cases(),
