@@ -35,8 +35,8 @@ pub fn follow(conn: *mut Conn) {
         return;
     }
     match verdict::judge(state, state.flags, state.response_len) {
-        Verdict::Cut => return,
-        Verdict::UntilClose if state.flags & flag::ORIGIN_FIN == 0 => return,
+        Verdict::Cut => {}
+        Verdict::UntilClose if state.flags & flag::ORIGIN_FIN == 0 => {}
         Verdict::Odd => state.origin_flags &= !origin::ERROR,
         // Also where it can't be decided when it ends.
         Verdict::Whole | Verdict::UntilClose | Verdict::Unknown => {

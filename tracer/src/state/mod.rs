@@ -294,7 +294,7 @@ impl State {
         let death = Death::new(record, self.scope(record.task.tgid));
         let how = diagnose::classify_end(death.end, death.oom, death.signal.as_ref());
         let end = Output::ProcessEnd { process: ends::name(&record.task.comm), how };
-        let mut outputs: Vec<_> = Some(end).filter(|_| record.behind == 0).into_iter().collect();
+        let mut outputs: Vec<_> = (record.behind == 0).then_some(end).into_iter().collect();
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
             if held.process == process {

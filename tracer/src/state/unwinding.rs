@@ -29,7 +29,7 @@ impl HeldOrigin {
             OriginCause::UpstreamClosed | OriginCause::UpstreamReset | OriginCause::UpstreamInvalid
         );
         let (server, turns) = (&record.upstream.server, record.upstream.server_turns);
-        (may_be_ending && is_cut).then(|| Self { evidence, server: (server.tgid, server.start_ns), turns, until_ns })
+        (may_be_ending && is_cut).then_some(Self { evidence, server: (server.tgid, server.start_ns), turns, until_ns })
     }
 
     /// The process has ended while the verdict waited: adds that to the evidence if it explains the answer. It does not
