@@ -153,7 +153,7 @@ pub fn serve(upstream: *mut Upstream) {
     let upstream = unsafe { &mut *upstream };
     let tries = match SERVED.get_ptr(&front) {
         // SAFETY: a live map value.
-        Some(before) => unsafe { tries_before(&*before, opened_ns, exchange) },
+        Some(before) => unsafe { tries_before(&*before, upstream.key, opened_ns, exchange) },
         None => 0,
     };
     upstream.front = front;
@@ -166,10 +166,12 @@ pub fn serve(upstream: *mut Upstream) {
 }
 
 /// How many upstream connections were opened or used for this exchange before. What served an earlier one, or failed
-/// before this try, is forgotten.
+/// before this try, is forgotten, unless it is this one (`key`) once more.
 #[inline(always)]
-fn tries_before(before: &Served, opened_ns: u64, exchange: u32) -> u32 {
-    upstreams::forget_closed(before.upstream);
+fn tries_before(before: &Served, key: u64, opened_ns: u64, exchange: u32) -> u32 {
+    if before.upstream != key {
+        upstreams::forget_closed(before.upstream);
+    }
     if before.opened_ns == opened_ns && before.exchange == exchange { before.tries } else { 0 }
 }
 
