@@ -38,6 +38,10 @@ pub mod triggers {
     pub const OVERDUE: u32 = 6;
     /// The socket was destroyed without FIN or RST (`TCP_REPAIR`).
     pub const SILENT: u32 = 7;
+    /// No failure is known: what does a sealed connection speak?
+    pub const HELLO: u32 = 8;
+    /// A short control frame passed on a connection that speaks HTTP/2: a stream may have been reset.
+    pub const STREAM: u32 = 9;
 }
 
 /// Bits of [`Conn::flags`](crate::Conn::flags).
@@ -85,6 +89,14 @@ pub mod conn_flags {
     pub const SEALED: u32 = 1 << 19;
     /// A record was made of this exchange in order to have it judged (`gate::is_question`); it may be sound.
     pub const ASKED: u32 = 1 << 20;
+    /// The edge offers HTTP/2 in its ClientHello, as far as that is known.
+    pub const OFFERS_H2: u32 = 1 << 21;
+    /// Its last records are kept: it has a [`Trail`](crate::trail::Trail).
+    pub const TRAILED: u32 = 1 << 22;
+    /// The agent found that it speaks HTTP/2.
+    pub const H2: u32 = 1 << 23;
+    /// In TLS 1.3 the edge has answered the request for its certificate with an empty one, by the sizes of its records.
+    pub const NO_CERTIFICATE: u32 = 1 << 24;
 }
 
 /// Bits of [`Conn::origin_flags`](crate::Conn::origin_flags). Only the origin's side sets them.

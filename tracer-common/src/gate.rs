@@ -107,10 +107,11 @@ pub const fn is_sealed(conn: &Conn) -> bool {
 }
 
 /// Whether the record of this connection is a question to the agent: a response has begun that only decryption can
-/// judge. Such records may be many, and healthy; those for which this says no are failures by what is seen here.
+/// judge. Such records may be many, and healthy; those for which this says no are failures by what is seen here. On a
+/// connection that speaks HTTP/2 only decryption tells which streams have failed.
 #[inline(always)]
 pub const fn is_question(conn: &Conn) -> bool {
-    is_sealed(conn) && conn.close.response_bytes != 0 && !is_cut_in_record(conn)
+    conn.flags & flag::H2 != 0 || is_sealed(conn) && conn.close.response_bytes != 0 && !is_cut_in_record(conn)
 }
 
 /// Whether a sealed response stopped in the middle of a TLS record: it is cut short, whatever it says.
@@ -302,7 +303,9 @@ pub fn unanswered(conn: &Conn) -> bool {
         // Interim responses (1xx) do not count: the response begins after them.
         return close.response_bytes == 0;
     }
-    close.unread > 0
+    // The edge's goodbye, which crossed the origin's, is no request.
+    let goodbye = if conn.flags & flag::TLS != 0 && conn.exchanges > 0 { MAX_TLS_ALERT } else { 0 };
+    close.unread > goodbye
         || close.since_read == 0 && conn.turn_may_be_request()
         || conn.flags & flag::TLS != 0
             && (conn.exchanges == 0 || conn.exchanges == 1 && close.since_read <= MAX_TLS_ALERT)
@@ -524,12 +527,16 @@ mod tests {
         assert!(unanswered(&with(opaque(false, 1), |conn| conn.close.unread = 1)));
         // The long one belongs to an earlier turn.
         assert!(!unanswered(&with(opaque(true, 0), |conn| conn.turn_copied = 1)));
-        let tls = |exchanges, since_read| {
+        let tls = |exchanges: u32, since_read| {
             with(opaque(false, since_read), |conn| {
                 (conn.flags, conn.exchanges) = (flag::SNIFFED | flag::TLS, exchanges)
             })
         };
         assert!(unanswered(&tls(0, 5000)) && unanswered(&tls(1, MAX_TLS_ALERT)));
         assert!(!unanswered(&tls(1, MAX_TLS_ALERT + 1)) && !unanswered(&tls(2, 0)));
+        // The edge's close_notify lies unread when the origin closes after its response.
+        let unread = |exchanges, unread| with(tls(exchanges, 1200), |conn| conn.close.unread = unread);
+        assert!(!unanswered(&unread(1, MAX_TLS_ALERT)) && unanswered(&unread(1, MAX_TLS_ALERT + 1)));
+        assert!(unanswered(&unread(0, 1)));
     }
 }

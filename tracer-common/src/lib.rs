@@ -28,6 +28,7 @@ mod process;
 mod records;
 mod sealed;
 pub mod tcp_state;
+pub mod trail;
 pub mod unexplained;
 mod upstream;
 #[cfg(feature = "user")]

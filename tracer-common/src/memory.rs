@@ -5,8 +5,10 @@
 use core::mem::size_of;
 
 use crate::{
-    Attempt, Conn, Distributions, EarlyData, Heads, LastSignal, Owner, Place, PortCounts, RangeKey, Served, Tuple,
-    Upstream, limits, lost, twins,
+    Attempt, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Owner, Place, PortCounts, RangeKey, Served,
+    Tuple, Upstream, limits, lost,
+    trail::{self, Trail},
+    twins,
 };
 
 const MB: usize = 1_000_000;
@@ -110,6 +112,15 @@ fn heads_take_4_kib_each_and_their_pool_4_mib() {
 fn the_ring_buffer_takes_4_mib() {
     assert_eq!(limits::RING_BYTES as usize, 4 * MIB);
     assert!(limits::RING_BYTES.is_power_of_two());
+}
+
+#[test]
+fn trails_take_32_mb_with_sight_inside_tls_and_next_to_nothing_without() {
+    let entry = size_of::<KeysOf>() + size_of::<Trail>();
+    let all = lru(trail::TRAILS, size_of::<KeysOf>(), size_of::<Trail>());
+    assert_eq!((all + MB / 2) / MB, 32, "{all}");
+    // Without sight one entry is left of the table, and there is a blank one.
+    assert!(2 * entry < 150_000, "{entry}");
 }
 
 #[test]

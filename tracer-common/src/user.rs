@@ -2,7 +2,7 @@
 
 use crate::{
     Attempt, Config, Conn, Distributions, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place, PortCounts,
-    TlsKeys, Tuple,
+    TlsKeys, Tuple, trail::Trail,
 };
 
 /// Marks types as usable for map keys and values.
@@ -27,5 +27,6 @@ plain!(
     Place,
     PortCounts,
     TlsKeys,
+    Trail,
     Tuple,
 );

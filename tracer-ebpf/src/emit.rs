@@ -43,11 +43,16 @@ fn failure_lost(slot: u32) {
 pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
     // SAFETY: every caller passes a live map value and uses no other reference to it meanwhile.
     let state = unsafe { &mut *conn };
+    if trigger == triggers::HELLO {
+        return small(state, trigger, rst_reason);
+    }
     if asks(state, trigger) {
-        if state.flags & conn_flags::ASKED != 0 {
+        // On a connection of HTTP/2 there is more than one exchange to ask about.
+        let is_shared = state.flags & conn_flags::H2 != 0 && trigger != triggers::OVERDUE;
+        if state.flags & conn_flags::ASKED != 0 && !is_shared {
             return;
         }
-        if !may_ask() {
+        if !may_ask(0) {
             return count(&LOST, lost::QUESTIONS);
         }
         state.flags |= conn_flags::ASKED;
@@ -61,7 +66,9 @@ pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
         if state.origin_flags & origin_flags::IN_HEAD == 0 { response.min(state.head_len.max(256)) } else { response };
     let is_small = state.request_have <= SMALL_REQUEST && needed <= SMALL_RESPONSE;
     // The end of a sealed response is kept behind the first bytes of it.
-    if state.heads == 0 || is_small && state.flags & conn_flags::SEALED == 0 {
+    // Of HTTP/2 the agent reads the trail.
+    let is_sealed = state.flags & conn_flags::SEALED != 0;
+    if state.heads == 0 || state.flags & conn_flags::H2 != 0 || is_small && !is_sealed {
         small(state, trigger, rst_reason);
     } else {
         large(state, trigger, rst_reason);
@@ -74,10 +81,16 @@ fn asks(conn: &Conn, trigger: u32) -> bool {
     trigger != triggers::LATE && is_question(conn)
 }
 
-/// Whether this CPU has made less than [`limits::QUESTIONS`] records of sealed exchanges in this second.
+/// Whether this CPU may make a record that asks what a connection speaks.
 #[inline(always)]
-fn may_ask() -> bool {
-    let Some(asked) = QUESTIONS.get_ptr_mut(0) else { return false };
+pub fn may_ask_hello() -> bool {
+    may_ask(1)
+}
+
+/// Whether this CPU has made less than [`limits::QUESTIONS`] records of this kind (0: sealed exchanges) in this second.
+#[inline(always)]
+fn may_ask(kind: u32) -> bool {
+    let Some(asked) = QUESTIONS.get_ptr_mut(kind) else { return false };
     // SAFETY: this CPU's slot of a live map value; the helper has no preconditions.
     let (asked, now_s) = unsafe { (&mut *asked, bpf_ktime_get_ns() >> 30) };
     if asked[0] != now_s {

@@ -45,8 +45,9 @@
 //! * Nothing is pinned in the kernel: when the agent goes, so do its programs.
 //! * Nobody is called: the agent opens no connection to the outside; only `ranges update` does, and only when run.
 //! * Of a request, only method, path, Host and CF-Ray leave the process.
-//! * Secrets of TLS sessions are seen only where they are asked for. Those of connections from the edge are kept, in
-//!   one kernel table, for as long as the connection is open; no output holds any.
+//! * Secrets of TLS sessions are seen only where they are asked for. Those that a probe saw are kept for connections
+//!   from the edge only, in one kernel table, until the connection is over; after a failure, until the agent has read
+//!   its record. Of a key log the agent keeps the newest 32,768 sessions. No output holds any.
 //! * Healthy exchanges are decrypted only where nothing else can tell that they are healthy, and nothing is told of
 //!   them.
 

@@ -16,6 +16,9 @@ use crate::{build, sh};
 pub(crate) const ZOO: &str = "../shared/zoo";
 /// The cases that the tracer must get fully right.
 const SETS: [&str; 4] = ["sets/spine.txt", "sets/wire.txt", "sets/sound.txt", "sets/reports.txt"];
+/// Those that it must get fully right with sight inside TLS, rays and paths included, and how their names begin.
+const INSIDE: &str = "sets/inside.txt";
+const INSIDE_NAMES: &str = "inside_";
 /// What follows the binary's path; the zoo fills in the braces.
 pub(crate) const RUN: &str = "run --listen {metrics} --events {events} --ranges {ranges} --connect-timeout {connect_timeout}s \
     --read-timeout {read_timeout}s --write-timeout {write_timeout}s --header-limit {header_limit}";
@@ -34,7 +37,8 @@ pub(crate) struct Args {
     /// Judge each case once: with one tracer for all, or, where a case has limits of its own, with one for it alone
     #[arg(long, conflicts_with = "cases")]
     once: bool,
-    /// Cases, or globs of them; all that can be told without a look inside TLS if none is given
+    /// Cases, or globs of them; all that the tracer must get right if none is given. Those named inside_… run with
+    /// --tls-sight
     cases: Vec<String>,
 }
 
@@ -53,17 +57,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(For::Zoo)?;
     let tracer = build::release()?;
     let cases = if args.cases.is_empty() { default_cases(&zoo)? } else { args.cases.clone() };
-    let mut command = format!("{} {RUN}", tracer.display());
-    if args.as_unit {
-        // The zoo makes the events file, as root.
-        command = format!("chown {} {{events}} && exec {} {command}", unit::USER, unit::prefix()?.join(" "));
+    let (inside, outside): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.starts_with(INSIDE_NAMES));
+    for (cases, sight) in [(outside, false), (inside, true)] {
+        if !cases.is_empty() {
+            let mut command = format!("{} {RUN}{}", tracer.display(), if sight { " --tls-sight" } else { "" });
+            if args.as_unit {
+                // The zoo makes the events file, as root.
+                command = format!("chown {} {{events}} && exec {} {command}", unit::USER, unit::prefix()?.join(" "));
+            }
+            play_all(args, &Round { zoo: &zoo, command, sight }, &cases)?;
+        }
     }
-    let round = Round { zoo: &zoo, command };
+    sh::heading(&format!("zoo: every case fully right, {} run(s)", args.runs));
+    Ok(())
+}
+
+/// Runs the cases as often and in the ways that were asked for.
+fn play_all(args: &Args, round: &Round<'_>, cases: &[String]) -> Result<()> {
+    let with = if round.sight { ", with sight inside TLS" } else { "" };
     for number in 1..=args.runs {
-        let run = format!("zoo, run {number} of {}", args.runs);
+        let run = format!("zoo{with}, run {number} of {}", args.runs);
         if args.once {
             sh::heading(&format!("{run}, one tracer for all cases"));
-            let judged = round.judge("run", &cases)?;
+            let judged = round.judge("run", cases)?;
             let rest: Vec<String> = cases.iter().filter(|case| !judged.contains(*case)).cloned().collect();
             if !rest.is_empty() {
                 sh::heading(&format!(
@@ -76,16 +92,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         for per in ["case", "run"] {
             sh::heading(&format!("{run}, one tracer per {per}"));
-            round.judge(per, &cases)?;
+            round.judge(per, cases)?;
         }
     }
-    sh::heading(&format!("zoo: every case fully right, {} run(s)", args.runs));
     Ok(())
 }
 
 fn default_cases(zoo: &Path) -> Result<Vec<String>> {
     let mut cases = Vec::new();
-    for set in SETS {
+    for set in SETS.into_iter().chain([INSIDE]) {
         let text = fs::read_to_string(zoo.join(set)).with_context(|| format!("reading {set} of the zoo"))?;
         cases.extend(text.split_whitespace().map(str::to_owned));
     }
@@ -98,6 +113,8 @@ const REPEATS: u32 = 3;
 struct Round<'a> {
     zoo: &'a Path,
     command: String,
+    /// The tracer looks inside TLS: what it reads there is judged, too.
+    sight: bool,
 }
 
 impl Round<'_> {
@@ -133,6 +150,7 @@ impl Round<'_> {
         let results = dir.join("results.ndjson");
         let mut command =
             sh::command("python3", &["zoo.py", "--strict-rays", "--exec-per", per, "--exec", &self.command]);
+        command.args(self.sight.then_some("--tls-rays"));
         command.current_dir(self.zoo).arg("--workdir").arg(dir.join("run")).arg("--out").arg(&results).args(cases);
         // Its exit status does not know the judge's verdict: the results do.
         command.status().context("starting python3 zoo.py")?;

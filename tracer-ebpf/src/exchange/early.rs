@@ -12,7 +12,11 @@ use crate::{
         sniff::{PROXY_V1, PROXY_V2, sniff, sniff_kept},
     },
     kernel::sock::{Identity, TcpSock},
-    tables::{connections, heads, maps::EARLY},
+    tables::{
+        connections, heads,
+        keys::{note_hello, sight},
+        maps::EARLY,
+    },
     wire::packet::{Ends, Payload, copy},
 };
 
@@ -64,5 +68,8 @@ pub fn take_early_data(tcp: &TcpSock) {
         sniff(state, word);
     } else {
         sniff_kept(state, heads);
+    }
+    if sight() {
+        note_hello(state);
     }
 }

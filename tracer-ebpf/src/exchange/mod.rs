@@ -3,11 +3,13 @@
 //!
 //! The way in is [`request`] for bytes from the edge and [`response`] for bytes to it. [`sniff`] finds out the
 //! protocol, [`early`] handles data that arrives before the connection exists, and [`records`] follows the edge's TLS
-//! records. Of a response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's
-//! chunks, and [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx.
+//! records; [`hello`] reads what it offers. [`sealed`] and [`trail`] keep ciphertext where secrets are known. Of a
+//! response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's chunks, and
+//! [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx.
 
 pub mod chunks;
 pub mod early;
+pub mod hello;
 pub mod origin_error;
 pub mod records;
 pub mod request;
@@ -16,5 +18,6 @@ pub mod sealed;
 pub mod search;
 pub mod section;
 pub mod sniff;
+pub mod trail;
 pub mod verdict;
 pub mod walk;

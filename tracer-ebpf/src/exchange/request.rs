@@ -15,10 +15,9 @@
 //! Bytes are new unless the socket has received them before (a retransmission).
 
 use aya_ebpf::programs::SkBuffContext;
-use tracer_common::{Conn, Heads, conn_flags as flag, limits, rst, triggers};
+use tracer_common::{Conn, Heads, conn_flags as flag, limits};
 
 use crate::{
-    emit,
     exchange::sniff::{
         PROXY_V1, PROXY_V2, begins_like_a_request, describe, looks_like_request, nothing_came, packet_may_be_request,
         sniff, sniff_kept,
@@ -147,18 +146,18 @@ pub fn begin_request(conn: &mut Conn, seq: u32, tcp: &TcpSock) {
 }
 
 /// Bytes from the edge after the origin's FIN. If they are a request, that request met a closing connection and fails:
-/// reports it, once ([`emit::conn`] sets [`flag::REPORTED`]). The rest of an earlier request's body is not reported.
+/// returns true, once (the record sets [`flag::REPORTED`]). The rest of an earlier request's body is not reported.
 /// Where the bytes cannot be read, enough of them count as a request.
 #[inline(always)]
-pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) {
+pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: u32) -> bool {
     if conn.flags & flag::REPORTED != 0 {
-        return;
+        return false;
     }
     // The very first bytes are taken for readable, too; the beginning of TLS then is no request.
     let readable = conn.flags & flag::HTTP != 0 || nothing_came(conn);
     let request = if readable { looks_like_request(word) } else { packet_may_be_request(conn, payload) };
     if !request {
-        return;
+        return false;
     }
     conn.late_len = payload.len;
     conn.request_have = 0;
@@ -170,5 +169,5 @@ pub fn after_fin(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, word: 
         let request = unsafe { (*heads).request.as_mut_ptr() };
         conn.request_have = copy::<{ limits::REQUEST_LEN }>(ctx, payload, request, 0);
     }
-    emit::conn(conn, triggers::LATE, rst::UNKNOWN);
+    true
 }

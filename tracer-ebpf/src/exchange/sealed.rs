@@ -14,6 +14,7 @@ use crate::{
     exchange::{
         records::{self, HEADER, NONE},
         request::begin_request,
+        trail,
     },
     kernel::sock::TcpSock,
     parse::verifier::{unknown, up_to},
@@ -42,6 +43,7 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp
         payload = payload.after(first);
         begin_request(conn, payload.seq, tcp);
         conn.flags |= flag::SEALED;
+        trail::begin_edge(conn, &payload);
     } else if is_new && first == 0 && begins(conn, &payload) {
         begin_request(conn, payload.seq, tcp);
     }
@@ -74,12 +76,25 @@ fn begins(conn: &Conn, payload: &Payload) -> bool {
     payload.len >= limits::MIN_OPAQUE_REQUEST && !conn.is_awaited() && !may_be_tickets
 }
 
+/// Whether what the process has read, up to the sequence number `copied`, is still the edge's part of the handshake, on
+/// a connection to which the first request has come, too.
+#[inline(always)]
+pub fn is_handshake(conn: &Conn, copied: u32) -> bool {
+    conn.flags & flag::SEALED != 0 && conn.exchanges == 0 && !reaches(conn, copied)
+}
+
+/// Whether the bytes up to this sequence number include some of the current request.
+#[inline(always)]
+fn reaches(conn: &Conn, seq: u32) -> bool {
+    seq.wrapping_sub(conn.request_seq).wrapping_sub(1) < 1 << 31
+}
+
 /// The process has read up to the sequence number `copied`, and begun a `turn` by that or not: if it reads the first
 /// byte of the first request only now, what it wrote before (session tickets) is not the response.
 #[inline(always)]
 pub fn was_read(conn: &mut Conn, copied: u32, turn: bool) {
-    let before = |seq: u32| seq.wrapping_sub(conn.request_seq).wrapping_sub(1) >= 1 << 31;
-    if turn && conn.flags & flag::SEALED != 0 && conn.exchanges <= 1 && before(conn.copied) && !before(copied) {
+    let first_now = !reaches(conn, conn.copied) && reaches(conn, copied);
+    if turn && conn.flags & flag::SEALED != 0 && conn.exchanges <= 1 && first_now {
         conn.answered = conn.asked.wrapping_sub(1);
     }
 }

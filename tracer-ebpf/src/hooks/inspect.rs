@@ -69,7 +69,8 @@ pub fn connection(ctx: &RawTracePointContext) -> i32 {
                 return SETTLED;
             }
             let reported = attempts::edge_stopped_waiting(&live.tuple, key, &sock, copy.close.time_ns, true);
-            live.flags |= flag::REPORTED;
+            // Of several exchanges one is late: the others may yet fail.
+            live.flags |= if live.flags & flag::H2 != 0 { flag::ASKED } else { flag::REPORTED };
             if !reported {
                 copy.close.closer_turns = turns(copy.owner);
                 emit::conn(copy, triggers::OVERDUE, tracer_common::rst::UNKNOWN);

@@ -5,27 +5,28 @@
 //! case.
 
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, programs::SkBuffContext};
-use tracer_common::{conn_flags as flag, limits, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
+use tracer_common::{Conn, conn_flags as flag, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
 
 use crate::{
     conn::kept::held_back_was_sent,
     emit,
     exchange::{
         early::keep_early_data,
-        origin_error, records,
+        hello, origin_error, records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
         sealed,
-        sniff::looks_like_request,
+        sniff::{looks_like_request, packet_may_be_request},
+        trail,
     },
-    kernel::sock::{Identity as _, PacketSock},
+    kernel::sock::{Identity as _, PacketSock, TcpSock},
     missing::{answers, attempts},
     tables::{
         connections, heads,
         keys::{may_be_logged, note_hello, sight},
     },
     upstream::tcp,
-    wire::packet::{Packet, packet, read as read_packet},
+    wire::packet::{Packet, Payload, packet, read as read_packet},
 };
 
 /// Returns the socket to which the packet belongs.
@@ -61,51 +62,65 @@ pub fn ingress(ctx: &SkBuffContext) {
     };
     let Some(tcp) = sk.tcp() else { return };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
-    let conn = unsafe { &mut *conn };
-    let first_data = if conn.flags & flag::TLS != 0 { records::follow(ctx, conn, &payload) } else { records::NONE };
+    let state = unsafe { &mut *conn };
+    let mut trigger = keep(ctx, state, &payload, &tcp);
+    if sight() && trigger == 0 && state.flags & flag::SEALED != 0 {
+        trigger = trail::edge_said(ctx, state, &payload);
+    }
+    if trigger != 0 {
+        emit::conn(conn, trigger, rst::UNKNOWN);
+    }
+}
+
+/// Keeps of a packet on a connection what is to be kept. Returns the trigger of a record, or 0.
+#[inline(always)]
+fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) -> u32 {
+    let first_data = if conn.flags & flag::TLS != 0 { records::follow(ctx, conn, payload) } else { records::NONE };
+    if sight() {
+        trail::begin(conn);
+    }
     if sight()
         && conn.flags & (flag::TLS_DATA | flag::ORIGIN_FIN) == flag::TLS_DATA
         && (conn.keyed != 0 || first_data != records::NONE && may_be_logged(conn))
     {
         let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
-        return sealed::keep_request(ctx, conn, &payload, &tcp, first_data, is_new);
+        sealed::keep_request(ctx, conn, payload, tcp, first_data, is_new);
+        return 0;
     }
     // After the first exchange nothing more can be learned from the bytes of TLS.
     if conn.flags & flag::TLS_DATA != 0 && conn.exchanges > 1 && conn.flags & flag::ORIGIN_FIN == 0 {
-        return heads::release(conn);
+        heads::release(conn);
+        return 0;
     }
     // Bytes that the socket has received already (a retransmission) do not begin a request.
     let is_new = payload.seq.wrapping_sub(tcp.rcv_nxt()) < 1 << 31;
-    if is_new && let Some(heads) = heads_if_answered(conn, &tcp) {
-        return replace_request(ctx, conn, heads, &payload, &tcp);
+    if is_new && let Some(heads) = heads_if_answered(conn, tcp) {
+        replace_request(ctx, conn, heads, payload, tcp);
+        return 0;
     }
     // The first four bytes; 0 if there are fewer.
     let word: u32 = read_packet(ctx, payload.offset).unwrap_or(0);
     if conn.flags & flag::ORIGIN_FIN != 0 {
-        if is_new {
-            after_fin(ctx, conn, &payload, word);
-        }
-        return;
+        return if is_new && after_fin(ctx, conn, payload, word) { triggers::LATE } else { 0 };
     }
     if conn.flags & flag::SNIFFED == 0 {
         if conn.request_len == 0 {
-            begin_request(conn, payload.seq, &tcp);
+            begin_request(conn, payload.seq, tcp);
         }
     } else if is_new && looks_like_request(word) && conn.flags & flag::TLS == 0 {
-        next_request(conn, &payload, &tcp, word);
-    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && payload.len >= TLS_REQUEST {
-        // Application data, or ChangeCipherSpec and Finished followed by a request.
+        next_request(conn, payload, tcp, word);
+    } else if conn.flags & flag::TLS != 0 && word.to_ne_bytes()[0] != 0x16 && packet_may_be_request(conn, payload) {
+        // Application data, or the rest of the edge's handshake followed by a request.
         conn.flags |= flag::TLS_DATA;
     }
     let is_first = conn.flags & flag::SNIFFED == 0;
-    keep_request(ctx, conn, &payload, word);
+    keep_request(ctx, conn, payload, word);
     if sight() && is_first {
         note_hello(conn);
+        hello::note_offer(conn);
     }
+    0
 }
-
-/// A TLS segment with fewer bytes carries no request: ChangeCipherSpec and Finished together are shorter than this.
-const TLS_REQUEST: u32 = limits::MIN_OPAQUE_REQUEST;
 
 /// A socket sends a packet.
 #[inline(always)]
@@ -129,12 +144,19 @@ pub fn egress(ctx: &SkBuffContext) {
     if state.origin_flags & origin::ERROR != 0 {
         origin_error::follow(conn);
     }
+    let mut trigger = 0;
+    if sight() && state.flags & flag::TRAILED != 0 {
+        trigger = trail::origin_said(ctx, state, &payload);
+    }
     // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()
         && held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
     {
-        emit::conn(conn, triggers::FIN, rst::UNKNOWN);
+        trigger = triggers::FIN;
+    }
+    if trigger != 0 {
+        emit::conn(conn, trigger, rst::UNKNOWN);
     }
 }
 

@@ -54,7 +54,10 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
         }
     }
     // What the process reads after its own FIN it only discards.
-    if conn.flags & (flag::HTTP | flag::ORIGIN_FIN) == 0 && conn.origin_flags & origin::COUNTED == 0 {
+    if conn.flags & (flag::HTTP | flag::ORIGIN_FIN) == 0
+        && conn.origin_flags & origin::COUNTED == 0
+        && (!sight() || !sealed::is_handshake(conn, copied))
+    {
         begin_opaque(conn);
     }
     // Where records can't be followed, a read shows how much came at once.

@@ -97,24 +97,22 @@ pub fn announced(announced: &Announced) {
     keep(unsafe { &mut *conn }, announced);
 }
 
-/// The key of the connection whose handshake has this client random, or else of the one that this thread reads.
+/// The key of the connection whose handshake has this client random; where there is none among the arguments, of the
+/// one that this thread reads.
 #[inline(always)]
 fn connection(random: u64, pid_tgid: u64) -> Option<u64> {
-    if random != 0 {
-        let mut half = Random::default();
-        // SAFETY: the helper writes as many bytes as `half` has, and checks those that it reads.
-        let failed =
-            unsafe { bpf_probe_read_user((&raw mut half).cast(), size_of::<Random>() as u32, random as *const _) };
-        // SAFETY: a live map value, which the program only copies.
-        let known = unsafe { HANDSHAKES.get(&half) };
-        if failed == 0
-            && let Some(key) = known
-        {
-            return Some(*key);
-        }
+    if random == 0 {
+        // SAFETY: a live map value.
+        return unsafe { READING.get(&pid_tgid) }.copied();
     }
-    // SAFETY: a live map value.
-    unsafe { READING.get(&pid_tgid) }.copied()
+    let mut half = Random::default();
+    // SAFETY: the helper writes as many bytes as `half` has, and checks those that it reads.
+    let failed = unsafe { bpf_probe_read_user((&raw mut half).cast(), size_of::<Random>() as u32, random as *const _) };
+    if failed != 0 {
+        return None;
+    }
+    // SAFETY: a live map value, which the program only copies.
+    unsafe { HANDSHAKES.get(&half) }.copied()
 }
 
 /// Which secret it is, and whether that is a master secret. [`NONE`]: one that is not listened to.

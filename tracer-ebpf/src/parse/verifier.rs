@@ -93,3 +93,32 @@ pub fn up_to(len: u32, most: u64) -> u64 {
     }
     less + 1
 }
+
+/// The smaller of two numbers, without a branch: the verifier follows each branch in each step of a loop.
+#[inline(always)]
+pub fn least(one: u32, other: u32) -> u32 {
+    let more = i64::from(one) - i64::from(other);
+    // All ones where `one` is smaller.
+    let is_less = opaque((more >> 63) as u64) as i64;
+    (i64::from(other) + (more & is_less)) as u32
+}
+
+/// All ones if the number is 0, else 0; without a branch.
+#[inline(always)]
+pub fn if_zero(number: u32) -> u32 {
+    opaque(((i64::from(number) - 1) >> 63) as u64) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_without_a_branch() {
+        for (one, other) in [(0, 0), (0, 1), (7, 3), (u32::MAX, 0), (u32::MAX, u32::MAX - 1)] {
+            assert_eq!(least(one, other), one.min(other));
+            assert_eq!(least(other, one), one.min(other));
+        }
+        assert_eq!([0, 1, 2, u32::MAX].map(if_zero), [u32::MAX, 0, 0, 0]);
+    }
+}

@@ -1,5 +1,5 @@
 //! The secrets of edge connections inside TLS, and what ties a secret to its connection: the client random of the
-//! ClientHello, or else the thread that read the handshake last.
+//! ClientHello, or, where the library does not say it, the thread that read from the connection last.
 //!
 //! The probes in TLS libraries find secrets of every connection of a process, upstream ones included. Only those of
 //! edge connections enter a map.
@@ -49,15 +49,6 @@ pub fn name(conn: &Conn) -> KeysOf {
     KeysOf { key: conn.key, opened_ns: conn.opened_ns }
 }
 
-/// Whether secrets of this connection may yet come.
-#[inline(always)]
-fn awaits_secrets(conn: &Conn) -> bool {
-    conn.flags & flag::TLS != 0
-        && conn.exchanges <= 1
-        && conn.keyed & secret::IS_MASTER == 0
-        && conn.keyed & secret::TRAFFIC != secret::TRAFFIC
-}
-
 /// The first bytes of the connection are kept: if they are a ClientHello, notes its random number.
 #[inline(always)]
 pub fn note_hello(conn: &Conn) {
@@ -70,10 +61,11 @@ pub fn note_hello(conn: &Conn) {
     let _evicts_when_full = HANDSHAKES.insert(random, &conn.key, 0);
 }
 
-/// Thread `pid_tgid` reads from the connection: secrets that it announces next belong to this one.
+/// Thread `pid_tgid` reads from the connection: secrets that it announces next belong to this one, and not to the one
+/// that it read before, even if this one has them all.
 #[inline(always)]
 pub fn note_reader(conn: &Conn, pid_tgid: u64) {
-    if awaits_secrets(conn) {
+    if conn.flags & flag::TLS != 0 && conn.exchanges <= 1 {
         let _evicts_when_full = READING.insert(&pid_tgid, &conn.key, 0);
     }
 }
@@ -161,7 +153,7 @@ pub fn keep_late_hellos(conn: &Conn) {
 /// agent removes them.)
 #[inline(always)]
 pub fn forget(conn: &Conn) {
-    if sight() && conn.keyed != 0 && conn.flags & (flag::REPORTED | flag::ASKED) == 0 {
+    if sight() && conn.keyed != 0 && conn.flags & (flag::REPORTED | flag::ASKED | flag::TRAILED) == 0 {
         let _absent = KEYS.remove(&name(conn));
     }
 }

@@ -9,7 +9,9 @@ use aya_ebpf::{
 };
 use tracer_common::{
     Attempt, Config, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place,
-    PortCounts, RangeKey, Served, TlsKeys, Tuple, Upstream, limits, lost, twins,
+    PortCounts, RangeKey, Served, TlsKeys, Tuple, Upstream, limits, lost,
+    trail::{self, Trail},
+    twins,
 };
 
 use super::values::{
@@ -207,14 +209,28 @@ pub static READING: LruHashMap<u64, u64> = LruHashMap::with_max_entries(limits::
 #[map]
 pub static NO_KEYS: PerCpuArray<TlsKeys> = PerCpuArray::with_max_entries(1, 0);
 
+/// The last TLS records of connections that may speak HTTP/2. The kernel writes; userspace reads. Full: the one that
+/// was used longest ago is dropped.
+#[map]
+pub static TRAILS: LruHashMap<KeysOf, Trail> = LruHashMap::with_max_entries(trail::TRAILS, 0);
+
+/// What connections with a trail speak (`spoken`). Userspace writes; the kernel reads. Full: the oldest is dropped.
+#[map]
+pub static SPOKEN: LruHashMap<KeysOf, u32> = LruHashMap::with_max_entries(4 * trail::TRAILS, 0);
+
+/// An empty entry of [`TRAILS`]. Nobody writes to it.
+#[map]
+pub static NO_TRAIL: Array<Trail> = Array::with_max_entries(1, 0);
+
 /// Edge connections inside TLS whose first request came: without a secret that a probe announced, and with. The kernel
 /// counts; userspace reads.
 #[map]
 pub static TLS_CONNECTIONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
-/// The current second, and the records that were made in it of sealed exchanges, on this CPU.
+/// The current second, and the records that were made in it of sealed exchanges, on this CPU; and, in a second entry,
+/// those that ask what a connection speaks.
 #[map]
-pub static QUESTIONS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
+pub static QUESTIONS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(2, 0);
 
 /// Hits of the probes in TLS libraries. The kernel counts; userspace reads.
 #[map]

@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS tracer.failures
     `method` LowCardinality(Nullable(String)),
     `host` LowCardinality(Nullable(String)),
     `path` Nullable(String) CODEC(ZSTD(1)),
+    `http_version` LowCardinality(Nullable(String)),
+    `stream_id` Nullable(UInt32) CODEC(ZSTD(1)),
+    `h2_error_code` LowCardinality(Nullable(String)),
+    `h2_error_by` LowCardinality(Nullable(String)),
     `response_status` Nullable(UInt16) CODEC(ZSTD(1)),
     `response_header_bytes` Nullable(UInt64) CODEC(ZSTD(1)),
     `tls_sni` LowCardinality(Nullable(String)),
@@ -70,6 +74,10 @@ ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `request_age_ms` Nullable(F
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `ns_pid` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `pid`;
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `published_addr` Nullable(IPv6) CODEC(ZSTD(1)) AFTER `local_port`;
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `published_port` Nullable(UInt16) CODEC(ZSTD(1)) AFTER `published_addr`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `http_version` LowCardinality(Nullable(String)) AFTER `path`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `stream_id` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `http_version`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `h2_error_code` LowCardinality(Nullable(String)) AFTER `stream_id`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `h2_error_by` LowCardinality(Nullable(String)) AFTER `h2_error_code`;
 
 -- Counts by minute, kept for a year: what dashboards read.
 CREATE TABLE IF NOT EXISTS tracer.failures_per_minute

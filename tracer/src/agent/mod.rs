@@ -3,6 +3,7 @@
 mod around;
 mod attaching;
 mod details;
+mod finder;
 mod look;
 mod opener;
 mod privacy;
@@ -119,7 +120,8 @@ impl Agent {
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
         kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
         let programs = sources.probes.then(|| kernel.load_tls()).transpose()?;
-        let secrets = sources.any().then(|| kernel.secrets()).transpose()?;
+        let secrets =
+            sources.any().then(|| Ok::<_, anyhow::Error>((kernel.secrets()?, kernel.trails()?))).transpose()?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
@@ -154,7 +156,7 @@ impl Agent {
         if let Some(sight) = &mut sight {
             sight.begin(&shared.listeners());
         }
-        let open = |secrets| Opener::new(secrets, sources.keylog.as_deref(), Arc::clone(&shared));
+        let open = |(secrets, trails)| Opener::new(secrets, trails, sources.keylog.as_deref(), Arc::clone(&shared));
         let opener = secrets.map(open).transpose()?;
         Ok(Self {
             records,
@@ -342,6 +344,7 @@ impl Agent {
             opener.forget(&mut self.kernel, &self.sweep);
         }
         let Some(sight) = &mut self.sight else { return };
+        sight.look_at_system();
         sight.look_into(&[self.shared.owners(), self.shared.listeners()].concat());
         sight.keep_up();
     }
@@ -385,7 +388,7 @@ fn probed(files: &[TlsFile]) -> String {
 }
 
 /// Waits for what was found in the libraries of a process; for ever where nobody looks.
-async fn found(sight: &mut Option<Sight>) -> sight::Answer {
+async fn found(sight: &mut Option<Sight>) -> finder::Answer {
     if let Some(sight) = sight
         && let Some(answer) = sight.next().await
     {

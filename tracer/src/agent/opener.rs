@@ -1,18 +1,22 @@
 //! Opens the exchanges that failed inside TLS, with the secrets that a probe showed or a key log has.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use log::debug;
-use tracer_common::{Conn, ConnRecord, secret};
+use tracer_common::{Conn, ConnRecord, conn_flags, secret};
 
 use super::{Shared, privacy};
 use crate::{
+    http::h2::{self, Connection, Piece},
     probes::{
         Kernel, Sweep,
-        tls::{keylog::Reader, secrets::Secrets},
+        tls::{keylog::Reader, secrets::Secrets, trails::Trails},
     },
-    tls::{Said, Session},
+    tls::{
+        Said, Session, Talk,
+        keys::{self, Gap, Run},
+    },
 };
 
 /// A server writes the secrets of a connection to its key log when that opens. After so long none are expected.
@@ -21,16 +25,26 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 /// Where the secrets are.
 pub(super) struct Opener {
     secrets: Secrets,
+    trails: Trails,
+    /// Questions that found a failure, by connection: its key, and when it was opened.
+    found: BTreeMap<(u64, u64), u32>,
     keylog: Option<Reader>,
     shared: Arc<Shared>,
 }
 
+/// The type of the frame that each side begins with (RFC 9113 §6.5).
+const SETTINGS: u8 = 4;
+
+/// Connections of which the questions that found a failure are counted. Beyond that the counts begin anew.
+const MOST_FOUND: usize = 4_096;
+
 impl Opener {
     /// Starts to read a key log, where there is one.
-    pub(super) fn new(secrets: Secrets, keylog: Option<&Path>, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn new(secrets: Secrets, trails: Trails, keylog: Option<&Path>, shared: Arc<Shared>) -> Result<Self> {
         // Sight is on from here on, whatever is found.
         shared.tell_tls(|_| ());
-        Ok(Self { secrets, keylog: keylog.map(Reader::start).transpose()?, shared })
+        let found = BTreeMap::new();
+        Ok(Self { secrets, trails, found, keylog: keylog.map(Reader::start).transpose()?, shared })
     }
 
     /// What the kernel has of a connection's session.
@@ -52,6 +66,49 @@ impl Opener {
         privacy::wipe_stack();
         self.shared.tell_tls(|seen| *(if said.is_some() { &mut seen.opened } else { &mut seen.unopened }) += 1);
         said
+    }
+
+    /// What was said lately on the connection of a record that may speak HTTP/2. `None`: it speaks something else, or
+    /// that can't be opened.
+    pub(super) fn streams(&mut self, record: &ConnRecord, session: &Session) -> Option<Connection> {
+        let conn = &record.conn;
+        if conn.flags & conn_flags::TRAILED == 0 {
+            return None;
+        }
+        let trail = self.trails.of(conn)?;
+        let logged = || self.keylog.as_ref()?.secrets_of(session);
+        let open = |session: &Session| Talk::open(conn, &trail, session, first_text);
+        let talk = open(session).or_else(|| open(&logged()?));
+        privacy::wipe_stack();
+        let talk = talk?;
+        let mut origin = pieces(&talk.origin);
+        if let Some(first) = origin.first_mut().filter(|first| h2::frame(first.text) > 0 && first.text[3] != SETTINGS) {
+            // It spoke before the trail began.
+            first.gap = h2::Gap::Unknown;
+        }
+        let connection = Connection::read(&pieces(&talk.edge), &origin);
+        match connection.is_http2 {
+            Some(true) => {
+                let found = self.found.get(&(conn.key, conn.opened_ns)).copied().unwrap_or_default();
+                self.trails.speaks_http2(conn, found);
+                Some(connection)
+            }
+            Some(false) => {
+                self.trails.speaks_other(conn);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// A question about this connection found a failure: more of them may be asked.
+    pub(super) fn found(&mut self, conn: &Conn) {
+        if self.found.len() >= MOST_FOUND {
+            self.found.clear();
+        }
+        let found = self.found.entry((conn.key, conn.opened_ns)).or_default();
+        *found += 1;
+        self.trails.speaks_http2(conn, *found);
     }
 
     /// Whether the secrets of a session are missing, and may be about to come by the key log.
@@ -78,5 +135,26 @@ impl Opener {
         if let Err(error) = kernel.forget_secrets(sweep, &mut self.secrets) {
             debug!("removing secrets: {error:#}");
         }
+    }
+}
+
+/// Whether a text of the edge's is the beginning of HTTP, of either version.
+fn first_text(text: &[u8]) -> u32 {
+    h2::preface(text).max(keys::http_request(text)).max(h2::frame(text))
+}
+
+fn pieces(runs: &[Run]) -> Vec<Piece<'_>> {
+    runs.iter().map(piece).collect()
+}
+
+fn piece(run: &Run) -> Piece<'_> {
+    Piece {
+        time: Duration::from_millis(run.time_ms.into()),
+        gap: match run.gap {
+            Gap::None => h2::Gap::None,
+            Gap::Bytes(bytes) => h2::Gap::Bytes(bytes),
+            Gap::Unknown => h2::Gap::Unknown,
+        },
+        text: &run.text,
     }
 }

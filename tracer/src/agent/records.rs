@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use log::warn;
+use tracer_common::triggers;
 
 use super::{Agent, look::look_at, waiting::Item};
 use crate::{
@@ -64,6 +65,25 @@ impl Agent {
 
     fn judge(&mut self, item: Item, clock: &Clock) -> Vec<Output> {
         let Item { event, around, session } = item;
+        if let (Event::Conn(record), Some(opener), Some(session)) = (&event, &mut self.opener, &session)
+            && let Some(connection) = opener.streams(record, session)
+        {
+            self.state.set_around(around.clone());
+            let (outputs, found) = self.state.handle_streams(record, &connection, clock);
+            if found > 0 {
+                opener.found(&record.conn);
+            }
+            // What met a socket that was gone is in no trail.
+            if found > 0 || record.trigger != triggers::LATE {
+                return outputs;
+            }
+        }
+        if let Event::Conn(record) = &event
+            && matches!(record.trigger, triggers::HELLO | triggers::STREAM)
+        {
+            // No failure is known, and none was found.
+            return Vec::new();
+        }
         // The secrets go as soon as the exchange is open.
         let said = match (&event, &self.opener, session) {
             (Event::Conn(record), Some(opener), Some(session)) => opener.open(record, &session),

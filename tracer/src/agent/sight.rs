@@ -2,24 +2,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use log::{debug, info, warn};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
+use tokio::sync::mpsc::error::TryRecvError;
 use tracer_common::ListenRecord;
 
-use super::{Shared, privileges};
+use super::{
+    Shared,
+    finder::{Answer, Ask, Finder},
+};
 use crate::{
     counts::TlsFile,
     probes::tls::{
         attach::Programs,
         attacher::Probe,
-        libraries::{Identity, Libraries, Library, Look},
+        libraries::{Identity, Library},
     },
 };
 
@@ -38,25 +40,19 @@ const AT_START: Duration = Duration::from_secs(5);
 /// What is known of the servers' libraries, and what was put into them.
 pub(super) struct Sight {
     programs: Programs,
-    ask: mpsc::Sender<u32>,
-    execute: mpsc::Sender<u32>,
-    answers: UnboundedReceiver<Answer>,
+    finder: Finder,
     files: HashMap<Identity, Probed>,
     /// Processes that were looked at, and in which round.
     looked: BTreeMap<(u32, u64), u32>,
     round: u32,
     round_began: Instant,
+    /// The system's libraries are being looked at.
+    awaits_system: bool,
     hits: (Instant, u64),
     paused_until: Option<Instant>,
     /// The process that attaches is gone.
     is_lost: bool,
     shared: Arc<Shared>,
-}
-
-/// One library that a process was found to have loaded; or that these were all.
-pub(super) struct Answer {
-    pid: u32,
-    library: Option<Library>,
 }
 
 /// A file of which the kernel was asked to probe a place.
@@ -69,30 +65,17 @@ struct Probed {
 }
 
 impl Sight {
-    /// Starts two threads, which keep of the privileges of this one what opening the servers' files takes.
+    /// Starts the threads that find libraries; they keep some of the privileges of this one.
     pub(super) fn new(programs: Programs, shared: Arc<Shared>) -> Result<Self> {
-        let (ask, asked) = mpsc::channel();
-        let (execute, executed) = mpsc::channel();
-        let (learn, learned) = mpsc::channel();
-        let (answer, answers) = unbounded_channel();
-        start_thread("tls-libraries", move || {
-            privileges::keep_for_files();
-            look(&asked, &learned, &answer);
-        })?;
-        start_thread("tls-executables", move || {
-            privileges::keep_usual();
-            prepare(&executed, &learn);
-        })?;
         let now = Instant::now();
         Ok(Self {
             programs,
-            ask,
-            execute,
-            answers,
+            finder: Finder::start()?,
             files: HashMap::new(),
             looked: BTreeMap::new(),
             round: 0,
             round_began: now,
+            awaits_system: false,
             hits: (now, 0),
             paused_until: None,
             is_lost: false,
@@ -100,14 +83,15 @@ impl Sight {
         })
     }
 
-    /// Puts probes into what these servers have loaded, before anything else happens: connections that they accept from
-    /// now on come with their secrets.
+    /// Puts probes into the system's libraries, and into what these servers have loaded, before anything else happens:
+    /// connections that are accepted from now on come with their secrets.
     pub(super) fn begin(&mut self, servers: &[(u32, u64)]) {
+        self.look_at_system();
         self.look_into(servers);
         let until = Instant::now() + AT_START;
-        let mut awaited = servers.iter().collect::<BTreeSet<_>>().len();
+        let mut awaited = 1 + servers.iter().collect::<BTreeSet<_>>().len();
         while awaited > 0 && Instant::now() < until {
-            match self.answers.try_recv() {
+            match self.finder.try_next() {
                 Ok(answer) => {
                     awaited -= usize::from(answer.library.is_none());
                     self.take(answer);
@@ -118,9 +102,16 @@ impl Sight {
         }
     }
 
-    /// Waits for what was found in a process.
+    /// Waits for what was found.
     pub(super) async fn next(&mut self) -> Option<Answer> {
-        self.answers.recv().await
+        self.finder.next().await
+    }
+
+    /// Has the system's libraries looked at: an upgrade replaces them.
+    pub(super) fn look_at_system(&mut self) {
+        if !std::mem::replace(&mut self.awaits_system, true) {
+            self.finder.ask(Ask::System);
+        }
     }
 
     /// Has the libraries of these processes looked at, unless they were lately.
@@ -132,7 +123,7 @@ impl Sight {
         }
         for server in servers {
             if self.looked.insert(*server, self.round) != Some(self.round) {
-                self.look_at(server.0);
+                self.finder.ask(Ask::Server(server.0));
             }
         }
     }
@@ -140,24 +131,17 @@ impl Sight {
     /// A process begins to listen, or executes a program.
     pub(super) fn begins(&self, record: &ListenRecord) {
         debug!("process {} begins, port {}", record.tgid, record.port);
-        if record.port == 0 {
-            let _ended = self.execute.send(record.tgid);
-        } else {
-            self.look_at(record.tgid);
-        }
-    }
-
-    /// Has the libraries of a process looked at now.
-    pub(super) fn look_at(&self, pid: u32) {
-        // It only fails where the thread has ended, which the end of the agent does.
-        let _ended = self.ask.send(pid);
+        self.finder.ask(if record.port == 0 { Ask::Executed(record.tgid) } else { Ask::Server(record.tgid) });
     }
 
     /// Puts probes into what was found.
     pub(super) fn take(&mut self, answer: Answer) {
-        let Some(library) = answer.library else { return };
+        let Some(library) = answer.library else {
+            self.awaits_system &= answer.asked != Ask::System;
+            return;
+        };
         let Some((_, identity)) = library.file else {
-            return debug!("{}: {}: {:?}", answer.pid, library.path, library.look.site.err());
+            return debug!("{:?}: {}: {:?}", answer.asked, library.path, library.look.site.err());
         };
         let round = self.round;
         if let Some(known) = self.files.get_mut(&identity) {
@@ -267,46 +251,4 @@ impl Probed {
             warn!("taking the probe out of {}: {error:#}", self.library.path);
         }
     }
-}
-
-/// Executables that hold a TLS library and are large. They are looked at after the start, so that the first connections
-/// of such a server that starts later are seen.
-const LARGE: [&str; 5] = ["node", "nodejs", "envoy", "caddy", "traefik"];
-/// Where they usually are.
-const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/usr/sbin"];
-
-/// Looks into one process after the other, on a thread of its own: reading files takes its time.
-fn look(asked: &mpsc::Receiver<u32>, learned: &mpsc::Receiver<(Identity, Look)>, answers: &UnboundedSender<Answer>) {
-    let mut libraries = Libraries::default();
-    while let Ok(pid) = asked.recv() {
-        learned.try_iter().for_each(|(identity, look)| libraries.learn(identity, look));
-        let mut listens = true;
-        let mut answer = |library| listens &= answers.send(Answer { pid, library }).is_ok();
-        if let Err(error) = libraries.of(pid, |library| answer(Some(library))) {
-            debug!("the libraries of process {pid}: {error}");
-        }
-        answer(None);
-        if !listens {
-            return;
-        }
-    }
-}
-
-/// Looks at large executables ahead of time: at the usual ones, then at those that are executed.
-fn prepare(executed: &mpsc::Receiver<u32>, learned: &mpsc::Sender<(Identity, Look)>) {
-    let mut libraries = Libraries::default();
-    let usual = FOLDERS.iter().flat_map(|folder| LARGE.map(|name| Path::new(folder).join(name)));
-    let executed = executed.iter().map(|pid| PathBuf::from(format!("/proc/{pid}/exe")));
-    for executable in usual.chain(executed) {
-        if let Some(look) = libraries.prepare(&executable)
-            && learned.send(look).is_err()
-        {
-            return;
-        }
-    }
-}
-
-fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(work).context("starting a thread")?;
-    Ok(())
 }

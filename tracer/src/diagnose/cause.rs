@@ -41,6 +41,8 @@ spelled! {
         ResetMidResponse = "reset_mid_response",
         /// Bytes that no recipient takes for an HTTP response.
         MalformedResponse = "malformed_response",
+        /// HTTP/2 was agreed upon and then broken: the stream was reset or refused, or what came is no HTTP/2.
+        Http2ProtocolError = "http2_protocol_error",
         /// A header section above the edge's limit.
         HeadersTooLarge = "headers_too_large",
         /// No response byte before the edge's read timeout.
@@ -91,7 +93,9 @@ impl Cause {
             Self::OomKill | Self::Crash | Self::SupervisorKill | Self::ProcessKilled | Self::ProcessExit => {
                 &[Some(520), Some(524), None]
             }
-            Self::TruncatedBody | Self::ResetMidResponse | Self::MalformedResponse => &[Some(520), None],
+            Self::TruncatedBody | Self::ResetMidResponse | Self::MalformedResponse | Self::Http2ProtocolError => {
+                &[Some(520), None]
+            }
             Self::ListenerClosed
             | Self::KeepaliveRace
             | Self::ClosedBeforeRequest
@@ -133,6 +137,7 @@ spelled! {
         NoAck = "no_ack",
         BadResponse = "bad_response",
         HeadersTooLarge = "headers_too_large",
+        H2Broken = "h2_broken",
         NoResponse = "no_response",
         StalledResponse = "stalled_response",
         ZeroWindow = "zero_window",

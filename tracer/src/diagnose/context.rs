@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     Descriptors, Evidence, FullDisk, Halt, Halted, Held, Lack, Queue, Symptom, Writes,
-    loss::Loss,
+    lost::Loss,
     settings::head_limit,
     units::{many, named},
 };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Cause, Certainty, FirewallHook, OomScope, Symptom, spelled::spelled};
+use super::{Cause, Certainty, FirewallHook, OomScope, ResetBy, Symptom, spelled::spelled};
 
 spelled! {
     /// How a process ended.
@@ -17,15 +17,6 @@ spelled! {
         Killed = "killed",
         /// Of its own accord.
         Exit = "exit",
-    }
-}
-
-spelled! {
-    /// Who sent the RST.
-    ResetBy {
-        Firewall = "firewall",
-        Origin = "origin",
-        Edge = "edge",
     }
 }
 
@@ -60,6 +51,14 @@ pub struct Diagnosis {
     pub method: Option<String>,
     pub host: Option<String>,
     pub path: Option<String>,
+    /// `1.1`, or `2`. `None`: the exchange could not be read.
+    pub http_version: Option<&'static str>,
+    /// The stream of HTTP/2.
+    pub stream_id: Option<u32>,
+    /// The error code with which it was reset or refused, by its name in RFC 9113; another one as a number.
+    pub h2_error_code: Option<String>,
+    /// Who sent that.
+    pub h2_error_by: Option<ResetBy>,
     pub response_status: Option<u16>,
     pub response_header_bytes: Option<u64>,
     /// What the edge asked for in its ClientHello.

@@ -7,7 +7,7 @@ use tracer_common::{
     limits::{READ_SLACK_PARTS, WRITE_SLACK_PARTS},
 };
 
-use super::{around::Around, spelled::spelled};
+use super::{around::Around, spelled::spelled, stream::Stream};
 use crate::{
     http::{Request, Response, Unfinished},
     tls::Handshake,
@@ -38,6 +38,8 @@ pub enum Trigger {
     Overdue,
     /// The socket vanished without a packet.
     Silent,
+    /// A stream of HTTP/2 ended, and its connection goes on.
+    Stream,
     /// The edge's packets went missing before a process could see them.
     Attempt(Attempt),
 }
@@ -291,6 +293,8 @@ pub struct Evidence {
     /// More of the request was announced than came, and no byte of a final response was written.
     pub unfinished: Option<Unfinished>,
     pub response: Response,
+    /// On a connection that speaks HTTP/2: which of its streams this is about.
+    pub stream: Option<Stream>,
     /// On TLS: what the handshake shows from outside.
     pub handshake: Option<Handshake>,
     pub limits: Limits,

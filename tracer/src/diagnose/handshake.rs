@@ -95,8 +95,11 @@ pub(super) const fn left_by_origin(e: &Evidence) -> bool {
 }
 
 /// TLS 1.3: the edge finished its part, with an empty certificate, and all that the origin said to that is an alert.
+/// Once it has read on, that may have been a request, which another origin would have taken without a certificate.
 fn wants_certificate(e: &Evidence, h: &Handshake) -> bool {
     let ended = !matches!(e.trigger, Trigger::Overdue);
-    let refused = h.origin_alert_encrypted || e.since_read <= MAX_TLS_ALERT;
+    let last = if e.since_read > 0 { e.since_read } else { e.turn_out };
+    let is_short = e.since_read <= MAX_TLS_ALERT && (e.exchanges == 0 || (1..=MAX_TLS_ALERT).contains(&last));
+    let refused = h.origin_alert_encrypted || is_short;
     h.agreed == Some(Version::Tls13) && h.edge_certificate_empty && e.exchanges <= 1 && ended && refused
 }

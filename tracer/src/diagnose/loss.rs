@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use tracer_common::limits::{FRESH_NS, LOST_RETRANSMITS, MAX_TLS_ALERT, MIN_OPAQUE_REQUEST};
 
-use super::{
-    Attempt, End, Evidence, Limits, Protocol, Trigger,
-    handshake::{self, Broken},
-};
+use super::{End, Evidence, Limits, Protocol, Trigger, handshake, lost::Loss, stream::StreamEnd, stream_loss};
 use crate::http::Progress;
 
 /// A connection that is reset later than this, and without a request, was idle: no request was on its way.
@@ -19,45 +16,6 @@ const SAME_REQUEST: Duration = Duration::from_millis(100);
 /// An edge that can't read a response hangs up sooner than this.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// What the edge was left without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// Its connection attempt was refused.
-    Refused,
-    /// Nobody had accepted the connection.
-    Unaccepted,
-    /// Its request met a connection that the origin had closed.
-    Late,
-    /// The connection was reset before the request came.
-    Fresh,
-    /// No byte of a response.
-    Unanswered,
-    /// Part of the response's header section.
-    Head,
-    /// The whole header section and part of the body.
-    Body,
-    /// What it got is no response.
-    Malformed,
-    /// A header section above its limit.
-    TooLarge,
-    /// No byte of a response in time.
-    Waited,
-    /// A response that stopped: in its header section, in its body.
-    StalledHead,
-    StalledBody,
-    /// Its request could not be written.
-    NotRead,
-    /// The connection, without a packet: with no response, or within it.
-    Vanished,
-    VanishedInBody,
-    /// What was sent to it, on its way there.
-    Reply,
-    /// The TLS handshake.
-    Handshake(Broken),
-    /// Its packets.
-    Attempt(Attempt),
-}
-
 /// What the edge lost, if anything.
 pub(super) fn loss(e: &Evidence) -> Option<Loss> {
     match e.trigger {
@@ -65,6 +23,9 @@ pub(super) fn loss(e: &Evidence) -> Option<Loss> {
         Trigger::Attempt(attempt) => Some(Loss::Attempt(attempt)),
         Trigger::Fin | Trigger::Rst | Trigger::Late { .. } if !e.accepted => Some(Loss::Unaccepted),
         Trigger::Late { .. } => late(e).then_some(Loss::Late),
+        _ if let Some(stream) = e.stream.filter(|stream| stream.end != StreamEnd::Connection) => {
+            stream_loss::loss(e, stream)
+        }
         Trigger::Silent => vanished(e),
         _ if not_read(e) => Some(Loss::NotRead),
         _ if reply(e) => Some(Loss::Reply),
@@ -235,10 +196,11 @@ fn is_fresh(e: &Evidence) -> bool {
 }
 
 /// Whether the last bytes in, which can't be read, may be a request: enough of them at once, or the first ones inside
-/// TLS. What nobody has read is lost, whatever it was.
+/// TLS. What nobody has read is lost, whatever it was, but for the edge's goodbye (an alert).
 fn holds_request(e: &Evidence) -> bool {
     let first_inside_tls = e.protocol == Protocol::Tls && e.exchanges <= 1;
-    e.turn_may_be_request || e.unread > 0 || first_inside_tls
+    let goodbye = if e.protocol == Protocol::Tls && e.exchanges > 0 { MAX_TLS_ALERT } else { 0 };
+    e.turn_may_be_request || e.unread > goodbye || first_inside_tls
 }
 
 /// Whether the process was ending by a signal or with an error.

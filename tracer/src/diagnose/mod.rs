@@ -8,13 +8,17 @@ mod diagnosis;
 mod evidence;
 mod handshake;
 mod loss;
+mod lost;
 pub mod origin;
 mod outcome;
 mod record;
 mod rules;
 mod settings;
+mod side;
 mod signal;
 mod spelled;
+mod stream;
+mod stream_loss;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -22,11 +26,13 @@ mod words;
 
 pub use around::{Around, Descriptors, FullDisk, Halt, Halted, Held, Lack, Queue, Writes};
 pub use cause::{Cause, Certainty, Symptom};
-pub use diagnosis::{Diagnosis, EndHow, ResetBy};
+pub use diagnosis::{Diagnosis, EndHow};
 pub use evidence::{
     Attempt, End, Evidence, FirewallHook, Limits, Missing, OomScope, Process, Protocol, Sender, Signal, Taken, Trigger,
 };
 pub use outcome::classify_end;
+pub use side::ResetBy;
+pub use stream::{Stream, StreamEnd};
 
 /// The verdict on one connection; `None`: nothing failed, or only unseen bytes could tell.
 ///

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    Cause, End, EndHow, Evidence, Missing, Sender, Signal, Symptom, Taken, Trigger,
-    loss::{Loss, head_got_through},
+    Cause, End, EndHow, Evidence, Missing, Sender, Signal, StreamEnd, Symptom, Taken, Trigger,
+    loss::head_got_through,
+    lost::Loss,
     signal::{self, is_fault},
+    stream_loss,
 };
 use crate::http::Fault;
 
@@ -20,8 +22,12 @@ pub(super) fn symptom(e: &Evidence, loss: Loss) -> Symptom {
         Loss::Unaccepted => Symptom::RstNoResponse,
         Loss::Unanswered if reset => Symptom::RstNoResponse,
         Loss::Unanswered => Symptom::FinNoResponse,
+        Loss::Head | Loss::Body if e.stream.is_some_and(|stream| stream.end != StreamEnd::Connection) => {
+            Symptom::H2Broken
+        }
         Loss::Head | Loss::Body if reset => Symptom::RstInResponse,
         Loss::Head | Loss::Body => Symptom::FinInResponse,
+        Loss::Stream => Symptom::H2Broken,
         Loss::Malformed => Symptom::BadResponse,
         Loss::TooLarge => Symptom::HeadersTooLarge,
         Loss::Waited | Loss::Vanished => Symptom::NoResponse,
@@ -46,6 +52,7 @@ pub(super) fn edge_status(e: &Evidence, loss: Loss) -> Option<u16> {
     match loss {
         Loss::Refused => Some(521),
         Loss::Body | Loss::StalledBody | Loss::VanishedInBody => None,
+        Loss::Stream if stream_loss::is_in_body(e) => None,
         Loss::Reply if head_got_through(e) => None,
         Loss::Malformed if e.response.fault.is_some_and(Fault::is_in_body) => None,
         Loss::Waited | Loss::StalledHead | Loss::NotRead | Loss::Vanished | Loss::Reply => Some(524),

@@ -1,12 +1,12 @@
 //! The verdict as a record.
 
 use super::{
-    Attempt, Cause, Certainty, Diagnosis, End, Evidence, Protocol, ResetBy, Taken, Trigger,
+    Attempt, Cause, Certainty, Diagnosis, End, Evidence, Protocol, ResetBy, Stream, Taken, Trigger,
     advice::advice,
-    loss::Loss,
+    lost::Loss,
     outcome::{edge_status, end_how, end_signal, request_age, symptom},
     units::ms,
-    words::evidence,
+    words::{error_text, evidence},
 };
 
 /// Puts the record together.
@@ -24,6 +24,7 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
     let counted = connection && !e.seeded || attempt.is_some() && e.exchanges > 0;
     let handshake = e.handshake.as_ref();
     let alert = handshake.and_then(|h| h.origin_alert.or(h.edge_alert)).filter(|_| matches!(loss, Loss::Handshake(_)));
+    let h2_error = e.stream.and_then(Stream::error);
     Diagnosis {
         schema: 1,
         time: e.time,
@@ -50,6 +51,10 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         method: e.request.method.clone(),
         host: e.request.host.clone(),
         path: e.request.path.clone(),
+        http_version: http_version(e),
+        stream_id: e.stream.map(|stream| stream.id),
+        h2_error_code: h2_error.map(|(code, _)| error_text(code)),
+        h2_error_by: h2_error.map(|(_, by)| by),
         response_status: e.response.status.filter(|_| loss != Loss::Late),
         response_header_bytes: e.response.header_bytes.filter(|_| loss != Loss::Late),
         tls_sni: handshake.and_then(|h| h.sni.clone()),
@@ -71,6 +76,14 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         evidence: evidence(e, loss, by_end),
         advice: advice(cause, e, loss),
         inside_tls: is_inside_tls(e, loss),
+    }
+}
+
+/// The version in which the request was read.
+fn http_version(e: &Evidence) -> Option<&'static str> {
+    match e.stream {
+        Some(_) => Some("2"),
+        None => e.request.method.is_some().then_some("1.1"),
     }
 }
 

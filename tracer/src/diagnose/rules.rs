@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Certainty, End, Evidence, Missing, Protocol, Sender, Signal, Taken, Trigger,
-    loss::{Loss, dies},
-    signal::is_fault,
+    Cause, Certainty, End, Evidence, Missing, Protocol, Sender, Signal, StreamEnd, Taken, Trigger, loss::dies,
+    lost::Loss, signal::is_fault,
 };
 use crate::http::{Fault, Progress};
 
@@ -86,7 +85,7 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
         Loss::Unanswered if e.unread > 0 => Cause::ClosedUnread,
         Loss::Unanswered => Cause::AppReset,
         Loss::Head if e.trigger == Trigger::Fin => Cause::TruncatedHeaders,
-        Loss::Body if e.trigger == Trigger::Fin => Cause::TruncatedBody,
+        Loss::Body if e.trigger == Trigger::Fin || is_short(e) => Cause::TruncatedBody,
         Loss::Head | Loss::Body => Cause::ResetMidResponse,
         Loss::Malformed => Cause::MalformedResponse,
         Loss::TooLarge => Cause::HeadersTooLarge,
@@ -95,6 +94,7 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
         Loss::NotRead => Cause::RequestStalled,
         Loss::Vanished | Loss::VanishedInBody => Cause::SilentDrop,
         Loss::Reply => Cause::ReplyLost,
+        Loss::Stream => Cause::Http2ProtocolError,
         Loss::Handshake(broken) => return (broken.cause, broken.certainty),
         Loss::Attempt(attempt) => match attempt.taken {
             Taken::Queue { .. } | Taken::QueueReset | Taken::SynQueue { .. } => Cause::ListenOverflow,
@@ -106,6 +106,11 @@ pub(super) fn mechanism(e: &Evidence, loss: Loss) -> (Cause, Certainty) {
         },
     };
     (cause, Certainty::Certain)
+}
+
+/// Whether the response ended, and had announced more.
+fn is_short(e: &Evidence) -> bool {
+    e.stream.is_some_and(|stream| stream.end == StreamEnd::Short)
 }
 
 /// Whether the origin hung up in the middle of a request. A tool that destroys the socket asks for no request's end.
@@ -127,7 +132,11 @@ pub(super) fn floor(e: &Evidence, loss: Loss) -> Certainty {
         Loss::Unanswered | Loss::Waited | Loss::Vanished | Loss::VanishedInBody | Loss::Reply => {
             e.protocol == Protocol::Http
         }
-        Loss::Head | Loss::StalledHead | Loss::TooLarge => true,
+        Loss::Head | Loss::StalledHead => true,
+        // How far the response had got may not be known.
+        Loss::Stream => e.response.progress != Progress::Unknown,
+        // Of a header block that was not kept the size is known as it was compressed.
+        Loss::TooLarge => e.response.header_bytes.is_some(),
         // Recipients differ in how much else they put up with.
         Loss::Malformed => e.response.fault == Some(Fault::StatusLine),
         Loss::Body | Loss::StalledBody => e.response.progress == Progress::InBody,

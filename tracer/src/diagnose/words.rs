@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::{
-    Attempt, End, Evidence, Missing, OomScope, Protocol, Sender, Symptom, Taken, Trigger,
+    Attempt, End, Evidence, Missing, OomScope, Protocol, ResetBy, Sender, Stream, StreamEnd, Symptom, Taken, Trigger,
     context::{around, is_unaccepted, published},
     handshake::{Broken, left_by_origin},
-    loss::Loss,
+    lost::Loss,
     outcome::request_age,
     rules::is_cut,
     signal,
     units::{many, named, span},
 };
 use crate::{
-    http::{Fault, Lacks, Progress, Unfinished},
+    http::{Fault, Lacks, Progress, Unfinished, h2},
     tls::Answer,
 };
 
@@ -60,6 +60,7 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         }
         _ => lines.push(taken(e)),
     }
+    lines.extend(e.stream.and_then(|stream| ended(stream, loss)));
     match e.unfinished.filter(|_| matches!(loss, Loss::Unanswered | Loss::Head)) {
         Some(unfinished) => lines.push(lacking(e, unfinished)),
         None => lines.extend(age(e, loss)),
@@ -83,6 +84,31 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
     }
     lines.extend(close(e, loss));
     lines
+}
+
+/// An error code of HTTP/2, by its name where it has one.
+pub(super) fn error_text(code: u32) -> String {
+    h2::error_name(code).map_or_else(|| format!("{code:#x}"), str::to_owned)
+}
+
+/// What ended the stream.
+fn ended(stream: Stream, loss: Loss) -> Option<String> {
+    let who = |by: ResetBy| by.name();
+    Some(match stream.end {
+        StreamEnd::Connection => return None,
+        StreamEnd::Reset { by, code } => {
+            let code = code.map_or_else(String::new, |code| format!(" with {}", error_text(code)));
+            format!("the {} reset stream {}{code} (RST_STREAM)", who(by), stream.id)
+        }
+        StreamEnd::GoAway { by, code } => {
+            format!("the {} sent GOAWAY with {}: stream {} gets no answer", who(by), error_text(code), stream.id)
+        }
+        StreamEnd::NotHttp2 => "what the origin sent is no HTTP/2".to_owned(),
+        StreamEnd::Short if loss == Loss::Body => {
+            "the response ended before as many bytes had come as its content-length says".to_owned()
+        }
+        StreamEnd::Short => return None,
+    })
 }
 
 /// How much of the request had yet to come, and for how long nothing came.
@@ -116,6 +142,11 @@ fn response(e: &Evidence, loss: Loss) -> Option<String> {
         (Loss::Malformed, Some(Fault::ChunkSize)) => {
             "in the chunked body something else stands where the size of a chunk belongs".to_owned()
         }
+        (Loss::TooLarge, _) if e.response.header_bytes.is_none() => format!(
+            "the response's header section has {} bytes as HPACK compresses it, and the edge takes {} uncompressed",
+            e.stream.map_or(0, |stream| stream.block_bytes),
+            e.limits.header
+        ),
         (Loss::TooLarge, _) => format!(
             "the response's header section has {}{} bytes, and the edge takes {}",
             if e.response.progress == Progress::InHead { "at least " } else { "" },
@@ -270,6 +301,10 @@ fn taken(e: &Evidence) -> String {
             e.bytes_received
         );
     }
+    if let Some(stream) = e.stream {
+        let who = e.process.as_ref().map_or_else(|| "the process".to_owned(), named);
+        return format!("{who} had the request on stream {} of a connection that speaks HTTP/2", stream.id);
+    }
     match (e.unread, &e.process) {
         (0, process) => {
             let who = process.as_ref().map_or_else(|| "the process".to_owned(), named);
@@ -366,6 +401,8 @@ fn close(e: &Evidence, loss: Loss) -> Option<String> {
         Trigger::Late { .. } => format!("FIN had been sent by the close{by}"),
         Trigger::EdgeFin => "the edge gave up: it sent FIN".to_owned(),
         Trigger::EdgeRst => "the edge gave up: it sent RST".to_owned(),
-        Trigger::Refused { .. } | Trigger::Overdue | Trigger::Silent | Trigger::Attempt(_) => return None,
+        Trigger::Refused { .. } | Trigger::Overdue | Trigger::Silent | Trigger::Stream | Trigger::Attempt(_) => {
+            return None;
+        }
     })
 }

@@ -116,7 +116,7 @@ mod tests {
     };
 
     fn library(site: Result<Site, Refusal>) -> Library {
-        Library { path: "/lib/libssl.so.3".to_owned(), file: None, look: Look { site, derive: None } }
+        Library { path: "/lib/libssl.so.3".to_owned(), file: None, look: Look { site } }
     }
 
     fn openssl() -> Site {

@@ -2,6 +2,7 @@
 
 mod gateway;
 mod h1;
+pub mod h2;
 
 pub use gateway::{Section, UpstreamAnswer};
 pub use h1::{Chunks, Exchange, Fault, Lacks, Progress, Request, Response, Seen, Unfinished, without_proxy_header};

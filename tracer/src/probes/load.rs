@@ -79,6 +79,7 @@ impl Kernel {
             loader.override_global(name, offset, true);
         }
         let (has_sight, has_keylog) = (u8::from(tls.any()), u8::from(tls.keylog.is_some()));
+        let trail_records = trail_records();
         let log_level = if log::log_enabled!(log::Level::Debug) { aya_log::Level::Debug as u8 } else { 0 };
         loader
             .override_global("HAS_RST_REASON", &has_rst_reason, true)
@@ -98,11 +99,12 @@ impl Kernel {
             .override_global("TCP4_TO", &places.tcp_v4_rcv.end, true)
             .override_global("TCP6_FROM", &places.tcp_v6_rcv.start, true)
             .override_global("TCP6_TO", &places.tcp_v6_rcv.end, true)
+            .override_global("TRAIL_RECORDS", &trail_records, true)
             .override_global("TLS_SIGHT", &has_sight, true)
             .override_global("TLS_KEYLOG", &has_keylog, true)
             .override_global(aya_log::LEVEL, &log_level, false);
         if !tls.any() {
-            for name in ["HANDSHAKES", "READING", "KEYS"] {
+            for name in ["HANDSHAKES", "READING", "KEYS", "TRAILS", "SPOKEN"] {
                 loader.map_max_entries(name, 1);
             }
         }
@@ -221,6 +223,11 @@ impl Kernel {
         tls::secrets::Secrets::new(&mut self.ebpf)
     }
 
+    /// The last records of connections that may speak HTTP/2. Taken once.
+    pub fn trails(&mut self) -> Result<tls::trails::Trails> {
+        tls::trails::Trails::new(&mut self.ebpf)
+    }
+
     /// Removes the secrets of connections that are over.
     pub fn forget_secrets(&mut self, sweep: &Sweep, secrets: &mut tls::secrets::Secrets) -> Result<()> {
         secrets.forget_over(|| sweep.open(&mut self.ebpf))
@@ -230,6 +237,15 @@ impl Kernel {
     pub fn log(&mut self) -> Result<AsyncFd<EbpfLogger<&'static dyn log::Log>>> {
         Ok(super::poll::log(EbpfLogger::init(&mut self.ebpf)?)?)
     }
+}
+
+/// How many TLS records of one packet are followed on connections that may speak HTTP/2. Before Linux 6.8 the verifier
+/// keeps apart what later ones take for the same, and gives up on a longer loop.
+fn trail_records() -> u32 {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    if version >= (6, 8) { 15 } else { 5 }
 }
 
 /// All places for heads are free.

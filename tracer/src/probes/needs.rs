@@ -16,6 +16,7 @@ pub const fn needs(cause: Cause) -> &'static [&'static str] {
         | Cause::TruncatedBody
         | Cause::ResetMidResponse
         | Cause::MalformedResponse
+        | Cause::Http2ProtocolError
         | Cause::HeadersTooLarge
         | Cause::ResponseStalled
         | Cause::TlsToPlainPort

@@ -28,8 +28,9 @@ impl State {
         let (conn, close) = (&record.conn, &record.conn.close);
         let said = self.said.as_ref();
         let alert = said.and_then(inside::alert).filter(|_| conn.exchanges <= 1);
+        let refused = alert.map(inside::refused).or_else(|| inside::without_certificate(conn, Some(said?)));
         let protocol = match said {
-            Some(_) if alert.is_none() => Protocol::Http,
+            Some(_) if refused.is_none() => Protocol::Http,
             _ => protocol(conn),
         };
         let late = record.trigger == triggers::LATE;
@@ -75,8 +76,8 @@ impl State {
             unfinished,
             request,
             response,
-            handshake: (protocol == Protocol::Tls && !late)
-                .then(|| alert.map_or_else(|| handshake(record), inside::refused)),
+            stream: None,
+            handshake: (protocol == Protocol::Tls && !late).then(|| refused.unwrap_or_else(|| shaken(record))),
             decrypted: said.is_some(),
             close_notify,
             limits: self.limits,
@@ -119,6 +120,12 @@ impl State {
     pub(super) fn scope(&self, pid: u32) -> Option<OomScope> {
         self.oom_scopes.iter().rev().find(|(victim, _)| *victim == pid).map(|(_, scope)| *scope)
     }
+}
+
+/// The handshake. A request that comes while the origin closes may have taken the place of its first bytes.
+fn shaken(record: &ConnRecord) -> Handshake {
+    let kept = handshake(record);
+    if kept.hello { kept } else { inside::without_certificate(&record.conn, None).unwrap_or(kept) }
 }
 
 /// What the connection speaks, by the kernel's look at its first bytes.
@@ -170,6 +177,7 @@ fn trigger(record: &ConnRecord) -> Trigger {
         triggers::EDGE_RST => Trigger::EdgeRst,
         triggers::OVERDUE => Trigger::Overdue,
         triggers::SILENT => Trigger::Silent,
+        triggers::HELLO | triggers::STREAM => Trigger::Stream,
         _ => Trigger::Rst,
     }
 }
@@ -381,6 +389,7 @@ impl State {
             request_head: None,
             unfinished: None,
             response: Response::default(),
+            stream: None,
             handshake: None,
             limits: self.limits,
             process: None,

@@ -1,10 +1,10 @@
 //! The exchange that a record is about, where it was inside TLS and could be decrypted.
 
-use tracer_common::{ConnRecord, triggers};
+use tracer_common::{Conn, ConnRecord, conn_flags, limits::MAX_TLS_ALERT, triggers};
 
 use crate::{
     http::{Exchange, Progress, Request, Seen},
-    tls::{Alert, Answer, Handshake, Said},
+    tls::{Alert, Answer, Handshake, Said, Version},
 };
 
 /// What was said, as the parsers of plaintext read it.
@@ -56,6 +56,27 @@ pub(super) fn refused(alert: Alert) -> Handshake {
         answer: Answer::Tls,
         ..Handshake::default()
     }
+}
+
+/// A handshake in TLS 1.3 that the edge had finished without a certificate: before the origin read a request, its last
+/// words had the size of an alert. (Which alert it was is not kept, once the request has come.)
+pub(super) fn without_certificate(conn: &Conn, said: Option<&Said>) -> Option<Handshake> {
+    let last = if conn.close.since_read > 0 { conn.close.since_read } else { conn.turn_out };
+    let is_answered = said.and_then(|said| said.answer.as_ref()).is_some_and(|answer| answer.sent.exact() != Some(0));
+    let is_refused = conn.flags & conn_flags::NO_CERTIFICATE != 0
+        && conn.exchanges <= 1
+        && !is_answered
+        && (1..=MAX_TLS_ALERT).contains(&last);
+    is_refused.then(|| Handshake {
+        hello: true,
+        agreed: Some(Version::Tls13),
+        origin_alert_encrypted: true,
+        edge_finished: true,
+        certificate_requested: Some(true),
+        edge_certificate_empty: true,
+        answer: Answer::Tls,
+        ..Handshake::default()
+    })
 }
 
 /// What the origin had written and not sent.

@@ -6,6 +6,8 @@ mod gather;
 mod inside;
 mod origin;
 mod processes;
+mod streams;
+mod told;
 mod unwinding;
 
 pub use processes::Facts;
@@ -27,8 +29,8 @@ use crate::{
     tls::Said,
 };
 use deaths::{Death, Deaths, Held};
-
 use processes::Processes;
+use told::StreamsTold;
 use unwinding::HeldOrigin;
 
 /// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
@@ -93,6 +95,7 @@ pub struct State {
     said: Option<Said>,
     /// Connections of which a sealed exchange was told: their key, and when they were opened.
     told: VecDeque<(u64, u64)>,
+    streams_told: StreamsTold,
     held: VecDeque<Held>,
     held_origins: VecDeque<HeldOrigin>,
     deaths: Deaths,
@@ -118,6 +121,7 @@ impl State {
             around: Around::default(),
             said: None,
             told: VecDeque::new(),
+            streams_told: StreamsTold::default(),
             held: VecDeque::new(),
             held_origins: VecDeque::new(),
             deaths: Deaths::default(),

@@ -11,6 +11,7 @@ mod said;
 #[cfg(test)]
 pub(crate) mod samples;
 mod session;
+mod trail;
 
 use tls_parser::TlsHandshakeType;
 
@@ -22,6 +23,7 @@ pub use keylog::KeyLog;
 use record::{Stream, messages};
 pub use said::{Answered, Said};
 pub use session::Session;
+pub use trail::Talk;
 
 /// What is known of a handshake. What can't be read is `None`, `false` or empty, never a guess.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -61,17 +61,33 @@ impl Said {
             return Some(Self { requests: opened.text, requested: opened.data.most, answer });
         }
         // The origin refused the edge's part of the handshake: it never came to read a request.
-        let refused = |answer: &Answered| answer.alert.is_some() && answer.head.is_empty();
-        (conn.exchanges <= 1 && answer.as_ref().is_some_and(refused)).then(|| Self { answer, ..Self::default() })
+        (conn.exchanges <= 1 && answer.as_ref().is_some_and(Answered::refuses))
+            .then(|| Self { answer, ..Self::default() })
     }
 }
 
 impl Answered {
     fn read(record: &ConnRecord, secrets: &Secrets) -> Option<Self> {
         let conn = &record.conn;
-        if conn.is_awaited() || conn.response_len == 0 {
+        if conn.response_len == 0 {
             return Some(Self::default());
         }
+        if conn.is_awaited() {
+            // What was sent before the first request was read may be the alert that refuses the handshake.
+            let before = if conn.exchanges <= 1 { Self::open(record, secrets) } else { None };
+            return Some(before.filter(Self::refuses).unwrap_or_default());
+        }
+        Self::open(record, secrets)
+    }
+
+    /// Whether all that the origin said is a fatal alert.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.alert.is_some() && self.head.is_empty()
+    }
+
+    fn open(record: &ConnRecord, secrets: &Secrets) -> Option<Self> {
+        let conn = &record.conn;
         let bytes = &record.heads.response;
         let head = &bytes[..SEALED_RESPONSE_LEN.min(conn.response_have as usize)];
         let (kept_end, _) = SealedEnd::read_from_prefix(&bytes[SEALED_RESPONSE_LEN..]).ok()?;
@@ -101,7 +117,7 @@ impl Answered {
 }
 
 /// The secrets as they were announced or logged.
-fn secrets(announced: &TlsKeys) -> Secrets {
+pub(super) fn secrets(announced: &TlsKeys) -> Secrets {
     let suite = (announced.has_hellos != 0).then(|| Suite::from_wire(u16::from_be_bytes(announced.suite))).flatten();
     let mut secrets = Secrets::new(suite);
     let first = if announced.is_master != 0 { Label::Master } else { Label::HandshakeTraffic(Side::Edge) };

@@ -50,7 +50,7 @@ fn fitting(rust: &str) -> Vec<String> {
         "u64" => &["UInt64"],
         "i32" => &["Int32"],
         "f64" => &["Float64"],
-        "String" => &["String", "LowCardinality(String)"],
+        "String" | "&'static str" => &["String", "LowCardinality(String)"],
         "Cause" | "Certainty" | "Symptom" | "EndHow" | "FirewallHook" | "OomScope" | "ResetBy" => {
             &["LowCardinality(String)"]
         }

@@ -90,7 +90,9 @@ impl Want {
     }
 
     fn is_of(&self, record: &Value) -> bool {
+        let stream = self.fields.get("stream_id");
         ["peer_addr", "peer_port", "local_port"].iter().all(|&field| record[field] == self.fields[field])
+            && stream.is_none_or(|stream| record["stream_id"] == *stream)
     }
 }
 

@@ -33,7 +33,6 @@ struct Known {
     library: Option<String>,
     version: Option<String>,
     refused: Option<String>,
-    derive: Option<u64>,
 }
 
 /// A version of Go, by which a server was built in three ways.
@@ -55,17 +54,17 @@ fn folder() -> Option<PathBuf> {
     folder
 }
 
-/// The site in a file, and the second choice, found in time.
-fn look(path: &Path) -> (Result<Site, NotFound>, Option<Site>) {
+/// The site in a file, found in time.
+fn look(path: &Path) -> Result<Site, NotFound> {
     let bytes = fs::read(path).expect("a file that can be read");
     let begin = Instant::now();
-    let found = (site::find(&bytes), site::find_derive(&bytes).ok());
+    let found = site::find(&bytes);
     let took = begin.elapsed();
     assert!(took < LONGEST, "{}: {took:?}", path.display());
     // No more of the file is read at run time.
     let mapped = site::extent(&bytes).and_then(|extent| usize::try_from(extent).ok()).expect("an ELF file");
-    assert_eq!(site::find(&bytes[..mapped]), found.0, "{}", path.display());
-    println!("{}: {:?} in {took:.0?}", path.display(), found.0.as_ref().map(|site| site.offset));
+    assert_eq!(site::find(&bytes[..mapped]), found, "{}", path.display());
+    println!("{}: {:?} in {took:.0?}", path.display(), found.as_ref().map(|site| site.offset));
     found
 }
 
@@ -89,7 +88,7 @@ fn each_library_of_the_table_has_the_site_that_is_known() {
             println!("skipped: no {}", path.display());
             continue;
         }
-        let (found, derive) = look(&path);
+        let found = look(&path);
         match &found {
             Ok(site) => {
                 let seen = (Some(site.function), Some(site.offset), Some(format!("{:?}", site.shape)));
@@ -101,9 +100,6 @@ fn each_library_of_the_table_has_the_site_that_is_known() {
             }
             Err(why) => assert_eq!(Some(format!("{why:?}")), known.refused, "{}", known.name),
         }
-        assert_eq!(derive.as_ref().map(|site| site.offset), known.derive, "{}", known.name);
-        let by_symbol = symbol(&path, "EVP_KDF_derive");
-        assert_eq!(derive.map(|site| site.function), by_symbol.filter(|_| known.derive.is_some()), "{}", known.name);
     }
 }
 
@@ -116,7 +112,7 @@ fn gos_function_is_the_one_that_the_symbol_names_and_stripping_changes_nothing()
             println!("skipped: no {}", at("plain").display());
             continue;
         }
-        let site = |way: &str| look(&at(way)).0.unwrap();
+        let site = |way: &str| look(&at(way)).unwrap();
         let plain = site("plain");
         assert_eq!(Some(plain.function), symbol(&at("plain"), "crypto/tls.(*Config).writeKeyLog"));
         assert_eq!((plain.shape, plain.emulated), (Shape::GoKeyLog, true));
@@ -148,7 +144,7 @@ const PLACES: [&str; 12] = [
 fn what_this_machine_has_is_found_or_refused_for_its_architecture() {
     let mut sites = BTreeMap::new();
     for path in PLACES.map(Path::new).into_iter().filter(|path| path.exists()) {
-        match look(path).0 {
+        match look(path) {
             Ok(site) => {
                 for name in ["ssl_log_secret", "crypto/tls.(*Config).writeKeyLog"] {
                     let by_symbol = symbol(path, name);

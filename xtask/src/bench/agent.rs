@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::Level;
-use super::load::{Bed, PORT, cpu_seconds};
+use super::load::{Bed, PORTS, cpu_seconds};
 use crate::scrape::{Metrics, free_address, get, memory};
 use lab::{procs, wait};
 
@@ -33,9 +33,11 @@ pub(super) struct Usage {
     /// Resident memory now and at its most, in bytes.
     pub(super) rss: f64,
     pub(super) rss_peak: f64,
-    /// Failures that it told, and records that it lost.
+    /// Failures that it told, and records that it lost. Of questions inside TLS only so many a second are asked.
     pub(super) failures: f64,
     pub(super) lost: f64,
+    /// Whether the probes of sight inside TLS were hit too often to stay.
+    pub(super) paused: bool,
 }
 
 /// A running `tracer run`.
@@ -100,7 +102,9 @@ impl Agent {
             rss: memory(&status, "VmRSS")?,
             rss_peak: memory(&status, "VmHWM")?,
             failures: metrics.sum("tracer_failures_total", &[]),
-            lost: metrics.sum("tracer_events_lost_total", &[]),
+            lost: metrics.sum("tracer_events_lost_total", &[])
+                - metrics.sum("tracer_events_lost_total", &["where=\"tls_questions\""]),
+            paused: metrics.sum("tracer_tls_sight_paused", &[]) > 0.0,
         })
     }
 }
@@ -115,7 +119,10 @@ impl Drop for Agent {
 /// `tracer COMMAND` with the options that make loopback an edge, or leave it a stranger.
 pub(super) fn command(tracer: &Path, task: &str, level: Level, bed: &Bed<'_>) -> Result<Command> {
     let mut command = Command::new(tracer);
-    command.args([task, "--log-level", "warn", "--port", &PORT.to_string()]);
+    command.args([task, "--log-level", "warn"]);
+    for port in PORTS {
+        command.args(["--port", &port.to_string()]);
+    }
     if level.is_edge() {
         let ranges = bed.dir().join("ranges");
         fs::write(&ranges, "127.0.0.0/8\n").with_context(|| format!("writing {}", ranges.display()))?;
@@ -123,6 +130,9 @@ pub(super) fn command(tracer: &Path, task: &str, level: Level, bed: &Bed<'_>) ->
     }
     if !level.reads_payload() {
         command.arg("--no-payload");
+    }
+    if level == Level::Sight {
+        command.arg("--tls-sight");
     }
     Ok(command)
 }

@@ -12,10 +12,15 @@ use lab::{Lab, Nginx, NginxOptions};
 
 /// The port that nginx listens on. An unusual one, so that other traffic on this host does not count.
 pub(super) const PORT: u16 = 28_080;
+/// The same over TLS.
+pub(super) const TLS_PORT: u16 = 28_443;
 /// Bytes of the response's body.
 pub(super) const BODY: usize = 1024;
 /// Connections that wrk keeps busy.
 pub(super) const CONNECTIONS: u32 = 16;
+/// Where each request is a handshake: wrk hits the probes of sight inside TLS, too, and must not make them pause.
+pub(super) const HANDSHAKES: u32 = 1;
+pub(super) const PORTS: [u16; 2] = [PORT, TLS_PORT];
 /// Cores of nginx and of wrk.
 pub(super) const CORES: [usize; 2] = [0, 1];
 /// Makes wrk print exact numbers at its end.
@@ -63,12 +68,14 @@ impl<'a> Bed<'a> {
         lab.origin().sysctl("net/ipv4/ip_local_port_range", "1024 65535")?;
         let http = format!(
             "keepalive_requests 1000000000; keepalive_timeout 75s;
-             server {{ listen 127.0.0.1:{PORT}; location / {{ return 200 {}; }} }}",
+             server {{ listen 127.0.0.1:{PORT}; listen 127.0.0.1:{TLS_PORT} ssl;
+             ssl_protocols TLSv1.3; {} location / {{ return 200 {}; }} }}",
+            certificate(lab.dir())?,
             "x".repeat(BODY)
         );
         let affinity = format!("worker_cpu_affinity {:b};", 1 << CORES[0]);
         let nginx =
-            Nginx::start(lab, &NginxOptions { main: &affinity, http: &http, ports: &[PORT], workers: 1, group: None })?;
+            Nginx::start(lab, &NginxOptions { main: &affinity, http: &http, ports: &PORTS, workers: 1, group: None })?;
         let worker = *nginx.workers().first().context("nginx has no worker")?;
         Ok(Self { lab, worker, script, _nginx: nginx })
     }
@@ -82,12 +89,16 @@ impl<'a> Bed<'a> {
     pub(super) fn load(&self, workload: Workload, seconds: u32) -> Result<Segment> {
         let mut wrk = Command::new("taskset");
         let core = if std::thread::available_parallelism()?.get() > 1 { CORES[1] } else { CORES[0] };
-        wrk.args(["-c", &core.to_string(), "wrk", "-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "-s"])
+        let connections = if workload == Workload::TlsShort { HANDSHAKES } else { CONNECTIONS };
+        wrk.args(["-c", &core.to_string(), "wrk", "-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"])
             .arg(&self.script);
-        if workload == Workload::Short {
+        if workload.is_short() {
             wrk.args(["-H", "Connection: close"]);
         }
-        wrk.arg(format!("http://127.0.0.1:{PORT}/"));
+        wrk.arg(match workload.is_tls() {
+            true => format!("https://127.0.0.1:{TLS_PORT}/"),
+            false => format!("http://127.0.0.1:{PORT}/"),
+        });
         wrk.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let before = cpu_seconds(self.worker)?;
         let wrk = self.lab.origin().inside(|| wrk.spawn())?.context("starting wrk")?;
@@ -100,6 +111,18 @@ impl<'a> Bed<'a> {
             summary(&output).with_context(|| format!("reading wrk's output: {output}{errors}"))?;
         Ok(Segment { requests, seconds, server_cpu })
     }
+}
+
+/// nginx's lines for a certificate of the usual kind, an RSA key of 2,048 bits.
+fn certificate(dir: &Path) -> Result<String> {
+    let [key, certificate] = ["bench.key", "bench.crt"].map(|name| dir.join(name).display().to_string());
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output()
+        .context("starting openssl")?;
+    ensure!(made.status.success(), "openssl made no certificate: {}", String::from_utf8_lossy(&made.stderr));
+    Ok(format!("ssl_certificate {certificate}; ssl_certificate_key {key};"))
 }
 
 /// Requests and seconds from the line that [`SUMMARY`] prints. An error where wrk had errors: what fails is not

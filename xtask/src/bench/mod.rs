@@ -1,10 +1,13 @@
 //! `xtask bench`: what watching costs. nginx and wrk on loopback, the tracer off and on in turn.
 //!
+//! The same again over TLS, with sight inside it and without.
+//!
 //! Three kinds of run, none of which disturbs another: pairs of off and on for throughput and nginx' CPU time; runs
 //! under the kernel's BPF statistics (which cost time themselves) for the programs' own time, each beside one of
 //! programs that return at once; and recorded runs, which count the records that healthy load makes.
 
 mod agent;
+mod json;
 mod load;
 mod records;
 mod report;
@@ -38,6 +41,9 @@ pub(crate) struct Args {
     /// Leave the pairs out: the programs' own time and the records only
     #[arg(long)]
     no_pairs: bool,
+    /// The loads over TLS alone
+    #[arg(long)]
+    tls: bool,
     /// Write one JSON object in place of the tables
     #[arg(long)]
     json: bool,
@@ -53,6 +59,9 @@ enum Workload {
     KeepAlive,
     /// Every request opens a connection, which nginx then closes.
     Short,
+    /// The same two over TLS 1.3.
+    TlsKeepAlive,
+    TlsShort,
 }
 
 /// How much the tracer sees of the load.
@@ -66,21 +75,39 @@ enum Level {
     StrangerConnections,
     /// Loopback is outside the ranges; the default.
     StrangerPayload,
+    /// Loopback is an edge; connections, bytes, and what they say inside TLS (`--tls-sight`).
+    Sight,
 }
 
 impl Workload {
-    const ALL: [Self; 2] = [Self::KeepAlive, Self::Short];
+    const ALL: [Self; 4] = [Self::KeepAlive, Self::Short, Self::TlsKeepAlive, Self::TlsShort];
+
+    fn is_tls(self) -> bool {
+        matches!(self, Self::TlsKeepAlive | Self::TlsShort)
+    }
+
+    /// Whether each request has a connection of its own.
+    fn is_short(self) -> bool {
+        matches!(self, Self::Short | Self::TlsShort)
+    }
+
+    /// The levels at which it is measured.
+    fn levels(self) -> &'static [Level] {
+        if self.is_tls() { &Level::OVER_TLS } else { &Level::PLAIN }
+    }
 }
 
 impl Level {
-    const ALL: [Self; 4] = [Self::Connections, Self::Payload, Self::StrangerConnections, Self::StrangerPayload];
+    const PLAIN: [Self; 4] = [Self::Connections, Self::Payload, Self::StrangerConnections, Self::StrangerPayload];
+    /// What is to be compared is measured one after the other.
+    const OVER_TLS: [Self; 3] = [Self::Payload, Self::Sight, Self::StrangerPayload];
 
     fn is_edge(self) -> bool {
-        matches!(self, Self::Connections | Self::Payload)
+        matches!(self, Self::Connections | Self::Payload | Self::Sight)
     }
 
     fn reads_payload(self) -> bool {
-        matches!(self, Self::Payload | Self::StrangerPayload)
+        matches!(self, Self::Payload | Self::StrangerPayload | Self::Sight)
     }
 }
 
@@ -110,13 +137,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let lab = Lab::new()?;
     let bed = Bed::start(&lab)?;
     // A first run fills caches and tables.
-    for workload in Workload::ALL {
+    let workloads = Workload::ALL.into_iter().filter(|workload| workload.is_tls() || !args.tls);
+    for workload in workloads.clone() {
         bed.load(workload, 1)?;
     }
-    let mut outcomes: Vec<Outcome> = Workload::ALL
-        .into_iter()
-        .flat_map(|workload| Level::ALL.map(|level| (workload, level)))
-        .map(|(workload, level)| Outcome::new(workload, level))
+    let mut outcomes: Vec<Outcome> = workloads
+        .flat_map(|workload| workload.levels().iter().map(move |level| Outcome::new(workload, *level)))
         .collect();
     let pairs = if args.no_pairs { 0 } else { args.rounds };
     for round in 1..=pairs {
@@ -138,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         outcome.records = records::count(&bed, &tracer, outcome.workload, outcome.level, RECORDED)?;
     }
     if args.json {
-        println!("{:#}", report::json(args, &outcomes));
+        println!("{:#}", json::object(args, &outcomes));
     } else {
         print!("{}", report::text(args, &outcomes));
     }

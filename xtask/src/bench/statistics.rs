@@ -53,6 +53,8 @@ pub(super) struct ProgramTimes {
     pub(super) exchanges: f64,
     /// Connections that it counted for each request.
     pub(super) connections: f64,
+    /// Hits of the probes in TLS libraries for each request, at both ends.
+    pub(super) hits: f64,
 }
 
 impl ProgramTimes {
@@ -94,7 +96,8 @@ pub(super) fn run(
             nanos: per_request("tracer_probe_seconds_total", &label) * 1e9,
         }
     });
-    let [exchanges, connections] =
-        ["tracer_exchanges_total", "tracer_connections_total"].map(|name| per_request(name, ""));
-    Ok(ProgramTimes { programs, empty, exchanges, connections })
+    let [exchanges, connections, hits] =
+        ["tracer_exchanges_total", "tracer_connections_total", "tracer_tls_probe_hits_total"]
+            .map(|name| per_request(name, ""));
+    Ok(ProgramTimes { programs, empty, exchanges, connections, hits })
 }

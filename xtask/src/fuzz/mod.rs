@@ -13,8 +13,9 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "framing",
+    "http2",
     "http_exchange",
     "http_request",
     "ranges",

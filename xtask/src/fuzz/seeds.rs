@@ -41,6 +41,7 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
 pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     Ok(match target {
         "framing" => RESPONSES.iter().flat_map(|one| [1, 20, usize::MAX].map(|len| split(one, len))).collect(),
+        "http2" => streams()?,
         "http_exchange" => REQUESTS.iter().flat_map(|one| RESPONSES.map(|other| sides(one, other))).collect(),
         "http_request" => REQUESTS.map(Vec::from).into(),
         "ranges" => RANGES.map(Vec::from).into(),
@@ -89,6 +90,17 @@ fn handshakes() -> Result<Vec<Vec<u8>>> {
         Ok(sides(&read(edge)?, &read(Path::new(&origin))?))
     };
     fixtures("tls", ".edge.bin")?.iter().map(both).collect()
+}
+
+/// Both sides of connections of HTTP/2; those of one conversation share the origin's side.
+fn streams() -> Result<Vec<Vec<u8>>> {
+    let both = |edge: &PathBuf| {
+        let own = edge.to_string_lossy().replace(".edge.bin", ".origin.bin");
+        let own = Path::new(&own);
+        let shared = edge.with_file_name("styles.origin.bin");
+        Ok(sides(&read(edge)?, &read(if own.exists() { own } else { &shared })?))
+    };
+    fixtures("../testdata/h2", ".edge.bin")?.iter().map(both).collect()
 }
 
 /// Small files as OpenSSL's and Go's: a `push` in the function, moves and a jump, Go's look at its stack.

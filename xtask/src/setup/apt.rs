@@ -55,7 +55,7 @@ pub(super) fn missing(tasks: &[For]) -> Vec<Need> {
                     ],
                     "the zoo's servers and witnesses",
                 ),
-                For::Bench => (&["iproute2", "nginx", "wrk"], "the benchmark's server and load"),
+                For::Bench => (&["iproute2", "nginx", "wrk", "openssl"], "the benchmark's server and load"),
                 For::Vm => (
                     &[
                         "qemu-system-x86",

@@ -3,6 +3,7 @@
 //! The fuzzer's own crate calls these; no fuzzer is needed to compile them or to run them on the seeds.
 
 pub mod framing;
+mod http2;
 pub mod kernel;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,15 @@ use tracer::state::{Clock, State};
 use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
 use tracer::tls::{Handshake, KeyLog};
 
+pub use http2::http2;
+
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("framing", framing),
+    ("http2", http2),
     ("http_exchange", http_exchange),
     ("http_request", http_request),
     ("ranges", ranges),
@@ -229,14 +233,12 @@ pub fn tls_keys(bytes: &[u8]) {
 /// of its function; what is said to be emulated begins as such an instruction does.
 pub fn tls_site(bytes: &[u8]) {
     let _extent = site::extent(bytes);
-    for found in [site::find(bytes), site::find_derive(bytes)] {
-        let Ok(found) = found else { continue };
-        let behind = found.offset.checked_sub(found.function).expect("a site behind its function's start");
-        assert!(behind < 160 && (found.emulated || behind == 0), "{found:?}");
-        let instruction = usize::try_from(found.offset).ok().and_then(|offset| bytes.get(offset..));
-        let first = instruction.and_then(<[u8]>::first).expect("a site in the file");
-        assert!(!found.emulated || matches!(first, 0x0f | 0x41 | 0x50..=0x57 | 0x70..=0x7f | 0x90 | 0xe9 | 0xeb));
-    }
+    let Ok(found) = site::find(bytes) else { return };
+    let behind = found.offset.checked_sub(found.function).expect("a site behind its function's start");
+    assert!(behind < 160 && (found.emulated || behind == 0), "{found:?}");
+    let instruction = usize::try_from(found.offset).ok().and_then(|offset| bytes.get(offset..));
+    let first = instruction.and_then(<[u8]>::first).expect("a site in the file");
+    assert!(!found.emulated || matches!(first, 0x0f | 0x41 | 0x50..=0x57 | 0x70..=0x7f | 0x90 | 0xe9 | 0xeb));
 }
 
 fn agree<T: Debug + PartialEq>(prefix: Option<&T>, whole: Option<&T>) {

@@ -10,13 +10,13 @@ mod tls;
 use super::{
     Cause, Evidence,
     context::{full_disk, halted},
-    loss::Loss,
+    lost::Loss,
 };
 use around::{let_run, make_room};
 use close::{keepalive, listener, request_cut, unanswered};
 use network::{firewall, lost_on_the_way};
 use process::{ended, killed, oom, supervisor};
-use response::{cut, slow, unreadable};
+use response::{cut, slow, stream, unreadable};
 use tls::tls;
 
 /// The advice for a verdict.
@@ -51,6 +51,7 @@ fn usual(cause: Cause, e: &Evidence, who: &str) -> String {
         }
         Cause::RequestCut => request_cut(e, who),
         Cause::TruncatedHeaders | Cause::TruncatedBody | Cause::ResetMidResponse | Cause::SilentDrop => cut(cause, who),
+        Cause::Http2ProtocolError => stream(e, who),
         Cause::MalformedResponse | Cause::HeadersTooLarge => unreadable(cause, e, who),
         Cause::ResponseTimeout | Cause::ResponseStalled | Cause::RequestStalled => slow(cause, e, who),
         Cause::FirewallDrop | Cause::FirewallReject => firewall(e),

@@ -2,7 +2,7 @@
 
 use super::around::unaccepted;
 use crate::{
-    diagnose::{Cause, Evidence, context::is_unaccepted, units::span},
+    diagnose::{Cause, Evidence, ResetBy, StreamEnd, context::is_unaccepted, units::span},
     http::Fault,
 };
 
@@ -24,13 +24,41 @@ pub(super) fn cut(cause: Cause, who: &str) -> String {
     }
 }
 
+/// A stream of HTTP/2 got no response.
+pub(super) fn stream(e: &Evidence, who: &str) -> String {
+    match e.stream.map(|stream| stream.end) {
+        Some(StreamEnd::Reset { by: ResetBy::Edge, .. }) => format!(
+            "Cloudflare did not take what {who} sent on this stream: look for a field that HTTP/2 forbids (Connection, \
+             Transfer-Encoding, a name with capitals), or a module that writes headers of its own."
+        ),
+        Some(StreamEnd::GoAway { .. }) => format!(
+            "{who} closed the connection with requests in hand: look for a limit of requests or of time for a \
+             connection, a reload, or an overload (its log); Cloudflare may send such a request again."
+        ),
+        Some(StreamEnd::NotHttp2) => format!(
+            "{who} agreed on HTTP/2 and speaks something else: look for a module or a proxy behind the TLS port that \
+             knows only HTTP/1.1, and offer http/1.1 alone by ALPN until it does."
+        ),
+        _ => format!(
+            "{who} gave up this one stream and went on with others: look for a handler that ends without an answer \
+             (nginx `return 444`, an exception, an aborted upstream) in its log at this time."
+        ),
+    }
+}
+
 /// The edge can't take what it got.
 pub(super) fn unreadable(cause: Cause, e: &Evidence, who: &str) -> String {
     if cause == Cause::HeadersTooLarge {
+        let Some(bytes) = e.response.header_bytes else {
+            return format!(
+                "{who} sent more header fields than Cloudflare takes ({} bytes): look for growing cookies, a debug \
+                 header, or a long Content-Security-Policy.",
+                e.limits.header
+            );
+        };
         return format!(
-            "{who} sent {} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug header, \
-             or a long Content-Security-Policy.",
-            e.response.header_bytes.unwrap_or(0),
+            "{who} sent {bytes} bytes of header fields, and Cloudflare takes {}: look for growing cookies, a debug \
+             header, or a long Content-Security-Policy.",
             e.limits.header
         );
     }

@@ -52,6 +52,7 @@ fn unanswered() -> Evidence {
         request_head: None,
         unfinished: None,
         response: Response { progress: Progress::Nothing, ..Response::default() },
+        stream: None,
         handshake: None,
         limits: Limits::default(),
         process: Some(Process { name: "web".to_owned(), pid: 7, ..Process::default() }),

@@ -46,6 +46,25 @@ fn a_handshake_is_told_by_what_its_outside_shows() {
 }
 
 #[test]
+fn a_missing_client_certificate_is_the_reason_only_where_an_alert_came_before_anything_else_was_read() {
+    let ended = |exchanges, since_read, turn_out| {
+        let mut e = shaking(Trigger::Fin, |h| {
+            (h.agreed, h.edge_certificate_empty, h.edge_finished) = (Some(Version::Tls13), true, true);
+        });
+        (e.exchanges, e.since_read, e.turn_out) = (exchanges, since_read, turn_out);
+        e
+    };
+    for (exchanges, since_read, turn_out) in [(0, 24, 900), (1, 24, 900), (0, 0, 24), (1, 0, 24)] {
+        let refused = ended(exchanges, since_read, turn_out);
+        check(&refused, Cause::TlsClientCertRequired, L, Symptom::TlsAlertLate, S520);
+    }
+    // It read the first request, after its session tickets or without any, and hung up on that.
+    for turn_out in [500, 900] {
+        check(&ended(1, 0, turn_out), Cause::EmptyReply, L, Symptom::FinNoResponse, S520);
+    }
+}
+
+#[test]
 fn a_handshake_that_the_edge_ends_or_leaves_unfinished_is_no_failure() {
     // A monitor that only looks at the certificate, and an edge that leaves early.
     sound(&shaking(Trigger::EdgeFin, |h| h.edge_finished = true));

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 pub use exchange::Exchange;
 pub use request::{Request, without_proxy_header};
+pub(super) use request::{is_ray, without_query};
 pub use response::{Chunks, Fault, Progress, Response, Seen};
 pub use unfinished::{Lacks, Unfinished};
 

@@ -89,7 +89,7 @@ pub fn without_proxy_header(head: &[u8]) -> Option<&[u8]> {
 }
 
 /// The target's path: no scheme, no authority, no query, no fragment.
-fn without_query(target: &str) -> String {
+pub(in crate::http) fn without_query(target: &str) -> String {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     // A path may hold another address: only what does not begin with a slash has a scheme (RFC 9112 §3.2).
     let absolute = path.split_once("://").filter(|_| !path.starts_with('/'));
@@ -98,7 +98,7 @@ fn without_query(target: &str) -> String {
 }
 
 /// `230b030023ae2822-SJC`: hexadecimal, and perhaps the data centre.
-fn is_ray(text: &str) -> bool {
+pub(in crate::http) fn is_ray(text: &str) -> bool {
     let (id, place) = text.split_once('-').unwrap_or((text, "AAA"));
     (8..=32).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -19,7 +19,6 @@ const EXEC: &str = "sched_process_exec";
 #[derive(Debug)]
 pub struct Programs {
     attacher: Attacher,
-    shapes: Vec<Shape>,
 }
 
 impl Programs {
@@ -27,20 +26,20 @@ impl Programs {
     /// tells which programs are executed.
     pub(in crate::probes) fn load(ebpf: &mut Ebpf, btf: &Btf) -> Result<Self> {
         let form = Form::of_kernel();
-        let named: Vec<_> = Shape::ALL.iter().filter_map(|shape| Some((*shape, name(*shape, form)?))).collect();
-        for (_, name) in &named {
+        let names = Shape::ALL.map(|shape| name(shape, form));
+        for name in names {
             let program: &mut UProbe = ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
         }
         let mut descriptors = Vec::new();
-        for (_, name) in &named {
+        for name in names {
             descriptors.push(ebpf.program(name).ok_or_else(|| missing(name))?.fd()?.as_fd());
         }
         let attacher = Attacher::start(form, &descriptors)?;
         if let Err(error) = attach_tracepoint(ebpf, EXEC, btf) {
             info!("the first connections of a server that starts may have no sight inside TLS: {error:#}");
         }
-        Ok(Self { attacher, shapes: named.into_iter().map(|(shape, _)| shape).collect() })
+        Ok(Self { attacher })
     }
 
     /// Puts a probe into a file, one for all processes that map it.
@@ -48,7 +47,7 @@ impl Programs {
     /// # Errors
     /// Where there is no program for the site, or the kernel refuses.
     pub fn attach(&self, file: &File, site: &Site) -> Result<Probe> {
-        let number = self.shapes.iter().position(|shape| *shape == site.shape);
+        let number = Shape::ALL.iter().position(|shape| *shape == site.shape);
         let number = number.ok_or_else(|| anyhow!("no program for {:?}", site.shape))?;
         self.attacher.attach(number, file, site.offset).with_context(|| format!("attaching at {:#x}", site.offset))
     }
@@ -71,15 +70,14 @@ fn missing(name: &str) -> anyhow::Error {
     anyhow!("no program {name}")
 }
 
-/// The program for this shape. `None`: there is none.
-const fn name(shape: Shape, form: Form) -> Option<&'static str> {
-    Some(match (shape, form) {
+/// The program for this shape.
+const fn name(shape: Shape, form: Form) -> &'static str {
+    match (shape, form) {
         (Shape::LogSecret, Form::Single) => "tls_secret_four",
         (Shape::LogSecret, Form::Multi) => "tls_secret_four_multi",
         (Shape::NssKeylog, Form::Single) => "tls_secret_six",
         (Shape::NssKeylog, Form::Multi) => "tls_secret_six_multi",
         (Shape::GoKeyLog, Form::Single) => "tls_secret_go",
         (Shape::GoKeyLog, Form::Multi) => "tls_secret_go_multi",
-        (Shape::KdfDerive, _) => return None,
-    })
+    }
 }

@@ -34,8 +34,6 @@ pub struct Libraries {
 pub struct Look {
     /// Where to probe it, or why it can't be.
     pub site: Result<Site, Refusal>,
-    /// Where to probe it if the hits of `site`, here or in another file of the process, do not come.
-    pub derive: Option<Site>,
 }
 
 /// Why a file is not probed.
@@ -77,10 +75,7 @@ impl Libraries {
         for mapping in maps {
             let path = String::from_utf8_lossy(&mapping.path).escape_debug().to_string();
             let library = match open::mapped(pid, &mapping) {
-                Ok((file, identity)) => {
-                    let look = self.look(&file, identity);
-                    Library { path, file: Some((file, identity)), look }
-                }
+                Ok((file, identity)) => self.at(path, file, identity),
                 Err(error) => Library { path, file: None, look: unreadable(&error) },
             };
             if library.look.concerns_tls() {
@@ -88,6 +83,12 @@ impl Libraries {
             }
         }
         Ok(())
+    }
+
+    /// Looks at a file that somebody opened.
+    pub fn at(&mut self, path: String, file: File, identity: Identity) -> Library {
+        let look = self.look(&file, identity);
+        Library { path, file: Some((file, identity)), look }
     }
 
     /// Looks at an executable that may come to be a server's, if it is one of those that take long and not known yet.
@@ -114,10 +115,8 @@ impl Libraries {
         }
         let started = Instant::now();
         let look = match read(file, identity.size) {
-            Ok(Some(bytes)) => {
-                Look { site: site::find(&bytes).map_err(Refusal::NotFound), derive: site::find_derive(&bytes).ok() }
-            }
-            Ok(None) => Look { site: Err(Refusal::TooLarge), derive: None },
+            Ok(Some(bytes)) => Look { site: site::find(&bytes).map_err(Refusal::NotFound) },
+            Ok(None) => Look { site: Err(Refusal::TooLarge) },
             // It may be readable the next time.
             Err(error) => return unreadable(&error),
         };
@@ -143,13 +142,12 @@ impl Refusal {
 impl Look {
     /// Whether there is something to probe, or to tell the operator.
     fn concerns_tls(&self) -> bool {
-        let is_none = matches!(self.site, Err(Refusal::NotFound(NotFound::NoLibrary | NotFound::Malformed)));
-        !is_none || self.derive.is_some()
+        !matches!(self.site, Err(Refusal::NotFound(NotFound::NoLibrary | NotFound::Malformed)))
     }
 }
 
 fn unreadable(error: &io::Error) -> Look {
-    Look { site: Err(Refusal::Unreadable(error.to_string())), derive: None }
+    Look { site: Err(Refusal::Unreadable(error.to_string())) }
 }
 
 /// What is mapped of a file; `None`: it is more than [`LARGEST`]. Read and not mapped, since whoever cuts a mapped file

@@ -9,3 +9,5 @@ mod maps;
 mod open;
 pub mod secrets;
 pub mod site;
+pub mod system;
+pub mod trails;

@@ -39,6 +39,23 @@ pub(super) fn regular_at(path: &Path) -> io::Result<(File, Identity)> {
     regular(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// The root of this host's first process, whatever namespace the agent runs in; without the privilege for that
+/// (`CAP_SYS_PTRACE`), the agent's own.
+pub(super) fn root() -> Option<OwnedFd> {
+    let root = |path: &str| open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    root("/proc/1/root").or_else(|_| root("/")).ok()
+}
+
+/// The file at a path below a root, which no link leads out of.
+pub(super) fn regular_below(root: &OwnedFd, path: &Path) -> io::Result<(File, Identity)> {
+    regular(&below(root, path)?)
+}
+
+fn below(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
 /// Opens what was found to be read. Only now: to open a device or a pipe can do something.
 fn regular(found: &OwnedFd) -> io::Result<(File, Identity)> {
     let stat = fstat(found)?;
@@ -52,9 +69,7 @@ fn regular(found: &OwnedFd) -> io::Result<(File, Identity)> {
 
 fn by_path(pid: u32, mapping: &Mapping) -> io::Result<OwnedFd> {
     let root = open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let path = OsStr::from_bytes(&mapping.path);
-    let found = openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let found = below(&root, Path::new(OsStr::from_bytes(&mapping.path)))?;
     let stat = fstat(&found)?;
     if ((major(stat.st_dev), minor(stat.st_dev)), stat.st_ino) != (mapping.device, mapping.inode) {
         return Err(io::Error::new(ErrorKind::NotFound, "another file is at its path"));

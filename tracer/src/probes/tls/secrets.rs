@@ -56,6 +56,6 @@ impl Secrets {
     }
 }
 
-fn name(conn: &Conn) -> KeysOf {
+pub(super) fn name(conn: &Conn) -> KeysOf {
     KeysOf { key: conn.key, opened_ns: conn.opened_ns }
 }

@@ -122,6 +122,40 @@ fn only_an_alert_in_the_place_of_a_response_refuses_a_handshake() {
     assert!(alert(&goodbye).is_none() && is_closed(&goodbye));
 }
 
+#[test]
+fn a_request_that_met_a_refused_certificate_is_told_as_that() {
+    let mut met = record(&request(GET), &[]);
+    met.trigger = triggers::RST;
+    met.conn.flags |= flag::NO_CERTIFICATE;
+    (met.conn.exchanges, met.conn.turn_out) = (0, 900);
+    (met.conn.close.since_read, met.conn.close.unread) = (24, 344);
+    let refused = told(&met, true).unwrap();
+    assert_eq!((refused.cause, refused.certainty), (Cause::TlsClientCertRequired, Certainty::Likely));
+    assert_eq!(refused.ray.as_deref(), Some("7d1234567890abcd-LAX"));
+    // It read what came after the alert, and closed.
+    (met.trigger, met.conn.exchanges, met.conn.turn_out) = (triggers::FIN, 1, 24);
+    (met.conn.close.since_read, met.conn.close.unread) = (0, 0);
+    assert_eq!(told(&met, true).unwrap().cause, Cause::TlsClientCertRequired);
+    // The request could not be opened, and took the place of the handshake's first bytes.
+    assert_eq!(told(&met, false).unwrap().cause, Cause::TlsClientCertRequired);
+    // The certificate was optional: session tickets came before the request was read.
+    met.conn.turn_out = 500;
+    assert_eq!(told(&met, true).unwrap().cause, Cause::EmptyReply);
+}
+
+#[test]
+fn an_alert_that_was_written_before_the_request_was_read_is_found() {
+    let alerts: [(u8, &[u8]); 1] = [(ALERT, CERTIFICATE_REQUIRED)];
+    let mut met = record(&request(GET), &[&sealed(secret::SERVER_TRAFFIC, 0, &alerts)]);
+    // The request was read after that: its response is still awaited.
+    (met.conn.answered, met.conn.close.response_bytes) = (met.conn.asked.wrapping_sub(1), 0);
+    let refused = told(&met, true).unwrap();
+    assert_eq!((refused.cause, refused.certainty), (Cause::TlsClientCertRequired, Certainty::Certain));
+    // The response before says nothing about a later request.
+    met.conn.exchanges = 2;
+    assert_eq!(told(&met, true).unwrap().cause, Cause::EmptyReply);
+}
+
 /// What is told of a record, the exchange of which could be read or not.
 fn told(record: &ConnRecord, is_read: bool) -> Option<Box<Diagnosis>> {
     let mut state = State::new(EdgeRanges::builtin(), BTreeMap::new(), BTreeMap::new());

@@ -9,6 +9,7 @@ mod cbc;
 mod chain;
 mod end;
 mod gcm;
+mod lane;
 mod look;
 mod opened;
 mod protection;
@@ -20,6 +21,7 @@ mod trial;
 
 pub use end::End;
 use end::Known;
+pub use lane::{Gap, Part, Run, open_parts};
 pub use look::{Look, http_request, http_response};
 pub use opened::{Bounds, Messages, Opened, Outcome, Plaintext};
 use reader::Reader;

@@ -12,7 +12,7 @@ use super::*;
 const START: &[u8] = b"GET /a/long/enough/path/for/a/look HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
 
 /// The records of TLS 1.3 for these pieces, each with so many bytes of padding.
-fn seal(suite: Suite, secret: &[u8], first: u64, pieces: &[(Vec<u8>, usize)]) -> Vec<Vec<u8>> {
+pub(super) fn seal(suite: Suite, secret: &[u8], first: u64, pieces: &[(Vec<u8>, usize)]) -> Vec<Vec<u8>> {
     let algorithm = match suite.cipher {
         suite::Cipher::Aes128Gcm => &AES_128_GCM,
         suite::Cipher::Aes256Gcm => &AES_256_GCM,

@@ -257,7 +257,7 @@ fn on_wire(record: &Record<'_>, len: u64) -> usize {
 }
 
 /// The type and the content of a record of TLS 1.3, without its padding (RFC 8446 §5.4).
-fn inner(text: &[u8]) -> (TlsRecordType, &[u8]) {
+pub(super) fn inner(text: &[u8]) -> (TlsRecordType, &[u8]) {
     let end = text.iter().rposition(|byte| *byte != 0).unwrap_or_default();
     (TlsRecordType(text.get(end).copied().unwrap_or_default()), &text[..end])
 }

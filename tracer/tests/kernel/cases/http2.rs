@@ -23,18 +23,18 @@ pub(super) fn cases() -> Vec<Case> {
 
 const PORT: u16 = 443;
 /// A plain origin behind nginx, which never answers.
-const BEHIND: u16 = 8080;
+pub(super) const BEHIND: u16 = 8080;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// SETTINGS, and its acknowledgement.
-fn settings(ack: u8) -> Vec<u8> {
+pub(super) fn settings(ack: u8) -> Vec<u8> {
     frame(4, ack, 0, &[])
 }
 
@@ -52,7 +52,7 @@ fn get(stream: u32) -> Vec<u8> {
 }
 
 /// One record for each piece.
-fn send(conn: &mut Conn, tls: &mut ClientConnection, pieces: &[Vec<u8>]) -> Result<()> {
+pub(super) fn send(conn: &mut Conn, tls: &mut ClientConnection, pieces: &[Vec<u8>]) -> Result<()> {
     let mut stream = Stream::new(tls, conn.stream()?);
     for piece in pieces {
         stream.write_all(piece)?;
@@ -74,7 +74,7 @@ fn answered(conn: &mut Conn, tls: &mut ClientConnection, stream: u32) -> Result<
 }
 
 /// The end of nginx' only worker, by a signal from outside.
-fn kill(nginx: &Process) -> Result<u32> {
+pub(super) fn kill(nginx: &Process) -> Result<u32> {
     let pid = worker(nginx)?;
     procs::signal(pid, Signal::KILL);
     lab::wait::until_true("the end of nginx' worker", LIMIT, || !procs::alive(pid))?;

@@ -23,6 +23,7 @@ mod session;
 mod sight;
 mod silence;
 mod stage;
+mod streams;
 mod tls;
 mod tls_safety;
 mod unit;
@@ -45,6 +46,7 @@ use crate::want::Want;
 pub(crate) fn all() -> Vec<Case> {
     [
         stage::cases(),
+        streams::cases(),
         layout::cases(),
         programs::cases(),
         host::cases(),

@@ -56,10 +56,8 @@ fn a_library_is_found_and_looked_at_once() {
     let of_copy = |found: &[Library]| found.iter().position(|one| one.path.starts_with(copy.to_str().unwrap()));
     let library = &found[of_copy(&found).unwrap()];
     assert!(library.look.site.is_ok() && library.file.is_some(), "{library:?}");
-    // Its libcrypto has the second choice, the C library nothing.
-    let derives: Vec<_> = found.iter().filter(|one| one.look.derive.is_some()).map(|one| &one.path).collect();
-    assert!(derives.len() == 1 && derives[0].contains("libcrypto"), "{derives:?}");
-    assert!(!found.iter().any(|one| one.path.contains("libc.so")));
+    // Its libcrypto and the C library have nothing.
+    assert!(!found.iter().any(|one| one.path.contains("libc")), "{found:?}");
 
     let looks = libraries.order.len();
     let again = all(&mut libraries, sleeper.0.id()).unwrap();

@@ -133,28 +133,6 @@ impl<'a> Image<'a> {
         ids.map(|note| note.desc().iter().copied().take(64).collect()).next().unwrap_or_default()
     }
 
-    /// The address of a function that the file exports under this name.
-    pub(super) fn exported(&self, name: &str) -> Option<u64> {
-        const SYMBOL: usize = 24;
-        let dynamic = self.headers.iter().find_map(|header| header.dynamic(LittleEndian, self.bytes).ok().flatten())?;
-        let value = |tag| {
-            dynamic.iter().find(|entry| entry.d_tag.get(LittleEndian) == tag).map(|entry| entry.d_val.get(LittleEndian))
-        };
-        let (symbols, strings) = (value(elf::DT_SYMTAB)?, value(elf::DT_STRTAB)?);
-        let strings = self.data_at(strings, value(elf::DT_STRSZ)?)?;
-        let wanted = [&[0], name.as_bytes(), &[0]].concat();
-        let index = memchr::memmem::find(strings, &wanted)? as u64 + 1;
-        // No entry tells how many symbols there are; linkers put the strings behind them.
-        let end = value(elf::DT_STRTAB)?.checked_sub(symbols)?;
-        let table = self.data_at(symbols, end)?;
-        let found = table.as_chunks::<SYMBOL>().0.iter().find(|symbol| {
-            let is_function = symbol[4] & 0xf == elf::STT_FUNC.0;
-            u64::from(u32::from_le_bytes([symbol[0], symbol[1], symbol[2], symbol[3]])) == index && is_function
-        })?;
-        let address = u64::from_le_bytes(found[8..16].try_into().ok()?);
-        (address != 0).then_some(address)
-    }
-
     /// Bytes of the file that a segment covers: `parse` saw that they are there.
     fn slice(&self, offset: u64, len: u64) -> &'a [u8] {
         let range = usize::try_from(offset).ok().zip(usize::try_from(len).ok());

@@ -126,7 +126,6 @@ impl Values {
         let is_kept = match shape {
             Shape::LogSecret => kept(&[RSI, RDX, RCX]),
             Shape::GoKeyLog => kept(&[RBX, RCX, RDI, R9, R10]),
-            Shape::KdfDerive => kept(&[RCX]),
             Shape::NssKeylog => false,
         };
         if is_kept {

@@ -15,7 +15,7 @@ mod types;
 
 use elf::Image;
 pub use elf::extent;
-pub use types::{Library, NotFound, Reg, Registers, Shape, Site};
+pub use types::{Library, NotFound, Shape, Site};
 
 /// The site in a file of which at least the first [`extent`] bytes are given.
 pub fn find(file: &[u8]) -> Result<Site, NotFound> {
@@ -42,16 +42,6 @@ pub fn find(file: &[u8]) -> Result<Site, NotFound> {
         }
         (Err(NotFound::NoLibrary), Err(why)) | (Err(why), Err(_)) => Err(why),
     }
-}
-
-/// The second choice, where [`find`]'s site is not hit: OpenSSL 3's `EVP_KDF_derive`, exported by its libcrypto, or by
-/// an executable that holds OpenSSL.
-pub fn find_derive(file: &[u8]) -> Result<Site, NotFound> {
-    let image = Image::parse(file)?;
-    image.check_machine()?;
-    let function = image.exported("EVP_KDF_derive").ok_or(NotFound::NoLibrary)?;
-    let (_, version) = name::of_c(file);
-    site(&image, function, Shape::KdfDerive, (Library::OpenSsl3, version))
 }
 
 fn site(

@@ -38,7 +38,6 @@ impl Site {
         match self.shape {
             Shape::LogSecret | Shape::NssKeylog => "by the labels of its key log",
             Shape::GoKeyLog => "by Go's table of functions",
-            Shape::KdfDerive => "by its exported name",
         }
     }
 }
@@ -73,77 +72,21 @@ impl Library {
     }
 }
 
-/// A register of x86-64.
+/// What a uprobe program finds in the registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reg {
-    Rbx,
-    Rcx,
-    Rdx,
-    Rsi,
-    Rdi,
-    R8,
-    R9,
-    R10,
-}
-
-/// Which registers hold what at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registers {
-    /// Address of the label, such as `CLIENT_TRAFFIC_SECRET_0`.
-    pub label: Reg,
-    /// Length of the label; `None`: a NUL ends it.
-    pub label_len: Option<Reg>,
-    /// Address of the 32 bytes of the client random.
-    pub random: Option<Reg>,
-    /// Address of the secret.
-    pub secret: Reg,
-    /// Length of the secret: the low 32 bits count, since GnuTLS passes no more.
-    pub len: Reg,
-}
-
-/// What a uprobe program finds in the registers. The numbers tell a program its site's shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Shape {
     /// `ssl_log_secret(SSL *, label, secret, len)` of OpenSSL. BoringSSL's last argument is a span, whose two words go
     /// into the same two registers; GnuTLS has the same four arguments.
-    LogSecret = 1,
+    LogSecret,
     /// `nss_keylog_int(label, SSL *, client random, 32, secret, len)` of OpenSSL, where `ssl_log_secret` jumps to it.
-    NssKeylog = 2,
+    NssKeylog,
     /// `(*Config).writeKeyLog(label string, clientRandom, secret []byte)` of Go, in the register ABI of Go 1.17.
-    GoKeyLog = 3,
-    /// `EVP_KDF_derive(ctx, key, len, const OSSL_PARAM params[])` of OpenSSL 3: rcx holds the parameters' address.
-    KdfDerive = 4,
+    GoKeyLog,
 }
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::LogSecret, Self::NssKeylog, Self::GoKeyLog, Self::KdfDerive];
-
-    /// `None`: no register holds the secret; parameters have to be searched for it.
-    #[must_use]
-    pub fn registers(self) -> Option<Registers> {
-        match self {
-            Self::LogSecret => {
-                Some(Registers { label: Reg::Rsi, label_len: None, random: None, secret: Reg::Rdx, len: Reg::Rcx })
-            }
-            Self::NssKeylog => Some(Registers {
-                label: Reg::Rdi,
-                label_len: None,
-                random: Some(Reg::Rdx),
-                secret: Reg::R8,
-                len: Reg::R9,
-            }),
-            Self::GoKeyLog => Some(Registers {
-                label: Reg::Rbx,
-                label_len: Some(Reg::Rcx),
-                random: Some(Reg::Rdi),
-                secret: Reg::R9,
-                len: Reg::R10,
-            }),
-            Self::KdfDerive => None,
-        }
-    }
+    pub const ALL: [Self; 3] = [Self::LogSecret, Self::NssKeylog, Self::GoKeyLog];
 }
 
 /// Why a file has no site that is sure.
