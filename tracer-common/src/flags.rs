@@ -18,6 +18,8 @@ pub mod kinds {
     pub const ATTEMPT_CONN: u32 = 7;
     /// A [`ListenRecord`](crate::ListenRecord).
     pub const LISTEN: u32 = 8;
+    /// An [`OriginRecord`](crate::OriginRecord).
+    pub const ORIGIN: u32 = 9;
 }
 
 /// Values of [`ConnRecord::trigger`](crate::ConnRecord::trigger): the event that made the kernel emit the record.
@@ -119,6 +121,8 @@ pub mod origin_flags {
     /// The TLS records of a sealed response are followed: [`Conn::chunk_at`](crate::Conn::chunk_at) is where the next
     /// one begins.
     pub const RECORDS_OUT: u32 = 1 << 7;
+    /// The response's status is 500 to 599, and it is not known yet to be complete.
+    pub const ERROR: u32 = 1 << 8;
 }
 
 /// Values of [`Attempt::kind`](crate::Attempt::kind): which packets were lost.
@@ -229,8 +233,10 @@ pub mod lost {
     pub const TLS_LABELS: u32 = 5;
     /// Sealed exchanges that stay unjudged, because too many came at once.
     pub const QUESTIONS: u32 = 6;
+    /// Answers of 5xx of which no record was made: too many in a second, or the ring buffer was full.
+    pub const ORIGIN_ERRORS: u32 = 7;
     /// The first of the slots for failures among the lost records, one for each of the seven statuses in `unexplained`.
-    pub const FAILURES: u32 = 7;
+    pub const FAILURES: u32 = 8;
     /// Number of slots.
     pub const SLOTS: u32 = FAILURES + 7;
 }

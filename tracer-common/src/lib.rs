@@ -30,6 +30,7 @@ mod sealed;
 pub mod tcp_state;
 pub mod trail;
 pub mod unexplained;
+mod upstream;
 #[cfg(feature = "user")]
 mod user;
 
@@ -48,3 +49,4 @@ pub use records::{
     SmallConnRecord,
 };
 pub use sealed::{KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret};
+pub use upstream::{OriginRecord, Served, Upstream, upstream_flags};

@@ -1,8 +1,8 @@
 //! Lengths, capacities and thresholds that both sides share. Every table is bounded.
 //!
-//! Memory that the maps take from the start, whatever the traffic: 23 MB, of which the table of connections is 10.7 MB,
-//! the pool of heads 4 MiB and the ring buffer 4 MiB. Each CPU adds 100 kB of counters and buffers. The tests in
-//! `memory.rs` hold these figures.
+//! Memory that the maps take from the start, whatever the traffic: 31 MB, of which the table of connections is 10.7 MB,
+//! that of upstream connections with its indexes 8 MB, the pool of heads 4 MiB and the ring buffer 4 MiB. Each CPU adds
+//! 100 kB of counters and buffers. The tests in `memory.rs` hold these figures.
 
 use crate::cloudflare;
 
@@ -128,6 +128,39 @@ pub const LOST_SYN_ACKS: u32 = 2;
 /// A connection that is reset within this time of its opening counts as a failure even if no request arrived,
 /// nanoseconds: the edge opens connections only to send a request at once.
 pub const FRESH_NS: u64 = 1_000_000_000;
+
+/// Upstream connections that are followed at once.
+pub const UPSTREAMS: u32 = 8_192;
+
+/// Upstream connections whose owner's end is established and whose server's end has yet to be.
+pub const ESTABLISHING: u32 = 1_024;
+
+/// Bytes that are kept of an upstream's answer: enough for its status line, or for the first fields of FastCGI's, and
+/// for the whole of a short header section. In rows, since the kernel programs begin with zeros.
+pub const UPSTREAM_HEAD_LEN: usize = 32 * UPSTREAM_HEAD_ROWS;
+pub const UPSTREAM_HEAD_ROWS: usize = 8;
+
+/// Most bytes of a unix socket's path (`sun_path`), in rows as well.
+pub const SOCKET_PATH_LEN: usize = 27 * SOCKET_PATH_ROWS;
+pub const SOCKET_PATH_ROWS: usize = 4;
+
+/// Threads whose latest edge connections are remembered. Threads whose ids are equal modulo this share a slot.
+pub const THREADS: u32 = 4_096;
+
+/// Edge connections that are remembered of a thread, the latest ones.
+pub const THREAD_EDGES: usize = 4;
+
+/// Processes that serve upstream connections.
+pub const SERVERS: u32 = 4_096;
+
+/// Statuses from 500 to 599, each with a counter.
+pub const ORIGIN_STATUSES: u32 = 100;
+
+/// Records a second that are made of the origin's own answers of 5xx. Beyond that they are counted without a cause.
+pub const ORIGIN_RECORDS: u64 = 1_000;
+
+/// Of these, those a second that are told in detail. The rest are counted, with their cause.
+pub const ORIGIN_DETAILS: u64 = 100;
 
 /// How long a signal explains the end of the process that received it, nanoseconds: one to stop, or one of a fault
 /// whose handler has not returned.

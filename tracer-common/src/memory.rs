@@ -5,8 +5,8 @@
 use core::mem::size_of;
 
 use crate::{
-    Attempt, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Place, PortCounts, RangeKey, Tuple, limits,
-    lost,
+    Attempt, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Owner, Place, PortCounts, RangeKey, Served,
+    Tuple, Upstream, limits, lost,
     trail::{self, Trail},
     twins,
 };
@@ -42,6 +42,19 @@ const fn connections() -> usize {
     limits::CONNECTION_PLACES as usize * (size_of::<Place>() + TAG)
 }
 
+/// An end of an upstream connection, and the rows of those; a thread's latest reads.
+const FOLLOWED: usize = 4 * 16;
+const THREAD: usize = 24 + limits::THREAD_EDGES * 24;
+
+/// What is kept of connections behind those of the edge.
+const fn upstreams() -> usize {
+    let table = lru(limits::UPSTREAMS, size_of::<u64>(), size_of::<Upstream>());
+    let establishing = lru(limits::ESTABLISHING, size_of::<Tuple>(), size_of::<u64>());
+    let served = lru(limits::UPSTREAMS, size_of::<u64>(), size_of::<Served>());
+    let servers = lru(limits::SERVERS, size_of::<u32>(), size_of::<Owner>());
+    table + establishing + served + servers + array(limits::UPSTREAMS, FOLLOWED) + array(limits::THREADS, THREAD)
+}
+
 /// All maps but the per-CPU ones and the few with a single entry.
 const fn preallocated_bytes() -> usize {
     let pool = array(limits::POOLED_HEADS, size_of::<Heads>()) + array(limits::POOLED_HEADS, size_of::<u64>());
@@ -56,7 +69,8 @@ const fn preallocated_bytes() -> usize {
     let more_heads = buckets(limits::CONNECTION_PLACES);
     let ring = limits::RING_BYTES as usize;
     let deaths = signals + faults + victims;
-    connections() + pool + attempts + connecting + closed + deaths + ports + processes + more_heads + ring
+    let edges = connections() + pool + attempts + connecting + closed + more_heads;
+    edges + upstreams() + deaths + ports + processes + ring
 }
 
 /// Per-CPU maps whose types only the kernel programs know: buffers of a search through a header section, and small
@@ -72,6 +86,8 @@ const fn bytes_per_cpu() -> usize {
         + array(limits::RESET_REASONS + lost::SLOTS + twins::HOOKS + 1, size_of::<u64>())
         + array(3, size_of::<Conn>())
         + array(1, size_of::<Heads>())
+        + array(limits::ORIGIN_STATUSES, size_of::<u64>())
+        + array(1, size_of::<Upstream>())
         + array(1, size_of::<EarlyData>())
         + array(1, size_of::<LastSignal>())
         + array(1, size_of::<Tuple>() + size_of::<Attempt>())
@@ -111,7 +127,7 @@ fn trails_take_32_mb_with_sight_inside_tls_and_next_to_nothing_without() {
 fn all_maps_take_what_limits_says() {
     let (all, per_cpu) = (preallocated_bytes(), bytes_per_cpu());
     // To the nearest million, hundred thousand and ten thousand bytes.
-    assert_eq!((all + MB / 2) / MB, 23, "{all}");
+    assert_eq!((all + MB / 2) / MB, 31, "{all}");
     assert_eq!((connections() + MB / 20) / (MB / 10), 107, "{}", connections());
     assert_eq!((per_cpu + MB / 200) / (MB / 100), 10, "{per_cpu}");
 }

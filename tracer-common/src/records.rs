@@ -90,14 +90,15 @@ shared! {
 }
 
 shared! {
-    /// The end of a process that had read from edge connections.
+    /// The end of a process that had read from edge connections, or that had served a process that has.
     #[derive(Default)]
     pub struct ProcessRecord {
         pub header: Header,
         /// Turns that the process had begun. Processes whose pids are equal modulo [`TURNS`](crate::limits::TURNS)
         /// share this count.
         pub turns: u32,
-        pub pad: u32,
+        /// 1: it had no edge connection, but served a process that has some. Else 0.
+        pub behind: u32,
         pub task: Task,
         /// The signal that explains the end.
         pub signal: LastSignal,

@@ -1,6 +1,7 @@
 //! States of a TCP socket: `enum tcp_state` of `include/net/tcp_states.h`, unchanged since long before 5.10.
 
 pub const ESTABLISHED: u8 = 1;
+pub const SYN_SENT: u8 = 2;
 pub const SYN_RECV: u8 = 3;
 pub const FIN_WAIT1: u8 = 4;
 pub const FIN_WAIT2: u8 = 5;

@@ -8,8 +8,8 @@
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
     Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, ListenRecord, OomRecord,
-    Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, conn_flags, errno::ECONNABORTED,
-    gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
+    OriginRecord, Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, Upstream, conn_flags,
+    errno::ECONNABORTED, gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
 };
 
 use crate::tables::{
@@ -17,7 +17,7 @@ use crate::tables::{
     counters::count,
     heads,
     maps::{EXPLAINS, LOST, QUESTIONS, RECORDS},
-    processes,
+    processes, upstreams,
 };
 
 const SMALL_REQUEST: u32 = limits::SMALL_REQUEST_LEN as u32;
@@ -106,7 +106,7 @@ fn may_ask(kind: u32) -> bool {
 /// An interrupt may make a record of its own in between and replace the signal. Userspace notices: the signal names
 /// the process that it was sent to.
 #[inline(never)]
-fn explain(task: &Task, owner: u32) {
+pub fn explain(task: &Task, owner: u32) {
     if let Some(signal) = EXPLAINS.get_ptr_mut(0) {
         // SAFETY: this CPU's slot of a live map value.
         let signal = unsafe { &mut *signal };
@@ -321,7 +321,7 @@ pub fn refused(tuple: &Tuple, rst_reason: u32) {
 
 /// Hands over the end of a process.
 #[inline(always)]
-pub fn process(task: &Task, turns: u32) {
+pub fn process(task: &Task, turns: u32, behind: bool) {
     explain(task, task.tgid);
     let Some(mut entry) = RECORDS.reserve::<ProcessRecord>(0) else {
         return count(&LOST, lost::RING);
@@ -331,11 +331,64 @@ pub fn process(task: &Task, turns: u32) {
     unsafe {
         (*record).header = header::<ProcessRecord>(kinds::PROCESS);
         (*record).turns = turns;
-        (*record).pad = 0;
+        (*record).behind = u32::from(behind);
         (*record).task = *task;
         copy_signal(&raw mut (*record).signal);
     }
     entry.submit(0);
+}
+
+/// Hands over an answer of 5xx, with the upstream connection that served it. `false`: there is no room.
+#[inline(never)]
+pub fn origin_error(conn: &Conn, status: u32) -> bool {
+    let Some(mut entry) = RECORDS.reserve::<OriginRecord>(0) else { return false };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
+    // helper copies within the lengths of both sides, from live map values.
+    unsafe {
+        (*record).header = header::<OriginRecord>(kinds::ORIGIN);
+        (*record).status = status;
+        (*record).tries = 0;
+        let into = &raw mut (*record).conn;
+        bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
+        if let Some(heads) = heads::at(conn.heads) {
+            let (from, to) = (&raw const (*heads).request, &raw mut (*record).request);
+            bpf_probe_read_kernel(to.cast(), SMALL_REQUEST, from.cast());
+            (*into).request_have = (*into).request_have.min(SMALL_REQUEST);
+            disown(heads, into);
+        } else {
+            (*into).request_have = 0;
+        }
+        (*record).tries = take_upstream(&raw mut (*record).upstream, conn.key, conn.opened_ns.max(1), conn.exchanges);
+        let first = &raw const (*record).upstream;
+        (*record).behind.key = 0;
+        if (*first).key != 0 {
+            take_upstream(&raw mut (*record).behind, (*first).key, (*first).opened_ns, (*first).uses);
+        }
+    }
+    entry.submit(0);
+    true
+}
+
+/// Copies the upstream connection that serves this exchange of the connection in front; its key is 0 where there is
+/// none. Returns how many were opened or used for the exchange.
+///
+/// # Safety
+/// `into` lies in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn take_upstream(into: *mut Upstream, front: u64, opened_ns: u64, exchange: u32) -> u32 {
+    // SAFETY: what is written to lies in a reserved slot, as required above; what is read are live map values.
+    unsafe {
+        (*into).key = 0;
+        let Some(served) = upstreams::served(front, opened_ns, exchange) else { return 0 };
+        let Some(known) = upstreams::get((*served).upstream) else { return 0 };
+        bpf_probe_read_kernel(into.cast(), size_of::<Upstream>() as u32, known.cast());
+        // Used for another exchange since.
+        if (*into).front != front || (*into).exchange != exchange {
+            (*into).key = 0;
+        }
+        (*served).tries
+    }
 }
 
 /// Hands over that the current process listens on a port, or executes a program (port 0). Not inlined: its caller would

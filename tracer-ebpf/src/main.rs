@@ -17,13 +17,14 @@ mod kernel;
 mod missing;
 mod parse;
 mod tables;
+mod upstream;
 mod wire;
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_skb, uprobe},
-    programs::{BtfTracePointContext, ProbeContext, RawTracePointContext, SkBuffContext},
+    macros::{btf_tracepoint, cgroup_skb, cgroup_sock_addr, uprobe},
+    programs::{BtfTracePointContext, ProbeContext, RawTracePointContext, SkBuffContext, SockAddrContext},
 };
 
 use hooks::tls::Announced;
@@ -104,6 +105,32 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "mark_victim")]
 pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
     hooks::processes::mark_victim(&ctx);
+    0
+}
+
+/// Returns 1 always, which lets the call go on.
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(ctx: SockAddrContext) -> i32 {
+    hooks::connects::connect4(&ctx);
+    1
+}
+
+/// Returns 1 always, which lets the call go on.
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(ctx: SockAddrContext) -> i32 {
+    hooks::connects::connect6(&ctx);
+    1
+}
+
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    hooks::unix::send_length(&ctx);
+    0
+}
+
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    hooks::unix::recv_length(&ctx);
     0
 }
 

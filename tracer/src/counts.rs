@@ -1,5 +1,7 @@
 //! The numbers that the kernel holds, as values: probes read them, sinks show them.
 
+use std::collections::BTreeMap;
+
 /// The kernel-held numbers, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -12,6 +14,8 @@ pub struct Snapshot {
     pub lost: Vec<(&'static str, u64)>,
     /// Failures among them, by the status that the visitor most likely saw.
     pub lost_failures: Vec<(Option<u16>, u64)>,
+    /// The origin's own answers of 5xx of which no cause is known, by status.
+    pub unexplained_origin_errors: BTreeMap<u16, u64>,
     pub probes: Vec<ProbeCounters>,
     pub tables: Vec<TableUse>,
     /// IPv4 ranges in force.

@@ -1,8 +1,8 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
 use tracer_common::{
-    AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, ProcessRecord, RefusedRecord,
-    SmallConnRecord, kinds, limits,
+    AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, OriginRecord, ProcessRecord,
+    RefusedRecord, SmallConnRecord, kinds, limits,
 };
 use zerocopy::FromBytes;
 
@@ -13,7 +13,7 @@ pub enum Event {
     Conn(Box<ConnRecord>),
     /// A SYN that was answered with RST.
     Refused(RefusedRecord),
-    /// The end of a process that held edge connections.
+    /// The end of a process that held edge connections, or served one that did.
     Process(ProcessRecord),
     /// An OOM kill.
     Oom(OomRecord),
@@ -23,6 +23,8 @@ pub enum Event {
     AttemptConn(Box<AttemptConnRecord>),
     /// A process begins to listen.
     Listen(ListenRecord),
+    /// The origin's own answer of 5xx.
+    Origin(Box<OriginRecord>),
 }
 
 /// A record that is not one of ours.
@@ -50,6 +52,7 @@ impl Event {
             kinds::ATTEMPT => Ok(Self::Attempt(whole(bytes)?)),
             kinds::ATTEMPT_CONN => Ok(Self::AttemptConn(Box::new(whole(bytes)?))),
             kinds::LISTEN => Ok(Self::Listen(whole(bytes)?)),
+            kinds::ORIGIN => Ok(Self::Origin(Box::new(whole(bytes)?))),
             kind => Err(Malformed::Kind(kind)),
         }
     }
@@ -65,6 +68,7 @@ impl Event {
             Self::Attempt(record) => record.header.time_ns,
             Self::AttemptConn(record) => record.attempt.header.time_ns,
             Self::Listen(record) => record.header.time_ns,
+            Self::Origin(record) => record.header.time_ns,
         }
     }
 }
@@ -113,8 +117,10 @@ mod tests {
         of_conn[0] = u8::try_from(kinds::ATTEMPT_CONN).unwrap();
         let mut listen = ListenRecord::default();
         listen.header.kind = kinds::LISTEN;
+        let mut origin = vec![0; size_of::<OriginRecord>()];
+        origin[0] = u8::try_from(kinds::ORIGIN).unwrap();
         let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
-        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn]) {
+        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
             }

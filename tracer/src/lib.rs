@@ -35,6 +35,8 @@
 //! * A stranger's connection costs one look-up in the kernel and leaves no state.
 //! * A healthy exchange makes no record: it moves counters. The one exception is a question inside TLS
 //!   ([`tracer_common::gate::is_question`]), of which there are at most 100 a second and CPU.
+//! * An answer of 5xx that is complete is counted exactly, and never as a failure; a record is made of at most 1,000 a
+//!   second.
 //! * State is bounded and never blocks.
 //! * A lost record can make a failure missing or its cause unknown, never wrong; every loss is counted.
 //! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time

@@ -7,10 +7,13 @@
 
 use std::io::{self, Read, Write};
 
-use tracer_common::{ConnRecord, SEALED_RESPONSE_LEN, SealedEnd, conn_flags};
+use tracer_common::{ConnRecord, SEALED_RESPONSE_LEN, SealedEnd, Upstream, conn_flags, limits::UPSTREAM_HEAD_LEN};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use crate::{decode::Event, http::Request};
+use crate::{
+    decode::Event,
+    http::{Request, UpstreamAnswer},
+};
 
 /// First bytes of a recording; the digit is the version of the records' layout.
 pub const MAGIC: &[u8; 8] = b"tracer\x002";
@@ -57,6 +60,14 @@ impl<W: Write> Recorder<W> {
                 scrub_request(&mut record.request, record.conn.request_have);
                 self.put(record.as_bytes())
             }
+            Event::Origin(record) => {
+                let mut record = record.clone();
+                scrub_request(&mut record.request, record.conn.request_have);
+                for upstream in [&mut record.upstream, &mut record.behind] {
+                    scrub_answer(upstream);
+                }
+                self.put(record.as_bytes())
+            }
         }
     }
 
@@ -94,6 +105,17 @@ pub fn read(mut from: impl Read) -> io::Result<Vec<Event>> {
         from.read_exact(&mut bytes)?;
         events.push(Event::decode(&bytes).map_err(|_| invalid("a record can't be read"))?);
     }
+}
+
+/// Takes out of an upstream's answer all but its status, and whether its header section is whole.
+fn scrub_answer(upstream: &mut Upstream) {
+    let have = usize::try_from(upstream.head_len).unwrap_or(usize::MAX).min(UPSTREAM_HEAD_LEN);
+    let head = upstream.head.as_flattened_mut();
+    let answer = UpstreamAnswer::read(&head[..have]);
+    head.fill(0);
+    let kept = answer.head();
+    head[..kept.len()].copy_from_slice(&kept);
+    upstream.head_len = u32::try_from(kept.len()).unwrap_or(0);
 }
 
 /// Takes out of a record's heads all that no verdict needs.

@@ -15,7 +15,11 @@ use serde_json::{Map, Value};
 use tracer::{
     config::Rotation,
     counts::{PortCounters, ProbeCounters, Snapshot, TableUse, TlsCounters},
-    diagnose::{Cause, Certainty, Diagnosis, EndHow, FirewallHook, OomScope, ResetBy, Symptom},
+    diagnose::{
+        Cause, Certainty, Diagnosis, EndHow, FirewallHook, OomScope, ResetBy, Symptom,
+        origin::{OriginCause, OriginError, OriginEvidence, origin_error},
+    },
+    http::Request,
     probes::{Attachment, HOOKS},
     sinks::{journal::MESSAGE_ID, metrics::Metrics},
 };
@@ -24,6 +28,7 @@ const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../docs/architecture.md");
 const EVENTS: &str = include_str!("../../docs/events.md");
 const INSTALL: &str = include_str!("../../docs/install.md");
+const ORIGIN_ERRORS: &str = include_str!("../../docs/origin-errors.md");
 const METRICS: &str = include_str!("../../docs/metrics.md");
 
 /// The documents of this repository that link to each other.
@@ -164,6 +169,41 @@ fn the_events_page_lists_the_values_of_every_closed_field() {
     }
 }
 
+/// An answer of 502 behind which nothing is known.
+fn no_upstream() -> OriginEvidence {
+    OriginEvidence {
+        time: jiff::Timestamp::UNIX_EPOCH,
+        status: 502,
+        peer: ([173, 245, 48, 10].into(), 1),
+        local: ([10, 0, 0, 5].into(), 80),
+        netns: None,
+        exchanges: None,
+        age: None,
+        request: Request::default(),
+        took: None,
+        process: None,
+        tries: 0,
+        upstream: None,
+        behind: None,
+        sees_unix: true,
+    }
+}
+
+#[test]
+fn the_page_of_origin_errors_lists_every_cause_and_every_field() {
+    let expected: Vec<_> = OriginCause::ALL.iter().map(|cause| cause.name()).collect();
+    assert_eq!(listed(ORIGIN_ERRORS, "## Causes of an origin error"), expected);
+    let fields = rows(section(ORIGIN_ERRORS, "## Fields of the record"));
+    let Ok(Value::Object(record)) = serde_json::to_value(origin_error(&no_upstream())) else { panic!("no object") };
+    assert_eq!(fields.keys().copied().collect::<BTreeSet<_>>(), record.keys().map(String::as_str).collect());
+    for (name, cells) in fields {
+        let [kind, null, meaning, example] = cells[..] else { panic!("{name}: {} cells", cells.len() + 1) };
+        let value = serde_json::from_str(example.trim_matches('`')).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(is_of(kind, &value) && !meaning.is_empty(), "{name}: {example} is not {kind}");
+        assert!(is_of(kind, &record[name]) || record[name].is_null() && null != "never", "{name}: {}", record[name]);
+    }
+}
+
 /// Everything that is counted, once.
 fn busy() -> String {
     let snapshot = || Snapshot {
@@ -185,6 +225,8 @@ fn busy() -> String {
     let metrics = Metrics::new(Arc::new(snapshot)).expect("names that are taken once");
     let failures: Vec<Diagnosis> = replay(&events("oom_worker_many"));
     metrics.failure(&failures[0]);
+    metrics.origin_error(&origin_error(&no_upstream()));
+    metrics.origin_error(&OriginError { cause: OriginCause::OomKill, ..origin_error(&no_upstream()) });
     metrics.process_end("nginx", EndHow::Exit);
     metrics.oom_kill("nginx");
     metrics.text().expect("the text")

@@ -237,7 +237,7 @@ fn verdict(record: &ConnRecord, trigger: u32) -> Option<Box<Diagnosis>> {
     outputs.extend(state.flush());
     outputs.into_iter().find_map(|output| match output {
         Output::Failure(diagnosis) => Some(diagnosis),
-        Output::ProcessEnd { .. } | Output::OomKill { .. } => None,
+        Output::OriginError(_) | Output::ProcessEnd { .. } | Output::OomKill { .. } => None,
     })
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::fault;
 use super::request::Request;
 use super::supervisor::STUCK;
+use super::{fault, gateway};
 use crate::wait;
 
 /// The body of a good answer, and twice the length that a cut one sends.
@@ -21,6 +21,10 @@ pub(super) enum After {
     KeepAlive,
     Close,
     Abort,
+}
+
+fn after(kept: bool) -> After {
+    if kept { After::KeepAlive } else { After::Close }
 }
 
 /// Answers one request, or fails as its path says.
@@ -42,6 +46,11 @@ pub(super) fn answer(stream: &mut TcpStream, request: &Request) -> Result<After>
             std::thread::sleep(Duration::from_millis(request.number("ms").unwrap_or(1000)));
             ok(stream)
         }
+        "/status" => {
+            let (status, cut) = (request.number("code").unwrap_or(500), request.number("cut").is_some());
+            gateway::status(stream, status, cut).map(after)
+        }
+        "/via" => gateway::via(stream, request).map(after),
         "/short" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
             Ok(After::KeepAlive)

@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod fault;
+mod gateway;
 mod request;
 mod supervisor;
 mod worker;

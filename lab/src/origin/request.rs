@@ -18,6 +18,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// All of the query behind this key.
+    pub(super) fn rest(&self, key: &str) -> Option<&str> {
+        Some(self.query.split_once(key)?.1)
+    }
+
     /// A number from the query, `None` if it is not there.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));

@@ -5,11 +5,12 @@
 //! protocol, [`early`] handles data that arrives before the connection exists, and [`records`] follows the edge's TLS
 //! records; [`hello`] reads what it offers. [`sealed`] and [`trail`] keep ciphertext where secrets are known. Of a
 //! response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's chunks, and
-//! [`verdict`] judges the whole by a [`walk`] over its header lines.
+//! [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx.
 
 pub mod chunks;
 pub mod early;
 pub mod hello;
+pub mod origin_error;
 pub mod records;
 pub mod request;
 pub mod response;

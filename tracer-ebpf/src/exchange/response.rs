@@ -9,7 +9,7 @@ use tracer_common::{Conn, Heads, conn_flags as flag, gate::Verdict, limits, orig
 
 use crate::{
     exchange::{
-        chunks,
+        chunks, origin_error,
         section::{blanks_before, section, tail},
         verdict,
     },
@@ -82,6 +82,9 @@ pub fn keep_response(ctx: &SkBuffContext, sk: PacketSock, conn: &mut Conn, paylo
                 conn.head_len = before;
                 conn.origin_flags &= !origin::IN_HEAD;
                 may_begin(conn, &heads.response);
+                if origin_error::begins(&heads.response) {
+                    conn.origin_flags |= origin::ERROR;
+                }
                 observe_header(conn, distributions);
             }
         }
@@ -149,7 +152,7 @@ fn response_begins(ctx: &SkBuffContext, conn: &mut Conn, payload: &mut Payload) 
     conn.response_have = 0;
     conn.head_len = 0;
     conn.answered = conn.asked;
-    conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD | origin::CHUNKS);
+    conn.origin_flags &= !(origin::NOT_HTTP | origin::IN_HEAD | origin::CHUNKS | origin::ERROR);
     if conn.flags & flag::TLS == 0 {
         conn.origin_flags |= if long && !http { origin::NOT_HTTP } else { origin::IN_HEAD };
     }

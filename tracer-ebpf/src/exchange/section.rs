@@ -9,7 +9,7 @@ use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, program
 use tracer_common::{Conn, Heads, conn_flags as flag, limits, origin_flags as origin};
 
 use crate::{
-    exchange::search,
+    exchange::{origin_error, search},
     parse::{
         chunk_trail::may_begin,
         framing::{blanks, is_interim, is_upgrade},
@@ -119,6 +119,9 @@ pub fn blanks_before(ctx: &SkBuffContext, payload: &Payload) -> u32 {
 fn header_ended(conn: &mut Conn, heads: &Heads) {
     conn.origin_flags &= !origin::IN_HEAD;
     may_begin(conn, &heads.response);
+    if origin_error::begins(&heads.response) {
+        conn.origin_flags |= origin::ERROR;
+    }
     if is_upgrade(&heads.response) {
         conn.flags |= flag::UPGRADED;
     }

@@ -2,6 +2,7 @@
 //! concerns an edge connection, and calls down into `conn`, `missing`, `exchange` and `tables`. No hook calls
 //! another.
 
+pub mod connects;
 pub mod inspect;
 pub mod netfilter;
 pub mod packets;
@@ -12,3 +13,4 @@ pub mod seed;
 pub mod states;
 pub mod synacks;
 pub mod tls;
+pub mod unix;

@@ -12,19 +12,20 @@ use crate::{
     emit,
     exchange::{
         early::keep_early_data,
-        hello, records,
+        hello, origin_error, records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
         sealed,
         sniff::{looks_like_request, packet_may_be_request},
         trail,
     },
-    kernel::sock::{PacketSock, TcpSock},
+    kernel::sock::{Identity as _, PacketSock, TcpSock},
     missing::{answers, attempts},
     tables::{
         connections, heads,
         keys::{may_be_logged, note_hello, sight},
     },
+    upstream::tcp,
     wire::packet::{Packet, Payload, packet, read as read_packet},
 };
 
@@ -43,8 +44,8 @@ pub fn ingress(ctx: &SkBuffContext) {
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
         // A bare acknowledgement on a connection: not even the connection is looked up.
-        Packet::Empty if !listens => return,
-        Packet::Empty => {
+        Packet::Empty { .. } if !listens => return,
+        Packet::Empty { .. } => {
             let Some(tcp) = sk.tcp() else { return };
             return attempts::at_listener(ctx, &tcp);
         }
@@ -54,6 +55,8 @@ pub fn ingress(ctx: &SkBuffContext) {
         if listens && let Some(tcp) = sk.tcp() {
             attempts::at_listener(ctx, &tcp);
             keep_early_data(ctx, &payload);
+        } else {
+            tcp::receives(ctx, sk.key(), &payload);
         }
         return;
     };
@@ -125,10 +128,11 @@ pub fn egress(ctx: &SkBuffContext) {
     let Some(sk) = socket(ctx) else { return };
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
-        Packet::Empty => return,
+        Packet::Empty { fin: false } => return,
+        Packet::Empty { fin: true } => return closes(sk),
         Packet::Other => return answers::keep_icmp_error(ctx),
     };
-    let Some(conn) = connections::of(sk) else { return };
+    let Some(conn) = connections::of(sk) else { return tcp::sends(sk.key(), &payload) };
     // SAFETY: map values stay valid while a program runs, and the socket sends the packets of one connection one
     // after the other.
     let state = unsafe { &mut *conn };
@@ -136,6 +140,9 @@ pub fn egress(ctx: &SkBuffContext) {
         sealed::keep_response(ctx, state, &payload);
     } else {
         keep_response(ctx, sk, state, &payload);
+    }
+    if state.origin_flags & origin::ERROR != 0 {
+        origin_error::follow(conn);
     }
     let mut trigger = 0;
     if sight() && state.flags & flag::TRAILED != 0 {
@@ -150,5 +157,16 @@ pub fn egress(ctx: &SkBuffContext) {
     }
     if trigger != 0 {
         emit::conn(conn, trigger, rst::UNKNOWN);
+    }
+}
+
+/// The FIN of a socket goes out: it may complete an answer of 5xx that nothing else ends.
+#[inline(always)]
+fn closes(sk: PacketSock) {
+    if let Some(conn) = connections::of(sk)
+        // SAFETY: a live map value.
+        && unsafe { (*conn).origin_flags } & origin::ERROR != 0
+    {
+        origin_error::follow(conn);
     }
 }

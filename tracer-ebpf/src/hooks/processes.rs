@@ -21,7 +21,7 @@ use crate::{
     },
     tables::{
         counters::turns,
-        maps::{OOM_VICTIMS, OWNERS, SIGNALS},
+        maps::{OOM_VICTIMS, OWNERS, SERVERS, SIGNALS},
         processes::{self, FAULT_SIGNALS, INIT, ORDERS, SIGABRT, SIGKILL, note_fault, signal_key},
         twins::Role,
     },
@@ -169,7 +169,8 @@ fn add_orderer(master: TaskRef, tgid: u32, now: u64, seen: &mut LastSignal) {
     }
 }
 
-/// A thread exits. If it is the last one of a process that owns edge connections, reports the end of the process.
+/// A thread exits. If it is the last one of a process that owns edge connections, or that serves one that does, reports
+/// the end of the process.
 #[inline(always)]
 pub fn process_exit(ctx: &BtfTracePointContext, role: Role) {
     let task = TaskRef(ctx.arg::<u64>(0));
@@ -177,15 +178,17 @@ pub fn process_exit(ctx: &BtfTracePointContext, role: Role) {
         return;
     }
     let tgid = task.tgid();
-    if OWNERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
+    if OWNERS.get_ptr(&tgid).is_none() && SERVERS.get_ptr(&tgid).is_none() || task.live_threads() != 0 {
         return;
     }
     let begun = turns(tgid);
     // Two threads that exit at once may both see that none is left: the one that removes the entry makes the report.
-    if OWNERS.remove(&tgid).is_err() {
+    let owned = OWNERS.remove(&tgid).is_ok();
+    let served = SERVERS.remove(&tgid).is_ok();
+    if !owned && !served {
         return;
     }
     let mut end = task.describe();
     processes::mark_oom(&mut end);
-    emit::process(&end, begun);
+    emit::process(&end, begun, !owned);
 }

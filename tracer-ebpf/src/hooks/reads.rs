@@ -18,8 +18,10 @@ use crate::{
         keys::{note_reader, sight},
         maps::{TLS_CONNECTIONS, TURNS},
         processes::own,
+        threads,
         twins::Role,
     },
+    upstream::tcp::read as upstream_read,
 };
 
 /// The current task has read from the socket.
@@ -29,7 +31,7 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
     // Only for the count of stand-ins: if the first program has run, the twin finds no new bytes below and changes
     // nothing.
     role.note_run(READ, sk.key());
-    let Some(conn) = connections::of(sk) else { return };
+    let Some(conn) = connections::of(sk) else { return upstream_read(sk) };
     // SAFETY: map values stay valid while a program runs; the reader holds the socket's lock.
     let conn = unsafe { &mut *conn };
     let Some(tcp) = sk.tcp() else { return };
@@ -76,6 +78,7 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
     if tgid != conn.owner {
         own(conn, tgid);
     }
+    threads::read_from(conn, written);
     if turn && let Some(count) = TURNS.get_ptr_mut(tgid % limits::TURNS) {
         // SAFETY: an array map's value, which is never freed. Of two threads that count at once one may get lost; the
         // number only has to change.

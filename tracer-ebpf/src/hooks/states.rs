@@ -8,7 +8,7 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_common::{
     Conn, conn_flags as flag, rst,
-    tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV},
+    tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
     triggers,
     twins::SET_STATE,
 };
@@ -28,6 +28,7 @@ use crate::{
         processes,
         twins::{self, Role},
     },
+    upstream::tcp,
 };
 
 /// A TCP socket goes from one state to another.
@@ -42,12 +43,14 @@ pub fn set_state(ctx: &BtfTracePointContext, role: Role) {
     match (old, new) {
         (SYN_RECV, ESTABLISHED) => return open(ctx, sk, role),
         (CLOSE, LISTEN) => return listens(sk),
+        (CLOSE, SYN_SENT) => return tcp::connects(sk),
+        (SYN_SENT, ESTABLISHED | CLOSE) => return tcp::connected(sk, new),
         (ESTABLISHED, CLOSE_WAIT | FIN_WAIT1 | CLOSE) => {}
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING | CLOSE_WAIT | LAST_ACK, CLOSE) => {}
         // Steps in between: they end nothing.
         _ => return,
     }
-    let Some(conn) = connections::of(sk) else { return };
+    let Some(conn) = connections::of(sk) else { return tcp::changes(sk, old, new) };
     // SAFETY: map values stay valid while a program runs; the socket is locked, so that nobody else changes its state.
     let state = unsafe { &mut *conn };
     let left = flag::ORIGIN_FIN | flag::PEER_FIN | flag::ABORTED;
@@ -98,7 +101,10 @@ fn listens(sk: Sock) {
 #[inline(always)]
 fn open(ctx: &BtfTracePointContext, sk: Sock, role: Role) {
     let peer = sk.peer_addr();
-    if !edge::is_edge(&peer) || !edge::is_watched(sk.local_port()) || !sk.is_tcp() {
+    if !edge::is_edge(&peer) {
+        return tcp::accepted(sk);
+    }
+    if !edge::is_watched(sk.local_port()) || !sk.is_tcp() {
         return;
     }
     let Some(tcp) = sk.tcp() else { return };

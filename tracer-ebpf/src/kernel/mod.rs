@@ -15,6 +15,7 @@ pub mod look;
 pub mod skb;
 pub mod sock;
 pub mod task;
+pub mod unix;
 
 /// Declares offsets that the loader sets.
 macro_rules! offsets {
@@ -42,7 +43,8 @@ offsets! {
 // 0: this kernel's layout does not tell, and what depends on it is left out.
 offsets! {
     OFF_ICSK_RETRANSMITS, OFF_ICSK_RTO, OFF_TCP_SND_WND, OFF_TREQ_RCV_ISN, OFF_IREQ_ACKED, OFF_ICSK_QLEN,
-    OFF_NET_SYNCOOKIES, OFF_NET_MAX_SYN_BACKLOG,
+    OFF_NET_SYNCOOKIES, OFF_NET_MAX_SYN_BACKLOG, OFF_UNIX_PEER, OFF_SK_TYPE,
+    OFF_UNIX_ADDR, OFF_UNIX_ADDRESS_NAME,
 }
 
 /// Mask of the bit-field `tcp_sock.repair` within the byte at `OFF_TCP_REPAIR`. Set by the loader.

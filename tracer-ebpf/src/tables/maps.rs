@@ -9,12 +9,15 @@ use aya_ebpf::{
 };
 use tracer_common::{
     Attempt, Config, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place,
-    PortCounts, RangeKey, TlsKeys, Tuple, limits, lost,
+    PortCounts, RangeKey, Served, TlsKeys, Tuple, Upstream, limits, lost,
     trail::{self, Trail},
     twins,
 };
 
-use super::values::{Answer, BUCKETS, DESKS, Fault, PeerEnd, Random, SCRATCH_LEN, Tags};
+use super::values::{
+    Answer, BUCKETS, DESKS, FOLLOWED_BUCKETS, FOLLOWED_WAYS, Fault, Followed, PeerEnd, Random, SCRATCH_LEN, Tags,
+    Thread,
+};
 use crate::parse::fields::Walk;
 
 /// Flag: memory is allocated for each entry, not for the whole table at its creation.
@@ -232,6 +235,51 @@ pub static QUESTIONS: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(2, 0
 /// Hits of the probes in TLS libraries. The kernel counts; userspace reads.
 #[map]
 pub static TLS_HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Upstream connections, by the socket of their owner's end. The kernel writes and reads. Full: the one that was unused
+/// for longest is followed no longer.
+#[map]
+pub static UPSTREAMS: LruHashMap<u64, Upstream> = LruHashMap::with_max_entries(limits::UPSTREAMS, 0);
+
+/// The sockets at both ends of upstream connections (see `upstreams`).
+#[map]
+pub static FOLLOWED: Array<[Followed; FOLLOWED_WAYS]> = Array::with_max_entries(FOLLOWED_BUCKETS, ALIGNED);
+
+/// Upstream connections that were established and whose other end has yet to be, by addresses as the other end has
+/// them. The kernel writes and reads. Full: the oldest is dropped.
+#[map]
+pub static ESTABLISHING: LruHashMap<Tuple, u64> = LruHashMap::with_max_entries(limits::ESTABLISHING, 0);
+
+/// Addresses of the upstream connection that changes its state, on this CPU.
+#[map]
+pub static OTHER_END: PerCpuArray<Tuple> = PerCpuArray::with_max_entries(1, 0);
+
+/// The upstream connection that serves an edge connection, by the latter's key. The kernel writes and reads. Full: the
+/// oldest is dropped.
+#[map]
+pub static SERVED: LruHashMap<u64, Served> = LruHashMap::with_max_entries(limits::UPSTREAMS, 0);
+
+/// The edge connections that a thread has read from, by its id modulo the size. The kernel writes and reads.
+#[map]
+pub static THREADS: Array<Thread> = Array::with_max_entries(limits::THREADS, 0);
+
+/// Processes that serve upstream connections. The kernel writes and reads. Full: the oldest is dropped, and its end is
+/// not reported.
+#[map]
+pub static SERVERS: LruHashMap<u32, Owner> = LruHashMap::with_max_entries(limits::SERVERS, 0);
+
+/// An empty [`Upstream`]. Nobody writes to it.
+#[map]
+pub static BLANK_UPSTREAM: PerCpuArray<Upstream> = PerCpuArray::with_max_entries(1, 0);
+
+/// Answers of 5xx of which no record was made, by status from 500 on. The kernel counts; userspace reads.
+#[map]
+pub static UNTOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::ORIGIN_STATUSES, 0);
+
+/// The current second, and the records that were made in it of answers of 5xx, on all CPUs. Two that count at once may
+/// let one more through.
+#[map]
+pub static ORIGIN_RATE: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 
 /// The ring buffer of records for userspace. Full: the record is counted as lost.
 #[map]

@@ -8,6 +8,8 @@ pub mod heads;
 pub mod keys;
 pub mod maps;
 pub mod processes;
+pub mod threads;
 pub mod trails;
 pub mod twins;
+pub mod upstreams;
 pub mod values;

@@ -46,6 +46,60 @@ pub struct Fault {
     pub signal: u32,
 }
 
+/// One end of an upstream connection: the address of a socket, and the key of the connection.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Followed {
+    pub sock: u64,
+    pub upstream: u64,
+}
+
+/// Ends of upstream connections that share a cache line.
+pub const FOLLOWED_WAYS: usize = 4;
+/// Number of such lines: both ends of each connection find room.
+pub const FOLLOWED_BUCKETS: u32 = limits::UPSTREAMS;
+
+/// The connections that a thread has read requests from last.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Thread {
+    pub tid: u32,
+    /// Counts the entries written so far: the next one is `next % THREAD_EDGES`.
+    pub next: u32,
+    /// Key of the connection whose upstream connection it has read from, or closed, since. 0: none.
+    pub current: u64,
+    /// Number of the present turn: of the reads since an upstream connection was opened or used.
+    pub turn: u32,
+    /// 1: an upstream connection was opened or used since the last read.
+    pub has_opened: u32,
+    pub recent: [Recent; limits::THREAD_EDGES],
+}
+
+impl Thread {
+    /// One that has read nothing.
+    pub const EMPTY: Self =
+        Self { tid: 0, next: 0, current: 0, turn: 0, has_opened: 0, recent: [Recent::EMPTY; limits::THREAD_EDGES] };
+}
+
+/// A connection that a thread has read from.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Recent {
+    /// Its key, with flags of `threads` in the low bits. 0: the entry is empty.
+    pub front: u64,
+    /// When it was read, jiffies.
+    pub read: u32,
+    /// The process's `write_seq` on it at that time.
+    pub written: u32,
+    /// The turn in which it was read.
+    pub turn: u32,
+    pub pad: u32,
+}
+
+impl Recent {
+    const EMPTY: Self = Self { front: 0, read: 0, written: 0, turn: 0, pad: 0 };
+}
+
 /// Number of bytes of a large header section that are searched at a time, including the last ones of the part
 /// before.
 pub const CHUNK: usize = 4096;

@@ -30,11 +30,14 @@ impl Payload {
 pub enum Packet {
     /// A TCP segment with payload.
     Payload(Payload),
-    /// A TCP segment without payload.
-    Empty,
+    /// A TCP segment without payload; `fin`: with a FIN.
+    Empty { fin: bool },
     /// Not TCP, or TCP behind IPv6 extension headers.
     Other,
 }
+
+/// The FIN bit among TCP's flags.
+const FIN: u8 = 1;
 
 /// Classifies the packet, by direct access to its headers.
 #[inline(always)]
@@ -58,10 +61,16 @@ pub fn packet(ctx: &SkBuffContext) -> Packet {
         return Packet::Other;
     }
     // SAFETY: the packet has 20 bytes from `tcp` on, as just checked.
-    let (seq, words) = unsafe { (u32::from_be(unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4) };
+    let (seq, words, flags) = unsafe {
+        (u32::from_be(unaligned((tcp + 4) as *const u32)), *((tcp + 12) as *const u8) >> 4, *((tcp + 13) as *const u8))
+    };
     let offset = ip + u32::from(words) * 4;
     let len = ctx.len().wrapping_sub(offset);
-    if len == 0 || len > 1 << 20 { Packet::Empty } else { Packet::Payload(Payload { offset, len, seq }) }
+    if len == 0 || len > 1 << 20 {
+        Packet::Empty { fin: flags & FIN != 0 }
+    } else {
+        Packet::Payload(Payload { offset, len, seq })
+    }
 }
 
 /// Copies a value from the packet at `offset`. `None` if the packet ends before it does.

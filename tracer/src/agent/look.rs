@@ -26,6 +26,15 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
             learn_new(state, (attempt.listener_pid, attempt.listener.start_ns));
             learn_new(state, (conn.owner, conn.owner_start_ns));
         }
+        Event::Origin(record) => {
+            if let Some(log) = kernel_log {
+                read_log(log, state);
+            }
+            learn_new(state, (record.conn.owner, record.conn.owner_start_ns));
+            for upstream in [&record.upstream, &record.behind].into_iter().filter(|upstream| upstream.key != 0) {
+                learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
+            }
+        }
         Event::Refused(_) | Event::Process(_) | Event::Oom(_) | Event::Listen(_) => {}
     }
 }

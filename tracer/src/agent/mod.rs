@@ -2,6 +2,7 @@
 
 mod around;
 mod attaching;
+mod details;
 mod finder;
 mod look;
 mod opener;
@@ -19,6 +20,7 @@ pub use shared::Shared;
 use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use details::Details;
 use log::{debug, info, warn};
 use look::{learn, learn_new};
 use opener::Opener;
@@ -31,7 +33,10 @@ use crate::{
     config::Settings,
     counts::TlsFile,
     decode::Event,
-    diagnose::{Diagnosis, EndHow},
+    diagnose::{
+        Diagnosis, EndHow,
+        origin::{OriginCause, OriginError},
+    },
     edge::EdgeRanges,
     probes::{Conntrack, Depth, Family, HookState, Kernel, Records, Surroundings, Sweep, TlsSources, proc},
     recording::Recorder,
@@ -49,6 +54,8 @@ const BATCH: usize = 256;
 pub trait Sink {
     /// A failure. Must not block.
     fn failure(&mut self, diagnosis: &Diagnosis);
+    /// The origin's own answer of 5xx. `in_detail`: it is to be told; else only counted. Must not block.
+    fn origin_error(&mut self, error: &OriginError, in_detail: bool);
     /// A process that held edge connections ended.
     fn process_end(&mut self, process: &str, how: EndHow);
     /// The OOM killer took a process.
@@ -87,6 +94,7 @@ pub struct Agent {
     sight: Option<Sight>,
     opener: Option<Opener>,
     waiting: Waiting,
+    details: Details,
     _kernel_debug: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -136,6 +144,7 @@ impl Agent {
         let held_before: BTreeSet<u32> = seeded.owners.values().map(|(pid, _)| *pid).collect();
         let mut state = State::new(ranges, reasons, seeded.owners);
         state.set_limits(settings.limits);
+        state.set_sees_unix(kernel.sees_unix());
         for pid in held_before {
             learn_new(&mut state, (pid, 0));
         }
@@ -163,6 +172,7 @@ impl Agent {
             sight,
             opener,
             waiting: Waiting::new(),
+            details: Details::default(),
             kernel,
             _kernel_debug: debug,
         })
@@ -232,12 +242,15 @@ impl Agent {
             tokio::select! {
                 events = next(&mut self.records, &self.shared) => {
                     let outputs = self.handle(events?);
-                    give(sink, outputs);
+                    self.give(sink, outputs);
                 }
-                () = wait(deadline) => give(sink, self.state.expire(proc::clock().monotonic_ns)),
+                () = wait(deadline) => {
+                    let outputs = self.state.expire(proc::clock().monotonic_ns);
+                    self.give(sink, outputs);
+                },
                 () = wait(self.waiting.next().map(Into::into)) => {
                     let outputs = self.handle_ready();
-                    give(sink, outputs);
+                    self.give(sink, outputs);
                 }
                 _ = look.tick() => {
                     self.look_around();
@@ -278,7 +291,27 @@ impl Agent {
         let mut outputs = self.handle(events);
         outputs.extend(self.handle_waiting());
         outputs.extend(self.state.flush());
-        give(sink, outputs);
+        self.give(sink, outputs);
+    }
+
+    fn give(&mut self, sink: &mut dyn Sink, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Failure(diagnosis) => sink.failure(&diagnosis),
+                Output::OriginError(error) => {
+                    if error.cause == OriginCause::Unexplained {
+                        self.shared.count_unexplained(error.response_status);
+                    }
+                    let in_detail = self.details.allows(error.time);
+                    if !in_detail {
+                        self.shared.count_untold();
+                    }
+                    sink.origin_error(&error, in_detail);
+                }
+                Output::ProcessEnd { process, how } => sink.process_end(&process, how),
+                Output::OomKill { process } => sink.oom_kill(&process),
+            }
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -378,16 +411,6 @@ fn decode(bytes: &[u8], shared: &Shared) -> Option<Event> {
             shared.count_undecoded();
             debug!("a record of {} bytes could not be read: {malformed:?}", bytes.len());
             None
-        }
-    }
-}
-
-fn give(sink: &mut dyn Sink, outputs: Vec<Output>) {
-    for output in outputs {
-        match output {
-            Output::Failure(diagnosis) => sink.failure(&diagnosis),
-            Output::ProcessEnd { process, how } => sink.process_end(&process, how),
-            Output::OomKill { process } => sink.oom_kill(&process),
         }
     }
 }

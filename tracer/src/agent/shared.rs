@@ -1,8 +1,11 @@
 //! What a scrape reads while the agent runs.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -45,6 +48,10 @@ pub struct Shared {
     ranges: Mutex<Ranges>,
     reload: Mutex<Reload>,
     undecoded: AtomicU64,
+    /// Answers of 5xx that were counted and not told: too many in a second.
+    untold: AtomicU64,
+    /// Answers of 5xx that were told without a cause, by status.
+    unexplained: Mutex<BTreeMap<u16, u64>>,
     /// `None`: sight inside TLS is off.
     tls: Mutex<Option<TlsUse>>,
 }
@@ -56,11 +63,24 @@ impl Shared {
             ranges: Mutex::default(),
             reload: Mutex::default(),
             undecoded: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
+            unexplained: Mutex::default(),
             tls: Mutex::default(),
         };
         shared.set_ranges(ranges);
         shared.reloaded(true);
         shared
+    }
+
+    /// Counts an answer of 5xx that was told without a cause.
+    pub(super) fn count_unexplained(&self, status: u16) {
+        let mut unexplained = self.unexplained.lock().unwrap_or_else(PoisonError::into_inner);
+        *unexplained.entry(status).or_default() += 1;
+    }
+
+    /// Counts an answer of 5xx that was counted and not told.
+    pub(super) fn count_untold(&self) {
+        self.untold.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a record that could not be read.
@@ -113,6 +133,10 @@ impl Shared {
             unopened: seen.unopened,
             ..self.counters.tls().unwrap_or_default()
         });
+        for (status, count) in self.unexplained.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            *snapshot.unexplained_origin_errors.entry(*status).or_default() += count;
+        }
+        snapshot.lost.push(("origin_errors", self.untold.load(Ordering::Relaxed)));
         snapshot.lost.push(("decode", self.undecoded.load(Ordering::Relaxed)));
         snapshot
     }
@@ -129,7 +153,8 @@ impl Shared {
     /// Exchanges seen and records lost so far.
     pub fn totals(&self) -> (u64, u64) {
         let undecoded = self.undecoded.load(Ordering::Relaxed);
-        (self.counters.exchanges(), self.counters.lost() + undecoded)
+        let untold = self.untold.load(Ordering::Relaxed);
+        (self.counters.exchanges(), self.counters.lost() + undecoded + untold)
     }
 
     pub(super) fn set_ranges(&self, ranges: &EdgeRanges) {

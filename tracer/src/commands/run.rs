@@ -14,7 +14,7 @@ use crate::{
     agent::{Agent, Ended, Sink},
     cli::RunArgs,
     config::{RunConfig, Target},
-    diagnose::{Diagnosis, EndHow},
+    diagnose::{Diagnosis, EndHow, origin::OriginError},
     exit::DONE,
     sinks::{
         access::Access,
@@ -116,6 +116,14 @@ impl Sink for DaemonSink {
     fn failure(&mut self, diagnosis: &Diagnosis) {
         self.web.record(diagnosis);
         self.events.iter().for_each(|events| events.write(diagnosis));
+    }
+
+    fn origin_error(&mut self, error: &OriginError, in_detail: bool) {
+        self.web.metrics().origin_error(error);
+        if in_detail {
+            self.web.show_origin(error);
+            self.events.iter().for_each(|events| events.write_origin(error));
+        }
     }
 
     fn process_end(&mut self, process: &str, how: EndHow) {

@@ -14,7 +14,7 @@ use crate::{
     agent::{Agent, Ended, Sink},
     cli::WatchArgs,
     config::{Target, WatchConfig},
-    diagnose::{Diagnosis, EndHow},
+    diagnose::{Diagnosis, EndHow, origin::OriginError},
     exit::DONE,
     sinks::{stream::Format, summary::Summary, writer::Writer},
 };
@@ -80,6 +80,16 @@ impl Sink for WatchSink {
         if !self.has_enough() {
             self.summary.add(diagnosis);
             self.stream.write(diagnosis);
+        }
+    }
+
+    fn origin_error(&mut self, error: &OriginError, in_detail: bool) {
+        if self.has_enough() {
+            return;
+        }
+        self.summary.add_origin(error);
+        if in_detail {
+            self.stream.write_origin(error);
         }
     }
 

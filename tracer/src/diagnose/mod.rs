@@ -9,6 +9,7 @@ mod evidence;
 mod handshake;
 mod loss;
 mod lost;
+pub mod origin;
 mod outcome;
 mod record;
 mod rules;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Cause, Certainty, End, Evidence, Missing, Protocol, Sender, StreamEnd, Taken, Trigger, loss::dies, lost::Loss,
-    signal::is_fault,
+    Cause, Certainty, End, Evidence, Missing, Protocol, Sender, Signal, StreamEnd, Taken, Trigger, loss::dies,
+    lost::Loss, signal::is_fault,
 };
 use crate::http::{Fault, Progress};
 
@@ -13,17 +13,7 @@ pub(super) fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
     if matches!(loss, Loss::Refused | Loss::Attempt(_)) {
         return None;
     }
-    let verdict = match e.end {
-        _ if e.oom => Some((Cause::OomKill, Certainty::Certain)),
-        End::Signaled(number) => Some(killed(e, number)),
-        End::Exited(status) => Some(exited(e, status)),
-        // Unwinding: told to stop, or failing. A process that leaves in good order had closed for reasons of its own.
-        End::ExitedAfter(status) => {
-            let (cause, _) = exited(e, status);
-            (cause != Cause::ProcessExit || status != 0).then_some((cause, Certainty::Likely))
-        }
-        End::Running => None,
-    }?;
+    let verdict = ended_by(e.end, e.oom, e.signal.as_ref())?;
     let mechanism_says_more = match loss {
         // The queue of a listener that was stopped: what lost the requests is the listener.
         Loss::Unaccepted => !matches!(verdict.0, Cause::OomKill | Cause::Crash),
@@ -38,9 +28,24 @@ pub(super) fn root(e: &Evidence, loss: Loss) -> Option<(Cause, Certainty)> {
     (!mechanism_says_more).then_some(verdict)
 }
 
+/// Why a process ended.
+pub(super) fn ended_by(end: End, oom: bool, signal: Option<&Signal>) -> Option<(Cause, Certainty)> {
+    match end {
+        _ if oom => Some((Cause::OomKill, Certainty::Certain)),
+        End::Signaled(number) => Some(killed(signal, number)),
+        End::Exited(status) => Some(exited(signal, status)),
+        // Unwinding: told to stop, or failing. A process that leaves in good order had closed for reasons of its own.
+        End::ExitedAfter(status) => {
+            let (cause, _) = exited(signal, status);
+            (cause != Cause::ProcessExit || status != 0).then_some((cause, Certainty::Likely))
+        }
+        End::Running => None,
+    }
+}
+
 /// The process died of a signal: its own fault, its master's doing, or somebody else's.
-fn killed(e: &Evidence, number: u8) -> (Cause, Certainty) {
-    let sender = e.signal.as_ref().filter(|signal| signal.number == number).map(|signal| &signal.sender);
+fn killed(signal: Option<&Signal>, number: u8) -> (Cause, Certainty) {
+    let sender = signal.filter(|signal| signal.number == number).map(|signal| &signal.sender);
     match sender {
         Some(Sender::Master { .. }) => (Cause::SupervisorKill, Certainty::Certain),
         Some(Sender::OrderedMaster { .. } | Sender::MasterTold { .. }) => (Cause::ProcessKilled, Certainty::Likely),
@@ -55,8 +60,8 @@ fn killed(e: &Evidence, number: u8) -> (Cause, Certainty) {
 
 /// The process left by `exit`: told to by a signal that it handled, after a fault that it handled, or of its own
 /// accord.
-fn exited(e: &Evidence, status: u8) -> (Cause, Certainty) {
-    let Some(signal) = &e.signal else { return (Cause::ProcessExit, Certainty::Certain) };
+fn exited(signal: Option<&Signal>, status: u8) -> (Cause, Certainty) {
+    let Some(signal) = signal else { return (Cause::ProcessExit, Certainty::Certain) };
     match signal.sender {
         Sender::Master { .. } => (Cause::SupervisorKill, Certainty::Likely),
         Sender::OrderedMaster { .. } | Sender::Other { .. } => (Cause::ProcessKilled, Certainty::Likely),

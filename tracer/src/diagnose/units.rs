@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Process;
 
-/// `nginx[4711]`.
+/// `nginx[4711]`; only the name where the number is not known.
 pub(super) fn named(process: &Process) -> String {
-    format!("{}[{}]", process.name, process.pid)
+    if process.pid == 0 { process.name.clone() } else { format!("{}[{}]", process.name, process.pid) }
 }
 
 /// `1 packet`, `2 packets`, `3 processes`.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program},
+    programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program},
 };
 use log::debug;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -34,7 +34,8 @@ pub enum Depth {
 pub(super) fn all(ebpf: &mut Ebpf, layout: &Layout, depth: Depth, btf: &Btf) -> Result<Vec<Probe>> {
     let mut probes = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS {
-        let state = if depth == Depth::Connections && hook.attachment != Attachment::Tracepoint {
+        let is_payload = matches!(hook.attachment, Attachment::CgroupIngress | Attachment::CgroupEgress);
+        let state = if depth == Depth::Connections && is_payload {
             HookState::Off
         } else {
             match attach(ebpf, layout, hook, btf) {
@@ -69,6 +70,14 @@ fn attach(ebpf: &mut Ebpf, layout: &Layout, hook: &Hook, btf: &Btf) -> Result<()
                 let program = ebpf.program_mut(twin.name).ok_or_else(|| anyhow!("no program {}", twin.name))?;
                 attach_program(program, name, btf)?;
             }
+        }
+        Attachment::CgroupConnect => {
+            let cgroup = cgroup2_root().context("opening the cgroup v2 root")?;
+            let program: &mut CgroupSockAddr = program.try_into()?;
+            program.load().with_context(|| format!("loading {name}"))?;
+            program
+                .attach(cgroup, CgroupAttachMode::Single)
+                .with_context(|| format!("attaching {name} to the cgroup v2 root"))?;
         }
         Attachment::CgroupIngress | Attachment::CgroupEgress => {
             let kind = match hook.attachment {

@@ -1,6 +1,7 @@
 //! What the kernel counts, read at a scrape and never on a timer.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::fd::{AsFd as _, AsRawFd as _},
     time::Duration,
@@ -28,6 +29,7 @@ pub struct Counters {
     stood_in: PerCpuArray<MapData, u64>,
     tls_connections: PerCpuArray<MapData, u64>,
     tls_hits: PerCpuArray<MapData, u64>,
+    untold: PerCpuArray<MapData, u64>,
     owners: HashMap<MapData, u32, Owner>,
     listeners: HashMap<MapData, ListenerKey, Listener>,
     rst_reasons: Vec<Option<String>>,
@@ -62,6 +64,7 @@ impl Counters {
             stood_in: PerCpuArray::try_from(take(ebpf, "STOOD_IN")?)?,
             tls_connections: PerCpuArray::try_from(take(ebpf, "TLS_CONNECTIONS")?)?,
             tls_hits: PerCpuArray::try_from(take(ebpf, "TLS_HITS")?)?,
+            untold: PerCpuArray::try_from(take(ebpf, "UNTOLD")?)?,
             owners: HashMap::try_from(take(ebpf, "OWNERS")?)?,
             listeners: HashMap::try_from(take(ebpf, "LISTENERS")?)?,
             rst_reasons,
@@ -83,6 +86,7 @@ impl Counters {
                 ("connection_table", sum(&self.lost, lost::CONNECTIONS)?),
                 ("owner_table", sum(&self.lost, lost::OWNERS)?),
                 ("head_table", sum(&self.lost, lost::HEADS)?),
+                ("origin_errors", sum(&self.lost, lost::ORIGIN_ERRORS)?),
                 ("tls_questions", sum(&self.lost, lost::QUESTIONS)?),
                 ("tls_keys", sum(&self.lost, lost::TLS_KEYS)? + sum(&self.lost, lost::TLS_LABELS)?),
                 ("recursion", self.skipped()),
@@ -91,6 +95,7 @@ impl Counters {
                 .zip(unexplained::STATUSES)
                 .map(|(slot, status)| Ok((status, sum(&self.lost, slot)?)))
                 .collect::<Result<_>>()?,
+            unexplained_origin_errors: self.untold()?,
             probes: self.probe_counters(),
             tables: vec![
                 TableUse { name: "connections", entries: open, capacity: limits::CONNECTIONS.into() },
@@ -104,6 +109,18 @@ impl Counters {
             ports,
             ..Snapshot::default()
         })
+    }
+
+    /// Answers of 5xx of which no record was made, by status.
+    fn untold(&self) -> Result<BTreeMap<u16, u64>> {
+        let mut untold = BTreeMap::new();
+        for (slot, status) in (0..limits::ORIGIN_STATUSES).zip(500..) {
+            let count = sum(&self.untold, slot)?;
+            if count > 0 {
+                untold.insert(status, count);
+            }
+        }
+        Ok(untold)
     }
 
     /// Connections inside TLS without secrets and with, and the hits of the probes.

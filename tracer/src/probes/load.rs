@@ -158,6 +158,13 @@ impl Kernel {
         Ok(())
     }
 
+    /// Whether what is sent and received on unix sockets is seen. Call after [`Kernel::attach`].
+    #[must_use]
+    pub fn sees_unix(&self) -> bool {
+        let attached = |name| self.probes.iter().any(|probe| probe.hook.name == name && probe.attached());
+        attached("sock_send_length") && attached("sock_recv_length")
+    }
+
     /// Learns the edge connections that are already open. Call after [`Kernel::attach`].
     ///
     /// # Errors

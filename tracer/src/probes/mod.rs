@@ -85,6 +85,8 @@ pub enum Attachment {
     /// The root cgroup's packets, inwards or outwards.
     CgroupIngress,
     CgroupEgress,
+    /// `connect()` of the root cgroup's processes.
+    CgroupConnect,
 }
 
 /// One hook: how it is attached, and what the verdicts lose without it.
@@ -112,6 +114,15 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("kfree_skb", false, "firewall_drop and firewall_reject are not told"),
     tracepoint("tcp_receive_reset", false, "resets from the edge are not counted, nor what it gave up on by one"),
     tracepoint("tcp_send_reset", false, "app_reset, closed_unread, listener_closed and port_closed are not seen"),
+    Hook {
+        name: "connect4",
+        attachment: Attachment::CgroupConnect,
+        essential: false,
+        blurs: "an upstream without a route to it, over IPv4",
+    },
+    Hook { name: "connect6", attachment: Attachment::CgroupConnect, essential: false, blurs: "the same over IPv6" },
+    tracepoint("sock_send_length", false, "which upstream was used over a unix socket"),
+    tracepoint("sock_recv_length", false, "which process served it, and whether it hung up"),
     tracepoint("tcp_retransmit_synack", false, "a SYN-ACK that gets lost (reply_lost) is not told"),
     Hook {
         name: "payload_in",

@@ -71,6 +71,10 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("OFF_TREQ_RCV_ISN", "tcp_request_sock", "rcv_isn"),
     ("OFF_ICSK_QLEN", "inet_connection_sock", "icsk_accept_queue.qlen"),
     ("OFF_NET_SYNCOOKIES", "net", "ipv4.sysctl_tcp_syncookies"),
+    ("OFF_SK_TYPE", "sock", "sk_type"),
+    ("OFF_UNIX_PEER", "unix_sock", "peer"),
+    ("OFF_UNIX_ADDR", "unix_sock", "addr"),
+    ("OFF_UNIX_ADDRESS_NAME", "unix_address", "name"),
     ("OFF_NET_MAX_SYN_BACKLOG", "net", "ipv4.sysctl_max_syn_backlog"),
 ];
 const RETRANSMITS: &str = "OFF_ICSK_RETRANSMITS";
@@ -86,6 +90,8 @@ const ATTACHED: &[&str] = &[
     "btf_trace_sched_process_exec",
     "btf_trace_sched_process_exit",
     "btf_trace_signal_generate",
+    "btf_trace_sock_recv_length",
+    "btf_trace_sock_send_length",
     "btf_trace_tcp_rcv_space_adjust",
     "btf_trace_tcp_receive_reset",
     "btf_trace_tcp_retransmit_synack",

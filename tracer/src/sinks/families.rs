@@ -10,6 +10,7 @@ use tracer_common::limits;
 use super::labels::{port_label, status_label};
 use crate::counts::{Distribution, PortCounters, ProbeCounters, Snapshot, TlsCounters};
 use crate::diagnose::Cause;
+use crate::diagnose::origin::OriginCause;
 
 /// Gives the numbers of this moment.
 pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
@@ -36,6 +37,24 @@ const UNEXPLAINED: Family = Family {
     samples: |now| {
         let labels = |status| vec![Cause::Unexplained.name().to_owned(), status_label(status)];
         now.lost_failures.iter().map(|&(status, count)| (labels(status), float(count))).collect()
+    },
+};
+
+/// The origin's own answers of 5xx: those with a cause are counted by `Metrics`, the others come from here.
+pub(super) const ORIGIN_ERRORS: &str = "tracer_origin_errors_total";
+
+pub(super) const ORIGIN_ERRORS_HELP: &str = "The origin's own complete answers of 500 to 599 to the edge, by status \
+    and by what happened behind the process that answered; not among tracer_failures_total.";
+
+/// The answers without a cause: of which no record was made, or whose evidence does not say.
+const UNEXPLAINED_ORIGIN_ERRORS: Family = Family {
+    name: ORIGIN_ERRORS,
+    help: ORIGIN_ERRORS_HELP,
+    kind: MetricType::COUNTER,
+    labels: &["cause", "status"],
+    samples: |now| {
+        let labels = |status: &u16| vec![OriginCause::Unexplained.name().to_owned(), status.to_string()];
+        now.unexplained_origin_errors.iter().map(|(status, count)| (labels(status), float(*count))).collect()
     },
 };
 
@@ -283,7 +302,8 @@ impl Collector for SnapshotCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let now = (self.source)();
-        let numbers = FAMILIES.iter().chain([&UNEXPLAINED]).map(|family| family.collect(&now));
+        let numbers =
+            FAMILIES.iter().chain([&UNEXPLAINED, &UNEXPLAINED_ORIGIN_ERRORS]).map(|family| family.collect(&now));
         let histograms = HISTOGRAMS.iter().map(|family| family.collect(&now));
         numbers.chain(histograms).filter(|family| !family.get_metric().is_empty()).collect()
     }

@@ -11,6 +11,7 @@ mod labels;
 pub mod metrics;
 mod negotiate;
 mod openmetrics;
+mod origin;
 mod page;
 #[cfg(test)]
 mod sample;

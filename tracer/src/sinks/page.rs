@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::escape::html;
 use super::summary::without_sight;
-use super::text;
+use super::{origin, text};
 use crate::counts::{PortCounters, Snapshot, TlsCounters};
-use crate::diagnose::Diagnosis;
+use crate::diagnose::{Diagnosis, origin::OriginError};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -32,13 +32,19 @@ pub(super) struct Health<'a> {
     pub(super) failures: u64,
     /// Of these, those that came without their request because it was inside TLS.
     pub(super) inside_tls: u64,
+    /// Details of the origin's own answers of 5xx since the start.
+    pub(super) origin_errors: u64,
 }
 
 /// The whole page; `recent` has the newest failure first.
-pub(super) fn render<'a>(state: &Health<'_>, recent: impl ExactSizeIterator<Item = &'a Diagnosis>) -> String {
+pub(super) fn render<'a>(
+    state: &Health<'_>,
+    recent: impl ExactSizeIterator<Item = &'a Diagnosis>,
+    origin_errors: impl ExactSizeIterator<Item = &'a OriginError>,
+) -> String {
     let mut out = String::with_capacity(16 * 1024);
     // Writing to a string can't fail.
-    let _ = write(&mut out, state, recent);
+    let _ = write(&mut out, state, recent, origin_errors);
     out
 }
 
@@ -46,6 +52,7 @@ fn write<'a>(
     out: &mut String,
     state: &Health<'_>,
     mut recent: impl ExactSizeIterator<Item = &'a Diagnosis>,
+    mut origin_errors: impl ExactSizeIterator<Item = &'a OriginError>,
 ) -> fmt::Result {
     write!(
         out,
@@ -73,6 +80,11 @@ fn write<'a>(
         out.push_str("<p>None since the start.</p>\n");
     }
     recent.try_for_each(|diagnosis| failure(out, diagnosis))?;
+    writeln!(out, "<h2>The origin&#39;s own answers of 5xx: {} of {}</h2>", origin_errors.len(), state.origin_errors)?;
+    if origin_errors.len() == 0 {
+        out.push_str("<p>None since the start.</p>\n");
+    }
+    origin_errors.try_for_each(|error| origin_error(out, error))?;
     out.push_str("</body></html>\n");
     Ok(())
 }
@@ -134,6 +146,23 @@ fn inside_tls(out: &mut String, tls: &TlsCounters) -> fmt::Result {
     Ok(())
 }
 
+fn origin_error(out: &mut String, e: &OriginError) -> fmt::Result {
+    write!(out, "<article><p><b>{} {}</b> {} · {}", e.response_status, e.cause, e.certainty, e.time)?;
+    if let Some(ray) = &e.ray {
+        write!(out, " · ray {}", html(ray))?;
+    }
+    out.push_str("</p>");
+    // These two are escaped for a terminal already, and `html` leaves escapes as they are but for their backslash.
+    for line in origin::request(e).into_iter().chain([origin::place(e)]) {
+        write!(out, "<p><code>{}</code></p>", html(&line))?;
+    }
+    out.push_str("<ul>");
+    for fact in &e.evidence {
+        write!(out, "<li>{}</li>", html(fact))?;
+    }
+    writeln!(out, "</ul><p>{}</p></article>", html(&e.advice))
+}
+
 fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
     let status = d.edge_status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
     write!(out, "<article><p><b>{status} {}</b> {} · {}", d.cause, d.certainty, d.time)?;
@@ -156,12 +185,12 @@ fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::counts::TlsFile;
-    use crate::sinks::sample::diagnosis;
+    use crate::sinks::sample::{diagnosis, origin_error};
 
     fn page(ready: bool, probes: &str, recent: &[Diagnosis]) -> String {
         let failures = recent.len() as u64;
-        let state = Health { ready, probes, now: &Snapshot::default(), failures, inside_tls: 0 };
-        render(&state, recent.iter())
+        let state = Health { ready, probes, now: &Snapshot::default(), failures, inside_tls: 0, origin_errors: 7 };
+        render(&state, recent.iter(), [origin_error()].iter())
     }
 
     #[test]
@@ -185,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn page_shows_the_origins_own_errors_apart_from_failures() {
+        let text = page(true, "", &[]);
+        for part in [
+            "<h2>Last failures: 0 of 0</h2>",
+            "<h2>The origin&#39;s own answers of 5xx: 1 of 7</h2>",
+            "<b>502 oom_kill</b> certain",
+            "behind it php-fpm8.2[4711] at unix:/run/php/php8.2-fpm.sock</code>",
+            "<li>the OOM killer chose php-fpm8.2[4711]</li>",
+        ] {
+            assert!(text.contains(part), "{part} not in\n{text}");
+        }
+    }
+
+    #[test]
     fn health_counts_what_was_seen_and_what_was_lost() {
         let port = |exchanges, open| PortCounters { exchanges, open, ..PortCounters::default() };
         let now = Snapshot {
@@ -195,7 +238,11 @@ mod tests {
             ranges_date_s: Some(1_792_022_400),
             ..Snapshot::default()
         };
-        let text = render(&Health { ready: true, probes: "", now: &now, failures: 60, inside_tls: 0 }, [].iter());
+        let text = render(
+            &Health { ready: true, probes: "", now: &now, failures: 60, inside_tls: 0, origin_errors: 0 },
+            [].iter(),
+            [].iter(),
+        );
         for part in [
             "42 exchanges seen, 3 connections open",
             "15 IPv4 and 7 IPv6 ranges of 2026-10-1",
@@ -211,7 +258,11 @@ mod tests {
     /// The page with this of sight inside TLS.
     fn with_sight(tls: Option<TlsCounters>) -> String {
         let now = Snapshot { tls, ..Snapshot::default() };
-        render(&Health { ready: true, probes: "", now: &now, failures: 3, inside_tls: 2 }, [].iter())
+        render(
+            &Health { ready: true, probes: "", now: &now, failures: 3, inside_tls: 2, origin_errors: 0 },
+            [].iter(),
+            [].iter(),
+        )
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! A failure for the sinks' tests: the example of the outward contract.
+//! A failure and an answer of 5xx for the sinks' tests.
 
-use crate::diagnose::{Cause, Certainty, Diagnosis, Symptom};
+use crate::diagnose::origin::{OriginCause, OriginError};
+use crate::diagnose::{Cause, Certainty, Diagnosis, EndHow, OomScope, Symptom};
 
 pub(crate) fn diagnosis() -> Diagnosis {
     Diagnosis {
@@ -58,5 +59,53 @@ pub(crate) fn diagnosis() -> Diagnosis {
         ],
         advice: "Look at the server's error log at this time.".into(),
         inside_tls: false,
+    }
+}
+
+pub(crate) fn origin_error() -> OriginError {
+    OriginError {
+        schema: 1,
+        kind: "origin_error",
+        time: "2026-11-20T10:00:00.123456789Z".parse().unwrap(),
+        cause: OriginCause::OomKill,
+        edge_status: 502,
+        certainty: Certainty::Certain,
+        symptom: "complete",
+        peer_addr: "173.245.48.10".parse().unwrap(),
+        peer_port: 41_234,
+        local_addr: "10.99.0.1".parse().unwrap(),
+        local_port: 80,
+        edge_range: Some("173.245.48.0/20".into()),
+        netns: Some(4_026_531_840),
+        reused: Some(false),
+        exchanges: Some(1),
+        age_ms: Some(32.5),
+        response_ms: Some(31.2),
+        ray: Some("7d1234567890abcd-LAX".into()),
+        method: Some("GET".into()),
+        host: Some("www.example.com".into()),
+        path: Some("/api/users".into()),
+        response_status: 502,
+        process: Some("nginx".into()),
+        pid: Some(1_234),
+        ns_pid: None,
+        exe: Some("/usr/sbin/nginx".into()),
+        unit: Some("nginx.service".into()),
+        container: None,
+        upstream_tries: 1,
+        upstream_addr: Some("unix:/run/php/php8.2-fpm.sock".into()),
+        upstream_process: Some("php-fpm8.2".into()),
+        upstream_pid: Some(4_711),
+        upstream_unit: Some("php8.2-fpm.service".into()),
+        upstream_container: None,
+        upstream_end_how: Some(EndHow::Oom),
+        upstream_end_signal: Some("SIGKILL".into()),
+        upstream_end_code: None,
+        upstream_oom_scope: Some(OomScope::Memcg),
+        upstream_bytes_sent: Some(840),
+        upstream_bytes_received: Some(0),
+        upstream_status: None,
+        evidence: vec!["the OOM killer chose php-fpm8.2[4711]".into()],
+        advice: "Raise the memory limit.".into(),
     }
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::diagnose::origin::{OriginCause, OriginError};
 use crate::diagnose::{Cause, Diagnosis};
 
 /// Failures per cause, exchanges watched, records lost. `Display` is the text, the last line end included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     failures: BTreeMap<Cause, u64>,
+    /// The origin's own answers of 5xx.
+    origin_errors: BTreeMap<OriginCause, u64>,
     /// Exchanges that the edge began while watching.
     pub exchanges: u64,
     /// Records that the kernel could not hand over or that had to be shed.
@@ -35,6 +38,11 @@ impl Summary {
         self.inside_tls += u64::from(diagnosis.inside_tls);
     }
 
+    /// Counts one of the origin's own answers of 5xx.
+    pub fn add_origin(&mut self, error: &OriginError) {
+        *self.origin_errors.entry(error.cause).or_default() += 1;
+    }
+
     /// Failures so far.
     #[must_use]
     pub fn failures(&self) -> u64 {
@@ -48,6 +56,12 @@ impl fmt::Display for Summary {
         write!(f, "watched {watched:.1} s: {}, ", counted(failures, "failure"))?;
         writeln!(f, "{}, {} lost", counted(self.exchanges, "exchange"), counted(self.lost, "record"))?;
         let mut causes: Vec<_> = self.failures.iter().collect();
+        causes.sort_by_key(|&(cause, count)| (std::cmp::Reverse(*count), *cause));
+        causes.into_iter().try_for_each(|(cause, count)| writeln!(f, "{count:>8}  {cause}"))?;
+        if !self.origin_errors.is_empty() {
+            writeln!(f, "{}:", counted(self.origin_errors.values().sum(), "origin's own 5xx answer"))?;
+        }
+        let mut causes: Vec<_> = self.origin_errors.iter().collect();
         causes.sort_by_key(|&(cause, count)| (std::cmp::Reverse(*count), *cause));
         causes.into_iter().try_for_each(|(cause, count)| writeln!(f, "{count:>8}  {cause}"))?;
         match without_sight(self.inside_tls).filter(|_| !self.sight) {

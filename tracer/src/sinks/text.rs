@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use super::escape::terminal;
 use crate::diagnose::Diagnosis;
 
-const INDENT: &str = "               ";
+pub(super) const INDENT: &str = "               ";
 
 /// How parts are set off on a terminal that takes colour.
 #[derive(Clone, Copy)]
-enum Style {
+pub(super) enum Style {
     Dim,
     Failure,
+    /// An answer of 5xx that the origin gave itself.
+    Answer,
     Advice,
 }
 
@@ -21,19 +23,23 @@ impl Style {
         match self {
             Self::Dim => "2",
             Self::Failure => "1;31",
+            Self::Answer => "1;33",
             Self::Advice => "36",
         }
     }
 }
 
+/// Sets the text off, where colour is wanted.
+pub(super) fn paint(colour: bool, style: Style, text: &str) -> String {
+    if colour { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.to_owned() }
+}
+
 /// One failure as lines of text, the final line end included. All foreign text is escaped.
 pub(super) fn write(out: &mut String, d: &Diagnosis, colour: bool, with_advice: bool) -> fmt::Result {
-    let paint = |style: Style, text: &str| {
-        if colour { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.to_owned() }
-    };
+    let paint = |style, text: &str| paint(colour, style, text);
     let status = d.edge_status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
     let cause = paint(Style::Failure, &format!("{status} {}", d.cause));
-    write!(out, "{}  {cause}  {}", paint(Style::Dim, &clock(d).to_string()), d.certainty)?;
+    write!(out, "{}  {cause}  {}", paint(Style::Dim, &clock(d.time).to_string()), d.certainty)?;
     for part in [request(d), d.ray.as_deref().map(|ray| format!("ray {}", terminal(ray)))].into_iter().flatten() {
         write!(out, "  {part}")?;
     }
@@ -56,8 +62,8 @@ pub(super) fn line(d: &Diagnosis) -> String {
 }
 
 /// The time of day in UTC, as in the edge's own logs.
-fn clock(d: &Diagnosis) -> impl fmt::Display {
-    jiff::fmt::strtime::format("%H:%M:%S%.3fZ", d.time).unwrap_or_else(|_| d.time.to_string())
+pub(super) fn clock(time: jiff::Timestamp) -> impl fmt::Display {
+    jiff::fmt::strtime::format("%H:%M:%S%.3fZ", time).unwrap_or_else(|_| time.to_string())
 }
 
 pub(super) fn request(d: &Diagnosis) -> Option<String> {

@@ -22,8 +22,8 @@ pub(super) struct Death {
     pub(super) oom: bool,
     pub(super) oom_scope: Option<OomScope>,
     /// Turns that it had begun.
-    turns: u32,
-    time_ns: u64,
+    pub(super) turns: u32,
+    pub(super) time_ns: u64,
 }
 
 impl Death {
@@ -112,6 +112,11 @@ impl Deaths {
         }
         self.in_order.push_back(process);
         self.by_process.insert(process, death);
+    }
+
+    /// The end of this process, if it is among the latest.
+    pub(super) fn of(&self, process: (u32, u64)) -> Option<&Death> {
+        self.by_process.get(&process)
     }
 
     /// The edge has given up on a request at `now_ns`. If the process that had read it died before, and the socket

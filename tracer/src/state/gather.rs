@@ -104,7 +104,7 @@ impl State {
     }
 
     /// The process that last read from the connection; of one that was open at the start, the one that held it then.
-    fn reader(&self, conn: &Conn) -> Option<Process> {
+    pub(super) fn reader(&self, conn: &Conn) -> Option<Process> {
         if conn.owner != 0 {
             return Some(self.process(conn.owner, conn.owner_start_ns, name(&conn.owner_comm)));
         }
@@ -112,7 +112,7 @@ impl State {
         Some(self.process(*pid, 0, comm.clone()))
     }
 
-    fn process(&self, pid: u32, start_ns: u64, name: String) -> Process {
+    pub(super) fn process(&self, pid: u32, start_ns: u64, name: String) -> Process {
         let facts = self.processes.get((pid, start_ns), &name).unwrap_or_default();
         Process { name, pid, exe: facts.exe, unit: facts.unit, container: facts.container, ns_pid: facts.ns_pid }
     }
@@ -413,6 +413,6 @@ fn reason(reason: u32, names: &BTreeMap<u32, String>) -> Option<String> {
     if reason == rst::UNKNOWN { None } else { names.get(&reason).cloned() }
 }
 
-fn addr(bytes: [u8; 16]) -> IpAddr {
+pub(super) fn addr(bytes: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(bytes).to_canonical()
 }

@@ -4,9 +4,11 @@ mod deaths;
 mod ends;
 mod gather;
 mod inside;
+mod origin;
 mod processes;
 mod streams;
 mod told;
+mod unwinding;
 
 pub use processes::Facts;
 
@@ -15,17 +17,21 @@ use std::{
     time::Duration,
 };
 
-use tracer_common::{ConnRecord, ProcessRecord, conn_flags, triggers};
+use tracer_common::{ConnRecord, OriginRecord, ProcessRecord, conn_flags, triggers};
 
 use crate::{
     decode::Event,
-    diagnose::{self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger},
+    diagnose::{
+        self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger,
+        origin::{OriginError, OriginEvidence, origin_error},
+    },
     edge::EdgeRanges,
     tls::Said,
 };
 use deaths::{Death, Deaths, Held};
 use processes::Processes;
 use told::StreamsTold;
+use unwinding::HeldOrigin;
 
 /// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
 /// exception) closes its connections first and exits a few milliseconds later, or a quarter of a second on a busy host.
@@ -63,6 +69,8 @@ impl Clock {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     Failure(Box<Diagnosis>),
+    /// The origin's own answer of 5xx.
+    OriginError(Box<OriginError>),
     /// A process that held edge connections ended.
     ProcessEnd {
         process: String,
@@ -89,7 +97,9 @@ pub struct State {
     told: VecDeque<(u64, u64)>,
     streams_told: StreamsTold,
     held: VecDeque<Held>,
+    held_origins: VecDeque<HeldOrigin>,
     deaths: Deaths,
+    sees_unix: bool,
 }
 
 impl State {
@@ -113,7 +123,9 @@ impl State {
             told: VecDeque::new(),
             streams_told: StreamsTold::default(),
             held: VecDeque::new(),
+            held_origins: VecDeque::new(),
             deaths: Deaths::default(),
+            sees_unix: false,
         }
     }
 
@@ -125,6 +137,11 @@ impl State {
     /// Puts other timeouts and limits of the edge in force.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Whether the kernel shows what is sent on unix sockets.
+    pub fn set_sees_unix(&mut self, sees_unix: bool) {
+        self.sees_unix = sees_unix;
     }
 
     /// The kernel said that its table of tracked connections is full.
@@ -180,6 +197,7 @@ impl State {
             Event::Attempt(record) => self.verdict(&self.attempt(record, clock)),
             Event::AttemptConn(record) => self.verdict(&self.attempt_of(record, clock)),
             Event::Process(record) => self.process_end(record),
+            Event::Origin(record) => self.origin_error(record, clock),
             // It concerns the probes in its libraries alone.
             Event::Listen(_) => Vec::new(),
             Event::Oom(record) => {
@@ -199,7 +217,9 @@ impl State {
     /// When [`State::expire`] has something to do, kernel time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.held.front().map(|held| held.until_ns)
+        let first = self.held.front().map(|held| held.until_ns);
+        let first_origin = self.held_origins.front().map(|held| held.until_ns);
+        first.into_iter().chain(first_origin).min()
     }
 
     /// Gives the verdicts that have waited long enough.
@@ -207,6 +227,9 @@ impl State {
         let mut outputs = Vec::new();
         while let Some(held) = self.held.pop_front_if(|held| held.until_ns <= now_ns) {
             outputs.extend(self.verdict(&held.evidence));
+        }
+        while let Some(held) = self.held_origins.pop_front_if(|held| held.until_ns <= now_ns) {
+            outputs.push(self.tell_origin(&held.evidence));
         }
         outputs
     }
@@ -249,11 +272,33 @@ impl State {
         vec![Output::Failure(Box::new(diagnosis))]
     }
 
+    /// An answer of 5xx: told at once, or once it is known whether the process behind is ending.
+    fn origin_error(&mut self, record: &OriginRecord, clock: &Clock) -> Vec<Output> {
+        let evidence = self.origin_evidence(record, clock);
+        let told = self.tell_origin(&evidence);
+        let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
+        let Some(held) = HeldOrigin::new(record, evidence, clock.monotonic_ns.saturating_add(hold)) else {
+            return vec![told];
+        };
+        self.held_origins.push_back(held);
+        if self.held_origins.len() <= MAX_HELD {
+            return Vec::new();
+        }
+        self.held_origins.pop_front().map(|oldest| self.tell_origin(&oldest.evidence)).into_iter().collect()
+    }
+
+    fn tell_origin(&self, evidence: &OriginEvidence) -> Output {
+        let mut error = origin_error(evidence);
+        error.edge_range = self.ranges.range_of(error.peer_addr).map(|range| range.to_string());
+        Output::OriginError(Box::new(error))
+    }
+
     fn process_end(&mut self, record: &ProcessRecord) -> Vec<Output> {
         let process = (record.task.tgid, record.task.start_ns);
         let death = Death::new(record, self.scope(record.task.tgid));
         let how = diagnose::classify_end(death.end, death.oom, death.signal.as_ref());
-        let mut outputs = vec![Output::ProcessEnd { process: ends::name(&record.task.comm), how }];
+        let end = Output::ProcessEnd { process: ends::name(&record.task.comm), how };
+        let mut outputs: Vec<_> = (record.behind == 0).then_some(end).into_iter().collect();
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
             if held.process == process {
@@ -264,6 +309,14 @@ impl State {
             }
         }
         self.held = waiting;
+        for mut held in std::mem::take(&mut self.held_origins) {
+            if held.server == process {
+                held.join(&death);
+                outputs.push(self.tell_origin(&held.evidence));
+            } else {
+                self.held_origins.push_back(held);
+            }
+        }
         self.deaths.remember(process, death);
         outputs
     }

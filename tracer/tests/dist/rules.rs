@@ -2,13 +2,16 @@
 //!
 //! Whether Prometheus takes them is for the kernel tests, which start one.
 
-use tracer::diagnose::Cause;
+use tracer::diagnose::{Cause, origin::OriginCause};
 
 use crate::runbook::page_of;
 
 const RULES: &str = include_str!("../../dist/prometheus/tracer.alerts.yml");
-const TESTS: [&str; 2] =
-    [include_str!("../../dist/prometheus/tests/failures.yml"), include_str!("../../dist/prometheus/tests/itself.yml")];
+const TESTS: [&str; 3] = [
+    include_str!("../../dist/prometheus/tests/failures.yml"),
+    include_str!("../../dist/prometheus/tests/origin_errors.yml"),
+    include_str!("../../dist/prometheus/tests/itself.yml"),
+];
 
 /// Each alert: its name and its lines.
 fn alerts() -> Vec<(&'static str, &'static str)> {
@@ -23,8 +26,13 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on() {
         assert!(["critical", "warning", "info"].contains(&severity), "{name}: {severity}");
         assert!(lines.contains("        summary: ") && lines.contains("        description: "), "{name}");
         let url = lines.split("runbook_url: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        for cause in Cause::ALL {
-            assert!(page_of(&url.replace("{{ $labels.cause }}", cause.name())).is_some(), "{name}: no page at {url}");
+        let causes: Vec<&str> = if url.contains("origin_errors") {
+            OriginCause::ALL.iter().map(|cause| cause.name()).collect()
+        } else {
+            Cause::ALL.iter().map(|cause| cause.name()).collect()
+        };
+        for cause in causes {
+            assert!(page_of(&url.replace("{{ $labels.cause }}", cause)).is_some(), "{name}: no page at {url}");
         }
     }
 }
@@ -49,7 +57,8 @@ fn every_cause_in_the_rules_is_one() {
     let names: Vec<&str> = quoted.flat_map(|names| names.split('|')).collect();
     assert!(!names.is_empty());
     for name in names {
-        assert!(Cause::ALL.iter().any(|cause| cause.name() == name), "{name}");
+        let of_failure = Cause::ALL.iter().any(|cause| cause.name() == name);
+        assert!(of_failure || OriginCause::ALL.iter().any(|cause| cause.name() == name), "{name}");
     }
 }
 
@@ -61,6 +70,7 @@ fn failures_are_counted_where_the_first_one_is_an_increase() {
         "tracer_process_ends_total",
         "tracer_oom_kills_total",
         "tracer_resets_sent_total",
+        "tracer_upstream_failures_total",
     ] {
         assert!(!RULES.contains(late) && !recordings.contains(late), "{late} appears with its first failure, as 1");
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tracer::diagnose::{Cause, Certainty};
+use tracer::diagnose::{Cause, Certainty, origin::OriginCause};
 
-/// Pages that are about no cause: the list, and tracer itself.
-const OTHERS: [&str; 2] = ["README", "tracer"];
+/// Pages that are about no cause: the list, origin errors, and tracer itself.
+const OTHERS: [&str; 3] = ["README", "origin_errors", "tracer"];
 /// Where the pages are on the web.
 const BASE: &str = "https://github.com/origin-tracer/tracer/blob/main/tracer/dist/runbook/";
 
@@ -36,6 +36,13 @@ fn every_cause_has_a_page_and_no_page_is_without_a_cause() {
     let found: BTreeSet<String> = files.map(|name| name.strip_suffix(".md").expect("a page").to_owned()).collect();
     let wanted = Cause::ALL.iter().map(|cause| cause.name()).chain(OTHERS);
     assert_eq!(found, wanted.map(str::to_owned).collect());
+}
+
+#[test]
+fn every_cause_of_an_origin_error_has_a_section_and_no_section_is_without_one() {
+    let text = page("origin_errors");
+    let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(sections, OriginCause::ALL.iter().map(|cause| cause.name()).collect::<Vec<_>>());
 }
 
 #[test]

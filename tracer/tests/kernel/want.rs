@@ -77,6 +77,18 @@ impl Want {
         wrong.chain(missing).chain(unwanted).collect()
     }
 
+    /// Whether this record is the one that is wanted, with all its fields.
+    pub(crate) fn is_met(&self, record: &Value) -> bool {
+        self.is_of(record) && self.differences(record).is_empty()
+    }
+
+    /// Why none of these records is.
+    pub(crate) fn unmet(&self, records: &[Value]) -> String {
+        let of_it = records.iter().find(|record| self.is_of(record));
+        let wrong = of_it.map_or_else(|| vec!["no record".to_owned()], |record| self.differences(record));
+        format!("{}: {}; came:{}", self.cause, wrong.join("; "), show(records))
+    }
+
     fn is_of(&self, record: &Value) -> bool {
         let stream = self.fields.get("stream_id");
         ["peer_addr", "peer_port", "local_port"].iter().all(|&field| record[field] == self.fields[field])
@@ -174,6 +186,8 @@ fn check_counters(agent: &Agent, wants: &[&Want], most: u64) -> Result<()> {
 /// The records of this lab: the agent sees the whole host.
 fn own_records(agent: &Agent, lab: &Lab) -> Result<Vec<Value>> {
     let mut records = agent.events()?;
+    // An answer of 5xx is no failure.
+    records.retain(|record| record["kind"] != "origin_error");
     records.retain(|record| record["netns"].as_u64().is_none_or(|netns| lab.serves_in(netns)));
     Ok(records)
 }

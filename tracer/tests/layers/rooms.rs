@@ -32,7 +32,7 @@ const HOUSES: &[House] = &[
         layers: &[
             &["main", "yardstick"],
             &["hooks"],
-            &["conn", "missing", "exchange"],
+            &["conn", "missing", "exchange", "upstream"],
             &["emit"],
             &["tables"],
             &["kernel", "wire"],

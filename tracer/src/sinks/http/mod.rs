@@ -30,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use super::access::{Access, Policy};
 use super::metrics::Metrics;
 use super::{gzip, negotiate, page};
-use crate::diagnose::Diagnosis;
+use crate::diagnose::{Diagnosis, origin::OriginError};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_0_0_4: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -66,6 +66,9 @@ struct Recent {
     total: u64,
     /// Of these, those that came without their request because it was inside TLS.
     inside_tls: u64,
+    /// The origin's own answers of 5xx, in the same way.
+    origin_errors: VecDeque<OriginError>,
+    origin_total: u64,
 }
 
 /// What the web surface shows.
@@ -112,6 +115,14 @@ impl Web {
         recent.failures.push_front(diagnosis.clone());
     }
 
+    /// Shows one of the origin's own answers of 5xx on the page.
+    pub fn show_origin(&self, error: &OriginError) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.origin_total += 1;
+        recent.origin_errors.truncate(RECENT - 1);
+        recent.origin_errors.push_front(error.clone());
+    }
+
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
@@ -125,8 +136,9 @@ impl Web {
             now: &now,
             failures: recent.total,
             inside_tls: recent.inside_tls,
+            origin_errors: recent.origin_total,
         };
-        page::render(&state, recent.failures.iter())
+        page::render(&state, recent.failures.iter(), recent.origin_errors.iter())
     }
 
     fn scrape(&self, headers: &HeaderMap) -> Answer {

@@ -12,17 +12,21 @@ use std::path::Path;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr, sendto};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::escape::terminal;
-use super::text;
-use crate::diagnose::Diagnosis;
+use super::{origin, text};
+use crate::diagnose::{Diagnosis, origin::OriginError};
 
 /// The class of every entry: a failure.
 pub const MESSAGE_ID: &str = "e8c3e860a52947c19810e2bf2083c183";
 
 /// `err`: a visitor was shown an error.
 const PRIORITY: &str = "3";
+
+/// `warning`: the visitor was shown an error that the origin chose to answer.
+const OWN_PRIORITY: &str = "4";
 
 /// A journal that takes entries.
 #[derive(Debug)]
@@ -46,10 +50,21 @@ impl Journal {
     /// # Errors
     /// The journal is gone.
     pub(super) fn write(&self, diagnosis: &Diagnosis) -> io::Result<()> {
-        let entry = entry(diagnosis)?;
+        self.send(&entry(PRIORITY, &text::line(diagnosis), diagnosis)?)
+    }
+
+    /// The same for one of the origin's own answers of 5xx.
+    ///
+    /// # Errors
+    /// The journal is gone.
+    pub(super) fn write_origin(&self, error: &OriginError) -> io::Result<()> {
+        self.send(&entry(OWN_PRIORITY, &origin::line(error), error)?)
+    }
+
+    fn send(&self, entry: &str) -> io::Result<()> {
         match sendto(&self.socket, entry.as_bytes(), SendFlags::NOSIGNAL, &self.address) {
             Ok(_) => Ok(()),
-            Err(Errno::MSGSIZE | Errno::NOBUFS) => self.hand_over(&entry),
+            Err(Errno::MSGSIZE | Errno::NOBUFS) => self.hand_over(entry),
             Err(error) => Err(error.into()),
         }
     }
@@ -72,13 +87,12 @@ impl Journal {
 }
 
 /// Each known field of the record as `TRACER_…`, a list as a field that is repeated, after what every entry has.
-fn entry(diagnosis: &Diagnosis) -> io::Result<String> {
-    let message = text::line(diagnosis);
+fn entry(priority: &str, message: &str, record: &impl Serialize) -> io::Result<String> {
     let mut entry = format!(
-        "MESSAGE_ID={MESSAGE_ID}\nPRIORITY={PRIORITY}\nSYSLOG_IDENTIFIER={}\nMESSAGE={message}\n",
+        "MESSAGE_ID={MESSAGE_ID}\nPRIORITY={priority}\nSYSLOG_IDENTIFIER={}\nMESSAGE={message}\n",
         env!("CARGO_PKG_NAME")
     );
-    if let Value::Object(record) = serde_json::to_value(diagnosis)? {
+    if let Value::Object(record) = serde_json::to_value(record)? {
         for (key, value) in record {
             add(&mut entry, &key.to_ascii_uppercase(), &value);
         }

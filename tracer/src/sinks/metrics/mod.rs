@@ -9,14 +9,18 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 pub use super::families::Source;
-use super::families::{FAILURES, FAILURES_HELP, SnapshotCollector};
+use super::families::{FAILURES, FAILURES_HELP, ORIGIN_ERRORS, ORIGIN_ERRORS_HELP, SnapshotCollector};
 use super::labels::{FirstFew, UNKNOWN, lock, process_label, status_label};
 use super::openmetrics;
 use crate::counts::Snapshot;
+use crate::diagnose::origin::{OriginCause, OriginError};
 use crate::diagnose::{Cause, Diagnosis, EndHow};
 
 /// Process names that a metric keeps apart.
 const MAX_PROCESSES: usize = 64;
+
+/// Statuses of the origin's own errors whose series are there from the start.
+const COMMON_STATUSES: [&str; 4] = ["500", "502", "503", "504"];
 
 /// Ports that the failures by listener keep apart.
 const MAX_PORTS: usize = 256;
@@ -27,10 +31,13 @@ pub struct Metrics {
     registry: Registry,
     failures: IntCounterVec,
     listener_failures: IntCounterVec,
+    origin_errors: IntCounterVec,
+    upstream_failures: IntCounterVec,
     process_ends: IntCounterVec,
     oom_kills: IntCounterVec,
     listener_ports: FirstFew<u16>,
     listener_processes: FirstFew<String>,
+    upstreams: FirstFew<String>,
     ended_processes: FirstFew<String>,
     oom_processes: FirstFew<String>,
     /// Latest ray of each series of [`FAILURES`].
@@ -53,6 +60,13 @@ impl Metrics {
                     series appears when first seen.",
                 &["port", "process", "cause"],
             )?,
+            origin_errors: counter(ORIGIN_ERRORS, ORIGIN_ERRORS_HELP, &["status", "cause"])?,
+            upstream_failures: counter(
+                "tracer_upstream_failures_total",
+                "The answers of tracer_origin_errors_total that an upstream caused, by the name of its process \
+                    (unknown: none stood there) and cause; a series appears when first seen.",
+                &["upstream", "cause"],
+            )?,
             process_ends: counter(
                 "tracer_process_ends_total",
                 "Ends of processes that held edge connections, by how: taken by the OOM killer, crashed, killed by \
@@ -66,6 +80,7 @@ impl Metrics {
             )?,
             listener_ports: FirstFew::new(MAX_PORTS),
             listener_processes: FirstFew::new(MAX_PROCESSES),
+            upstreams: FirstFew::new(MAX_PROCESSES),
             ended_processes: FirstFew::new(MAX_PROCESSES),
             oom_processes: FirstFew::new(MAX_PROCESSES),
             rays: Mutex::default(),
@@ -77,6 +92,11 @@ impl Metrics {
                 metrics.failures.with_label_values(&[cause.name(), &status_label(status)]);
             }
         }
+        for status in COMMON_STATUSES {
+            for cause in OriginCause::ALL.iter().filter(|cause| **cause != OriginCause::Unexplained) {
+                metrics.origin_errors.with_label_values(&[status, cause.name()]);
+            }
+        }
         Ok(metrics)
     }
 
@@ -86,7 +106,14 @@ impl Metrics {
     }
 
     fn register(&self, source: Source) -> prometheus::Result<()> {
-        for counters in [&self.failures, &self.listener_failures, &self.process_ends, &self.oom_kills] {
+        for counters in [
+            &self.failures,
+            &self.listener_failures,
+            &self.origin_errors,
+            &self.upstream_failures,
+            &self.process_ends,
+            &self.oom_kills,
+        ] {
             self.registry.register(Box::new(counters.clone()))?;
         }
         self.registry.register(Box::new(SnapshotCollector::new(source)?))?;
@@ -108,6 +135,18 @@ impl Metrics {
         self.listener_failures.with_label_values(&[port.as_str(), &process, cause]).inc();
         if let Some(ray) = &diagnosis.ray {
             lock(&self.rays).insert((cause, status), ray.clone());
+        }
+    }
+
+    /// Counts one of the origin's own answers of 5xx. Those without a cause come from the snapshot.
+    pub fn origin_error(&self, error: &OriginError) {
+        let cause = error.cause.name();
+        if error.cause != OriginCause::Unexplained {
+            self.origin_errors.with_label_values(&[&error.response_status.to_string(), cause]).inc();
+        }
+        if !matches!(error.cause, OriginCause::ApplicationError | OriginCause::Unexplained) {
+            let upstream = process_label(&self.upstreams, error.upstream_process.as_deref().unwrap_or_default());
+            self.upstream_failures.with_label_values(&[upstream.as_str(), cause]).inc();
         }
     }
 

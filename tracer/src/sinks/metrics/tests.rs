@@ -5,7 +5,7 @@ use tracer_common::unexplained;
 
 use super::*;
 use crate::counts::{Distribution, PortCounters, ProbeCounters, TableUse, TlsCounters, TlsFile};
-use crate::sinks::sample::diagnosis;
+use crate::sinks::sample::{diagnosis, origin_error};
 
 fn snapshot() -> Snapshot {
     let port = |port, exchanges| PortCounters {
@@ -23,6 +23,7 @@ fn snapshot() -> Snapshot {
         resets_sent: vec![("TCP_ABORT_ON_CLOSE".into(), 3), ("unknown".into(), 0)],
         resets_received: 4,
         lost: vec![("ring_buffer", 0)],
+        unexplained_origin_errors: [(502, 2)].into(),
         lost_failures: unexplained::STATUSES.map(|status| (status, 0)).to_vec(),
         probes: vec![
             ProbeCounters {
@@ -382,4 +383,34 @@ fn hostile_process_name_stays_one_label() {
     for text in [metrics.text().unwrap(), metrics.openmetrics().unwrap()] {
         assert!(text.contains(r#"process="x\"} 1\ny""#), "{text}");
     }
+}
+
+#[test]
+fn an_origin_error_counts_by_status_and_cause_and_by_the_process_behind_and_is_no_failure() {
+    let metrics = metrics();
+    let before = metrics.text().unwrap();
+    assert!(has(&before, r#"tracer_origin_errors_total{cause="oom_kill",status="502"} 0"#), "{before}");
+    assert!(has(&before, r#"tracer_origin_errors_total{cause="unexplained",status="502"} 2"#));
+    let unexplained = OriginError { cause: OriginCause::Unexplained, ..origin_error() };
+    let own = OriginError { cause: OriginCause::ApplicationError, response_status: 599, ..origin_error() };
+    let refused = OriginError { cause: OriginCause::UpstreamRefused, upstream_process: None, ..origin_error() };
+    for error in [&origin_error(), &unexplained, &own, &refused] {
+        metrics.origin_error(error);
+    }
+    let text = metrics.text().unwrap();
+    for line in [
+        r#"tracer_origin_errors_total{cause="oom_kill",status="502"} 1"#,
+        r#"tracer_origin_errors_total{cause="application_error",status="599"} 1"#,
+        // What is told without a cause is in the snapshot.
+        r#"tracer_origin_errors_total{cause="unexplained",status="502"} 2"#,
+        r#"tracer_upstream_failures_total{cause="oom_kill",upstream="php-fpm8.2"} 1"#,
+        r#"tracer_upstream_failures_total{cause="upstream_refused",upstream="unknown"} 1"#,
+    ] {
+        assert!(has(&text, line), "{line} not in\n{text}");
+    }
+    let failures = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("tracer_failures_total{")).map(str::to_owned).collect()
+    };
+    assert_eq!(failures(&text), failures(&before));
+    assert_eq!(text.matches("tracer_upstream_failures_total{").count(), 2);
 }

@@ -6,12 +6,13 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
 
 use super::appender::Appender;
 use super::journal::Journal;
-use super::{escape, text};
+use super::{escape, origin, text};
 use crate::config::{JOURNAL_SOCKET, Target};
-use crate::diagnose::{Cause, Diagnosis};
+use crate::diagnose::{Diagnosis, origin::OriginError};
 
 /// How a failure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ struct Wording {
     format: Format,
     colour: bool,
     /// The advice last written: it is not repeated while one failure follows another of its kind.
-    advice: Option<(Cause, String)>,
+    advice: Option<(&'static str, String)>,
 }
 
 impl Stream {
@@ -73,6 +74,18 @@ impl Stream {
         }
     }
 
+    /// Writes one of the origin's own answers of 5xx, at once.
+    ///
+    /// # Errors
+    /// As [`Stream::write`].
+    pub fn write_origin(&mut self, error: &OriginError) -> io::Result<()> {
+        match &mut self.output {
+            Output::Stdout(file) => file.write_all(self.wording.origin_lines(error)?.as_bytes()),
+            Output::File(file) => file.write(&self.wording.origin_lines(error)?),
+            Output::Journal(journal) => journal.write_origin(error),
+        }
+    }
+
     /// Opens the file anew, for a log that was rotated; on failure the old one stays in use.
     ///
     /// # Errors
@@ -90,18 +103,30 @@ impl Wording {
         if self.format == Format::Json {
             return json_line(diagnosis);
         }
-        let advice = (diagnosis.cause, diagnosis.advice.clone());
+        let advice = (diagnosis.cause.name(), diagnosis.advice.clone());
         let is_news = self.advice.as_ref() != Some(&advice);
         let mut lines = String::new();
         text::write(&mut lines, diagnosis, self.colour, is_news).map_err(io::Error::other)?;
         self.advice = Some(advice);
         Ok(lines)
     }
+
+    fn origin_lines(&mut self, error: &OriginError) -> io::Result<String> {
+        if self.format == Format::Json {
+            return json_line(error);
+        }
+        let advice = (error.cause.name(), error.advice.clone());
+        let is_news = self.advice.as_ref() != Some(&advice);
+        let mut lines = String::new();
+        origin::write(&mut lines, error, self.colour, is_news).map_err(io::Error::other)?;
+        self.advice = Some(advice);
+        Ok(lines)
+    }
 }
 
-/// One failure as a line of NDJSON, the line end included; harmless on a terminal too.
-fn json_line(diagnosis: &Diagnosis) -> io::Result<String> {
-    let record = serde_json::to_string(diagnosis)?;
+/// One record as a line of NDJSON, the line end included; harmless on a terminal too.
+fn json_line(record: &impl Serialize) -> io::Result<String> {
+    let record = serde_json::to_string(record)?;
     let mut line = escape::json(&record).into_owned();
     line.push('\n');
     Ok(line)

@@ -15,7 +15,7 @@ use log::{info, warn};
 
 use super::stream::{Format, Stream};
 use crate::config::Target;
-use crate::diagnose::Diagnosis;
+use crate::diagnose::{Diagnosis, origin::OriginError};
 
 /// Failures that may wait for a slow reader; more are shed and counted.
 const QUEUE: usize = 4096;
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 enum Order {
     Write(Box<Diagnosis>),
+    WriteOrigin(Box<OriginError>),
     /// Nothing to write, but something else to look at.
     Wake,
 }
@@ -66,7 +67,16 @@ impl Writer {
 
     /// Queues one failure; sheds and counts it where the queue is full.
     pub fn write(&self, diagnosis: &Diagnosis) {
-        if let Err(TrySendError::Full(_)) = self.orders.try_send(Order::Write(Box::new(diagnosis.clone()))) {
+        self.order(Order::Write(Box::new(diagnosis.clone())));
+    }
+
+    /// The same for one of the origin's own answers of 5xx.
+    pub fn write_origin(&self, error: &OriginError) {
+        self.order(Order::WriteOrigin(Box::new(error.clone())));
+    }
+
+    fn order(&self, order: Order) {
+        if let Err(TrySendError::Full(_)) = self.orders.try_send(order) {
             self.shed.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -127,8 +137,12 @@ impl Thread {
             {
                 warn!("opening {} anew: {error}; the old one stays in use", self.target);
             }
-            let Order::Write(diagnosis) = order else { continue };
-            match self.stream.write(&diagnosis) {
+            let written = match order {
+                Order::Write(diagnosis) => self.stream.write(&diagnosis),
+                Order::WriteOrigin(error) => self.stream.write_origin(&error),
+                Order::Wake => continue,
+            };
+            match written {
                 Ok(()) => self.written(),
                 // A full disk must not stop the counting; standard output that is gone ends the work.
                 Err(error) if self.target == Target::Stdout => {

@@ -11,6 +11,7 @@ mod layout;
 mod life;
 mod mechanism;
 mod netfilter;
+mod origin;
 mod page;
 mod process;
 mod programs;
@@ -57,6 +58,7 @@ pub(crate) fn all() -> Vec<Case> {
         mechanism::cases(),
         race::cases(),
         process::cases(),
+        origin::cases(),
         tls::cases(),
         sight::cases(),
         tls_safety::cases(),

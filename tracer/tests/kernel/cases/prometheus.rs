@@ -32,7 +32,7 @@ fn promtool_takes_the_rules_and_their_tests() -> Result<()> {
     let rules = ["tracer.rules.yml", "tracer.alerts.yml"];
     promtool(&[&["check", "rules", "--lint=all", "--lint-fatal"], &rules[..]].concat())?;
     promtool(&["check", "config", "--lint=all", "--lint-fatal", "prometheus.yml"])?;
-    promtool(&["test", "rules", "tests/failures.yml", "tests/itself.yml"])?;
+    promtool(&["test", "rules", "tests/failures.yml", "tests/origin_errors.yml", "tests/itself.yml"])?;
     Ok(())
 }
 

@@ -1,0 +1,170 @@
+//! Why: did the process behind end; if not, how did the connection to it fail; if it did not, who chose the status.
+
+use std::time::Duration;
+
+use super::{
+    super::{Certainty, End, rules::ended_by},
+    cause::OriginCause,
+    evidence::{Connect, Hangup, OriginEvidence, Upstream},
+};
+use crate::http::Section;
+
+/// The statuses with which a gateway says that an upstream failed (RFC 9110 §15.6).
+const BAD_GATEWAY: u16 = 502;
+const GATEWAY_TIMEOUT: u16 = 504;
+
+/// Smallest buffer that a gateway has for a header section, bytes.
+const SMALLEST_BUFFER: u64 = 4096;
+
+/// A connection that nobody takes is refused at once.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Which connection tells the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// None.
+    Nowhere,
+    /// The one that the owner of the edge's connection had opened.
+    Upstream,
+    /// The one behind that.
+    Behind,
+}
+
+/// The cause, how far the evidence carries, and where it was found.
+pub(super) fn judge(e: &OriginEvidence) -> (OriginCause, Certainty, From) {
+    let Some(upstream) = &e.upstream else {
+        let (cause, certainty) = without_upstream(e);
+        return (cause, certainty, From::Nowhere);
+    };
+    let (cause, certainty) = of_upstream(e, upstream);
+    if cause == OriginCause::ApplicationError
+        && let Some(behind) = &e.behind
+        && let Some((cause, certainty)) = unreached(behind).or_else(|| broken(behind))
+    {
+        return (cause, certainty.max(floor(upstream)).max(floor(behind)), From::Behind);
+    }
+    (cause, certainty.max(floor(upstream)), From::Upstream)
+}
+
+/// No verdict is surer than the tie between the exchange and the connection.
+fn floor(upstream: &Upstream) -> Certainty {
+    if upstream.ambiguous { Certainty::Likely } else { Certainty::Certain }
+}
+
+/// The process that answered had opened no connection that was seen.
+fn without_upstream(e: &OriginEvidence) -> (OriginCause, Certainty) {
+    match e.status {
+        // A gateway that reached nobody, although all that it sends would have been seen.
+        BAD_GATEWAY if e.sees_unix && e.tries == 0 && e.took.is_some_and(|took| took < AT_ONCE) => {
+            (OriginCause::UpstreamRefused, Certainty::Possible)
+        }
+        BAD_GATEWAY | GATEWAY_TIMEOUT => (OriginCause::Unexplained, Certainty::Possible),
+        _ if e.sees_unix => (OriginCause::ApplicationError, Certainty::Likely),
+        _ => (OriginCause::ApplicationError, Certainty::Possible),
+    }
+}
+
+fn of_upstream(e: &OriginEvidence, upstream: &Upstream) -> (OriginCause, Certainty) {
+    if upstream.answer.is_some_and(|answer| answer.status == Some(e.status)) {
+        return (OriginCause::ApplicationError, Certainty::Certain);
+    }
+    if let Some(verdict) = unreached(upstream) {
+        return verdict;
+    }
+    if is_rejected(e, upstream) {
+        return (OriginCause::UpstreamInvalid, rejection_is_sure(upstream));
+    }
+    if let Some(verdict) = broken(upstream) {
+        return verdict;
+    }
+    let is_gateways = matches!(e.status, BAD_GATEWAY | GATEWAY_TIMEOUT);
+    // A connection on which nothing has happened yet: that of another exchange, perhaps.
+    let is_idle = upstream.hangup == Hangup::Nobody && upstream.received == 0;
+    match upstream.received {
+        0 if is_idle && upstream.ambiguous && e.status != GATEWAY_TIMEOUT => {
+            (OriginCause::Unexplained, Certainty::Possible)
+        }
+        0 if upstream.sent == 0 => (OriginCause::ApplicationError, Certainty::Possible),
+        0 => (
+            OriginCause::UpstreamTimeout,
+            if e.status == GATEWAY_TIMEOUT { Certainty::Certain } else { Certainty::Likely },
+        ),
+        _ if e.status == GATEWAY_TIMEOUT => (OriginCause::UpstreamTimeout, Certainty::Likely),
+        _ if is_gateways => (OriginCause::UpstreamInvalid, Certainty::Likely),
+        _ => (OriginCause::ApplicationError, Certainty::Likely),
+    }
+}
+
+/// The connection could not be opened.
+fn unreached(upstream: &Upstream) -> Option<(OriginCause, Certainty)> {
+    match upstream.connect {
+        Connect::Established => None,
+        Connect::Refused => Some((OriginCause::UpstreamRefused, Certainty::Certain)),
+        Connect::Unreachable(_) => Some((OriginCause::UpstreamUnreachable, Certainty::Certain)),
+        Connect::Unanswered if upstream.is_local => Some((OriginCause::UpstreamRefused, Certainty::Likely)),
+        Connect::Unanswered => Some((OriginCause::UpstreamUnreachable, Certainty::Certain)),
+    }
+}
+
+/// The connection broke before the answer was complete.
+fn broken(upstream: &Upstream) -> Option<(OriginCause, Certainty)> {
+    if is_answered(upstream) {
+        return None;
+    }
+    if matches!(upstream.hangup, Hangup::Closed | Hangup::Reset)
+        && let Some(verdict) = ended(upstream)
+    {
+        return Some(verdict);
+    }
+    match upstream.hangup {
+        Hangup::Reset => Some((OriginCause::UpstreamReset, Certainty::Certain)),
+        Hangup::Closed => {
+            let certainty = if upstream.received == 0 { Certainty::Certain } else { Certainty::Likely };
+            Some((OriginCause::UpstreamClosed, certainty))
+        }
+        Hangup::Nobody | Hangup::Owner => None,
+    }
+}
+
+/// The end of the process, where that is why the connection broke.
+fn ended(upstream: &Upstream) -> Option<(OriginCause, Certainty)> {
+    let (cause, certainty) = ended_by(upstream.end, upstream.oom, upstream.signal.as_ref())?;
+    let name = cause.name();
+    let cause = OriginCause::ALL.iter().copied().find(|cause| cause.name() == name)?;
+    Some((cause, certainty))
+}
+
+/// Whether the upstream's answer is complete as far as a gateway waits for it.
+fn is_answered(upstream: &Upstream) -> bool {
+    match upstream.answer {
+        Some(answer) => answer.section == Section::Whole,
+        // Unseen: what dies or is reset after some bytes of an answer may have said all.
+        None => upstream.received > 0 && !is_broken_off(upstream),
+    }
+}
+
+/// Whether it was reset, or its process ended other than in good order.
+fn is_broken_off(upstream: &Upstream) -> bool {
+    let in_order = matches!(upstream.end, End::Running | End::Exited(0) | End::ExitedAfter(0));
+    upstream.hangup == Hangup::Reset || !in_order
+}
+
+/// Whether the gateway says 502 although the upstream answered: it did not take the answer.
+fn is_rejected(e: &OriginEvidence, upstream: &Upstream) -> bool {
+    if e.status != BAD_GATEWAY || upstream.received == 0 {
+        return false;
+    }
+    let broken_off = upstream.hangup != Hangup::Owner && is_broken_off(upstream);
+    match upstream.answer.map(|answer| answer.section) {
+        Some(Section::Broken | Section::Whole) => true,
+        Some(Section::Open) => upstream.received >= SMALLEST_BUFFER && !broken_off,
+        None => !broken_off,
+    }
+}
+
+fn rejection_is_sure(upstream: &Upstream) -> Certainty {
+    match upstream.answer.map(|answer| answer.section) {
+        Some(Section::Broken | Section::Whole) => Certainty::Certain,
+        Some(Section::Open) | None => Certainty::Likely,
+    }
+}
