@@ -23,7 +23,6 @@ pub const HEADER: u32 = 5;
 const LONGEST: u32 = (1 << 14) + 256;
 
 /// Content types (RFC 8446 §5.1).
-pub const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 pub const APPLICATION_DATA: u8 = 23;
 

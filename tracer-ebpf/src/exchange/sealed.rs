@@ -133,7 +133,7 @@ pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         if seen < 1 << 31 && seen > conn.response_len {
             conn.response_len = seen;
         }
-        return heads::release(conn);
+        return;
     }
     let Some(heads) = heads::of_or_take(conn) else { return };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.

@@ -239,10 +239,11 @@ fn find(ctx: &SkBuffContext, lane: &mut Lane, payload: &Payload, tls12: u32) {
         }
         lane.len = len;
         at = at.wrapping_add(HEADER).wrapping_sub(had);
-        // Records of other types belong to the handshake.
-        let is_data = if_zero(u32::from(header as u8 ^ records::APPLICATION_DATA));
-        let is_alert = if_zero(u32::from(header as u8 ^ records::ALERT));
-        lane.alerts = lane.alerts.wrapping_add(is_alert & 1);
+        // Of the four types (20 to 23) application data has both low bits set, an alert the lowest alone. The others
+        // belong to the handshake.
+        let kind = opaque(header) as u32;
+        let is_data = (kind & kind >> 1 & 1).wrapping_neg();
+        lane.alerts = lane.alerts.wrapping_add(kind & !(kind >> 1) & 1);
         lane.records = lane.records.wrapping_add(is_data & 1);
         lane.controls |= control(len, tls12) & is_data;
         note(lane, payload.offset.wrapping_add(at), least(len, payload.len.wrapping_sub(at)) & is_data, 0);
