@@ -8,7 +8,6 @@ use tracer_common::limits;
 
 use crate::{
     exchange::{
-        hello,
         request::begin_request,
         sniff::{PROXY_V1, PROXY_V2, sniff, sniff_kept},
     },
@@ -72,6 +71,5 @@ pub fn take_early_data(tcp: &TcpSock) {
     }
     if sight() {
         note_hello(state);
-        hello::note_offer(state);
     }
 }
