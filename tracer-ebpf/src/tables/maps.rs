@@ -263,6 +263,14 @@ pub static SERVED: LruHashMap<u64, Served> = LruHashMap::with_max_entries(limits
 #[map]
 pub static THREADS: Array<Thread> = Array::with_max_entries(limits::THREADS, 0);
 
+/// The thread, and its process, that has read last on this CPU from a connection that matters to `threads`.
+#[map]
+pub static RUNNING: PerCpuArray<[u32; 2]> = PerCpuArray::with_max_entries(1, 0);
+
+/// The entry of [`SERVED`] that is being made, on this CPU.
+#[map]
+pub static TYING: PerCpuArray<Served> = PerCpuArray::with_max_entries(1, 0);
+
 /// Processes that serve upstream connections. The kernel writes and reads. Full: the oldest is dropped, and its end is
 /// not reported.
 #[map]

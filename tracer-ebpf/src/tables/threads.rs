@@ -11,7 +11,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_jiffies64};
 use tracer_common::{Conn, Served, Upstream, conn_flags, limits, tcp_state::ESTABLISHED, upstream_flags};
 
 use super::{
-    maps::{SERVED, THREADS},
+    maps::{RUNNING, SERVED, THREADS, TYING},
     upstreams::{self, Waits},
     values::{Recent, Thread},
 };
@@ -35,7 +35,7 @@ const WAITS: u32 = 1;
 const SERVED_ALREADY: u32 = 2;
 
 #[inline(always)]
-fn tid() -> u32 {
+pub fn tid() -> u32 {
     bpf_get_current_pid_tgid() as u32
 }
 
@@ -96,6 +96,26 @@ fn note(front: u64, written: u32) {
         };
         thread.recent[at] = Recent { front, read, written, turn: thread.turn, pad: 0 };
     }
+    note_running(tid);
+}
+
+/// The current thread runs on this CPU.
+#[inline(always)]
+fn note_running(tid: u32) {
+    if let Some(running) = RUNNING.get_ptr_mut(0) {
+        // SAFETY: this CPU's slot of a live map value.
+        unsafe { *running = [tid, upstreams::current()] };
+    }
+}
+
+/// The thread of this process that has read last on this CPU; 0: it was one of another process. For packets on their way
+/// out, most of which leave in the thread that sends them: before 6.12 their programs can't ask which one runs.
+#[inline(always)]
+pub fn running(tgid: u32) -> u32 {
+    let Some(running) = RUNNING.get_ptr(0) else { return 0 };
+    // SAFETY: this CPU's slot of a live map value.
+    let [tid, process] = unsafe { *running };
+    if process == tgid { tid } else { 0 }
 }
 
 /// The current thread is at work for the exchange of this upstream connection: it has read from it or closed it. What
@@ -110,6 +130,7 @@ pub fn work_for(upstream: &Upstream) {
         unsafe {
             if (*thread).tid == tid {
                 (*thread).current = if upstream.front == 0 { STRANGER } else { upstream.front };
+                note_running(tid);
             }
         }
     }
@@ -117,7 +138,7 @@ pub fn work_for(upstream: &Upstream) {
 
 /// Whether an entry's exchange waits for its response, and whether an upstream connection serves it already.
 #[inline(never)]
-fn state(front: u64, written: u32) -> u32 {
+fn state(front: u64, written: u32, tgid: u32) -> u32 {
     if front & STRANGER != 0 {
         let sock = RawSock(front & !BITS);
         let is_over = sock.write_seq() != written || sock.state() != Some(ESTABLISHED);
@@ -128,7 +149,7 @@ fn state(front: u64, written: u32) -> u32 {
         };
     }
     let front = front & !BITS;
-    let waits = upstreams::waits(front);
+    let waits = upstreams::waits(front, tgid);
     if waits.opened_ns == 0 {
         OVER
     } else if upstreams::served(front, waits.opened_ns, waits.number).is_some() {
@@ -138,14 +159,16 @@ fn state(front: u64, written: u32) -> u32 {
     }
 }
 
-/// Finds the exchange that the current thread opens, or uses, this upstream connection for, and ties the two.
+/// Finds the exchange that this thread of its owner opens, or uses, this upstream connection for, and ties the two.
 #[inline(never)]
-pub fn serve(upstream: *mut Upstream) {
-    let Meant { front, is_sure } = meant();
+pub fn serve(upstream: *mut Upstream, tid: u32) {
+    // SAFETY: a live map value.
+    let tgid = unsafe { (*upstream).owner };
+    let Meant { front, is_sure } = meant(tid, tgid);
     if front & STRANGER != 0 {
         return;
     }
-    let Waits { opened_ns, number: exchange } = upstreams::waits(front);
+    let Waits { opened_ns, number: exchange } = upstreams::waits(front, tgid);
     if opened_ns == 0 {
         return;
     }
@@ -161,8 +184,14 @@ pub fn serve(upstream: *mut Upstream) {
     if !is_sure {
         upstream.flags |= upstream_flags::AMBIGUOUS;
     }
-    let served = Served { upstream: upstream.key, opened_ns, exchange, tries: tries + 1 };
-    let _evicts_when_full = SERVED.insert(&front, &served, 0);
+    let Some(tying) = TYING.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's slot of a live map value.
+    let tying = unsafe { &mut *tying };
+    tying.upstream = upstream.key;
+    tying.opened_ns = opened_ns;
+    tying.exchange = exchange;
+    tying.tries = tries + 1;
+    let _evicts_when_full = SERVED.insert(&front, tying, 0);
 }
 
 /// How many upstream connections were opened or used for this exchange before. What served an earlier one, or failed
@@ -184,25 +213,24 @@ struct Meant {
 }
 
 #[inline(always)]
-fn meant() -> Meant {
+fn meant(tid: u32, tgid: u32) -> Meant {
     let none = Meant { front: 0, is_sure: false };
-    let tid = tid();
     let Some(thread) = THREADS.get_ptr_mut(tid % limits::THREADS) else { return none };
     // SAFETY: a live map value. The helper has no preconditions.
     let (thread, now) = unsafe { (&mut *thread, bpf_jiffies64() as u32) };
-    if thread.tid != tid {
+    if tid == 0 || thread.tid != tid {
         return none;
     }
     thread.has_opened = 1;
     let current = thread.current;
-    if current == STRANGER || current != 0 && state(current, 0) != OVER {
+    if current == STRANGER || current != 0 && state(current, 0, tgid) != OVER {
         return Meant { front: current, is_sure: true };
     }
     let (mut oldest, mut latest, mut at, mut waiting) = (0, 0, 0, 0_u32);
     for back in 0..limits::THREAD_EDGES {
         let place = (thread.next as usize).wrapping_sub(1 + back) % limits::THREAD_EDGES;
         let Recent { front, read, written, turn, .. } = thread.recent[place];
-        let state = if front == 0 { OVER } else { state(front, written) };
+        let state = if front == 0 { OVER } else { state(front, written, tgid) };
         let is_latest = latest == 0 && state != OVER;
         if is_latest {
             latest = front;

@@ -140,9 +140,9 @@ pub struct Waits {
     pub number: u32,
 }
 
-/// The exchange for which the current process owes a response on this connection.
+/// The exchange for which this process owes a response on this connection.
 #[inline(always)]
-pub fn waits(front: u64) -> Waits {
+pub fn waits(front: u64, tgid: u32) -> Waits {
     let none = Waits { opened_ns: 0, number: 0 };
     if front == 0 {
         return none;
@@ -151,7 +151,7 @@ pub fn waits(front: u64) -> Waits {
         // SAFETY: a live map value.
         let conn = unsafe { &*conn };
         let gone = conn_flags::ORIGIN_FIN | conn_flags::ABORTED;
-        if conn.is_awaited() && conn.owner == current() && conn.flags & gone == 0 {
+        if conn.is_awaited() && conn.owner == tgid && conn.flags & gone == 0 {
             return Waits { opened_ns: conn.opened_ns.max(1), number: conn.exchanges };
         }
         return none;
@@ -159,16 +159,16 @@ pub fn waits(front: u64) -> Waits {
     let Some(upstream) = get(front) else { return none };
     // SAFETY: a live map value.
     let upstream = unsafe { &*upstream };
-    if upstream.received == 0 && upstream.server.tgid == current() {
+    if upstream.received == 0 && upstream.server.tgid == tgid {
         return Waits { opened_ns: upstream.opened_ns, number: upstream.uses };
     }
     none
 }
 
-/// Whether the current process still owes the response to this exchange.
+/// Whether this process still owes the response to this exchange.
 #[inline(never)]
-pub fn still_waits(front: u64, exchange: u32) -> bool {
-    let waits = waits(front);
+pub fn still_waits(front: u64, exchange: u32, tgid: u32) -> bool {
+    let waits = waits(front, tgid);
     waits.opened_ns != 0 && waits.number == exchange
 }
 

@@ -42,7 +42,7 @@ pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
         (*upstream).tuple.peer_addr = addr;
         (*upstream).tuple.peer_port = port;
     }
-    threads::serve(upstream);
+    threads::serve(upstream, threads::tid());
 }
 
 /// The current task connects: the SYN is about to leave.
@@ -64,7 +64,7 @@ pub fn connects(sk: Sock) {
     let Some(upstream) = upstreams::begin(sock, now) else { return };
     // SAFETY: a live map value.
     ends(sk, unsafe { &mut (*upstream).tuple });
-    threads::serve(upstream);
+    threads::serve(upstream, threads::tid());
 }
 
 /// An attempt to connect has ended: the connection is established, or it is not to be.
@@ -231,7 +231,9 @@ pub fn sends(sock: u64, payload: &Payload) {
         // SAFETY: a live map value.
         && unsafe { (*upstream).sock } == sock
     {
-        asked(upstream, payload.len);
+        // SAFETY: as above.
+        let tid = threads::running(unsafe { (*upstream).owner });
+        asked(upstream, payload.len, tid);
     }
 }
 

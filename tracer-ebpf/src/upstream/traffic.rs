@@ -9,12 +9,12 @@ use crate::tables::{counters::turns, maps::TURNS, threads, upstreams};
 const ENDS: u32 = flag::SERVER_FIN | flag::SERVER_RST | flag::CLOSED_BY;
 
 /// The owner sends `len` bytes to the server: a request, or more of one. After an answer it is the next request, for
-/// another exchange.
+/// another exchange. `tid`: the thread that sends; 0: not known.
 #[inline(always)]
-pub fn asked(upstream: *mut Upstream, len: u32) {
+pub fn asked(upstream: *mut Upstream, len: u32, tid: u32) {
     // SAFETY: a live map value.
     let state = unsafe { &mut *upstream };
-    if state.received > 0 && !upstreams::still_waits(state.front, state.exchange) {
+    if state.received > 0 && !upstreams::still_waits(state.front, state.exchange, state.owner) {
         state.flags = state.flags & (ENDS | flag::UNIX | flag::CONNECTED | flag::SERVED) | flag::REUSED;
         state.sent = 0;
         state.received = 0;
@@ -22,7 +22,7 @@ pub fn asked(upstream: *mut Upstream, len: u32) {
         state.front = 0;
         state.uses = state.uses.wrapping_add(1);
         state.asked_ns = 0;
-        threads::serve(upstream);
+        threads::serve(upstream, tid);
     }
     if state.asked_ns == 0 {
         // SAFETY: the helper has no preconditions.

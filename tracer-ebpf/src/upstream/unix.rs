@@ -32,7 +32,7 @@ pub fn sent(sk: Sock, sent: i32) {
     if let Some(upstream) = upstreams::of(sock) {
         // SAFETY: a live map value.
         if unsafe { (*upstream).sock } == sock {
-            asked(upstream, sent as u32);
+            asked(upstream, sent as u32, threads::tid());
         }
         return;
     }
@@ -61,7 +61,7 @@ fn begins(sk: Sock, sent: u32) {
     state.sent = sent;
     unix::read_path(peer, &mut state.path);
     upstreams::follow(peer, state.key);
-    threads::serve(upstream);
+    threads::serve(upstream, threads::tid());
 }
 
 /// The current task has received `received` bytes; 0: the other end has closed; negative: it failed.
