@@ -55,13 +55,22 @@ fn floor(upstream: &Upstream) -> Certainty {
 fn without_upstream(e: &OriginEvidence) -> (OriginCause, Certainty) {
     match e.status {
         // A gateway that reached nobody, although all that it sends would have been seen.
-        BAD_GATEWAY if e.sees_unix && e.tries == 0 && e.took.is_some_and(|took| took < AT_ONCE) => {
+        BAD_GATEWAY
+            if e.sees_unix && e.tries == 0 && stays_on_a_thread(e) && e.took.is_some_and(|took| took < AT_ONCE) =>
+        {
             (OriginCause::UpstreamRefused, Certainty::Possible)
         }
         BAD_GATEWAY | GATEWAY_TIMEOUT => (OriginCause::Unexplained, Certainty::Possible),
         _ if e.sees_unix => (OriginCause::ApplicationError, Certainty::Likely),
         _ => (OriginCause::ApplicationError, Certainty::Possible),
     }
+}
+
+/// Whether the server reads a request and opens the connection for it on one thread, so that all which it opens is tied
+/// to a request. The runtimes of Go and others change threads in between: what they open may be tied to none.
+fn stays_on_a_thread(e: &OriginEvidence) -> bool {
+    const SERVERS: [&str; 8] = ["nginx", "openresty", "angie", "apache2", "httpd", "haproxy", "lighttpd", "litespeed"];
+    e.process.as_ref().is_some_and(|process| SERVERS.contains(&process.name.as_str()))
 }
 
 fn of_upstream(e: &OriginEvidence, upstream: &Upstream) -> (OriginCause, Certainty) {

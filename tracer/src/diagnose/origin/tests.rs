@@ -187,6 +187,12 @@ fn without_an_upstream_the_status_tells_and_an_unseen_one_is_not_made_up() {
     }
     check(none(502), OriginCause::UpstreamRefused, Certainty::Possible);
     check(none(504), OriginCause::Unexplained, Certainty::Possible);
+    // A server that changes threads may have opened one that is tied to nothing.
+    let roaming = |e: &mut OriginEvidence, u: &mut Upstream| {
+        none(502)(e, u);
+        e.process = Some(Process { name: "caddy".into(), ..Process::default() });
+    };
+    check(roaming, OriginCause::Unexplained, Certainty::Possible);
     let blind = |e: &mut OriginEvidence, _: &mut _| (e.upstream, e.tries, e.sees_unix) = (None, 0, false);
     check(blind, OriginCause::Unexplained, Certainty::Possible);
     // There was one, and it is not known any more; or it took too long for a refusal.
