@@ -245,7 +245,7 @@ fn trail_records() -> u32 {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    if version >= (6, 8) { 15 } else { 5 }
+    if version >= (6, 8) { 8 } else { 5 }
 }
 
 /// All places for heads are free.

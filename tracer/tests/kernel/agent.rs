@@ -28,8 +28,8 @@ use crate::metrics::Metrics;
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 /// Names the binary under test where these tests run elsewhere than they were built.
 const ELSEWHERE: &str = "TRACER_UNDER_TEST";
-/// Loading and attaching may take so long (a debug build on a busy machine).
-const READY: Duration = Duration::from_secs(15);
+/// Loading and attaching may take so long: a debug build on a busy machine, or a verifier under emulation.
+const READY: Duration = Duration::from_secs(40);
 /// The contract's limit for the way out.
 const END: Duration = Duration::from_secs(2);
 /// Longer than the agent holds a verdict back.
