@@ -17,7 +17,8 @@ pub mod upstream_flags {
     pub const CONNECTED: u32 = 1 << 1;
     /// It was used for an earlier exchange before this one.
     pub const REUSED: u32 = 1 << 2;
-    /// The attempt to connect has ended: with [`Upstream::err`], or, if that is 0, because its owner gave it up.
+    /// The attempt to connect has ended: with [`Upstream::err`](super::Upstream::err), or, if that is 0, because its
+    /// owner gave it up.
     pub const NOT_CONNECTED: u32 = 1 << 3;
     /// The server's FIN arrived, or on a unix socket its close.
     pub const SERVER_FIN: u32 = 1 << 4;
@@ -25,9 +26,9 @@ pub mod upstream_flags {
     pub const SERVER_RST: u32 = 1 << 5;
     /// The owner closed the connection before the server did.
     pub const OWNER_LEFT: u32 = 1 << 6;
-    /// A process on this host has read the request: [`Upstream::server`].
+    /// A process on this host has read the request: [`Upstream::server`](super::Upstream::server).
     pub const SERVED: u32 = 1 << 7;
-    /// [`Upstream::server`] is as it was when it closed the connection.
+    /// [`Upstream::server`](super::Upstream::server) is as it was when it closed the connection.
     pub const CLOSED_BY: u32 = 1 << 8;
     /// More than one exchange may have been meant when the connection was opened or used.
     pub const AMBIGUOUS: u32 = 1 << 9;

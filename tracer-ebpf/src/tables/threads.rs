@@ -108,8 +108,8 @@ fn note_running(tid: u32) {
     }
 }
 
-/// The thread of this process that has read last on this CPU; 0: it was one of another process. For packets on their way
-/// out, most of which leave in the thread that sends them: before 6.12 their programs can't ask which one runs.
+/// The thread of this process that has read last on this CPU; 0: it was one of another process. For packets on their
+/// way out, most of which leave in the thread that sends them: before 6.12 their programs can't ask which one runs.
 #[inline(always)]
 pub fn running(tgid: u32) -> u32 {
     let Some(running) = RUNNING.get_ptr(0) else { return 0 };
