@@ -104,6 +104,9 @@ impl Incident {
         for path in ["/slow?ms=150", "/headers?bytes=9000"] {
             expect(self.lab.get(EDGE_V6, HTTP, path)?.seen, &[Seen::Complete(200)])?;
         }
+        // The origin's own 502: what it asked hung up.
+        let path = format!("/via?port={CLOSES}&to=/");
+        expect(self.lab.get(EDGE_A, HTTP, &path)?.seen, &[Seen::Complete(502)])?;
         // On one link the origin must know its neighbour before its firewall can answer him at once.
         expect(self.lab.get(EDGE_C, HTTP, "/ok")?.seen, &[Seen::Complete(200)])?;
         // The edge's visitor left: a reset that is no failure.
