@@ -32,7 +32,8 @@
 //!
 //! # Invariants
 //!
-//! * A stranger's connection costs one look-up in the kernel and leaves no state.
+//! * A stranger's connection costs two look-ups in the kernel, of edge connections and of upstream ones, and leaves no
+//!   state.
 //! * A healthy exchange makes no record: it moves counters. The one exception is a question inside TLS
 //!   ([`tracer_common::gate::is_question`]), of which there are at most 100 a second and CPU.
 //! * An answer of 5xx that is complete is counted exactly, and never as a failure; a record is made of at most 1,000 a
