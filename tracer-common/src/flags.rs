@@ -248,6 +248,8 @@ pub mod twins {
     pub const READ: u32 = 1;
     pub const SEND_RESET: u32 = 2;
     pub const PROCESS_EXIT: u32 = 3;
+    pub const SEND_LENGTH: u32 = 4;
+    pub const RECV_LENGTH: u32 = 5;
     /// Number of slots.
-    pub const HOOKS: u32 = 4;
+    pub const HOOKS: u32 = 6;
 }

@@ -124,13 +124,27 @@ pub fn connect6(ctx: SockAddrContext) -> i32 {
 
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    hooks::unix::send_length(&ctx);
+    hooks::unix::send_length(&ctx, Role::First);
+    0
+}
+
+/// The twin of `sock_send_length`.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length_twin(ctx: BtfTracePointContext) -> i32 {
+    hooks::unix::send_length(&ctx, Role::Second);
     0
 }
 
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    hooks::unix::recv_length(&ctx);
+    hooks::unix::recv_length(&ctx, Role::First);
+    0
+}
+
+/// The twin of `sock_recv_length`.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length_twin(ctx: BtfTracePointContext) -> i32 {
+    hooks::unix::recv_length(&ctx, Role::Second);
     0
 }
 

@@ -39,7 +39,9 @@ static PREEMPTED: Global<u8> = Global::new(0);
 ///
 /// Else the task may change its CPU between the two. Its note then stays behind on the old CPU, and may be taken for
 /// the note of a later event of the same object. A socket changes its state several times, so `hooks::states` does not
-/// trust a `true` there. A task ends once and a socket or packet is reset once: those hooks trust it everywhere.
+/// trust a `true` there. A task ends once and a socket or packet is reset once: those hooks trust it everywhere. So do
+/// sends and receives: to mislead them, the kernel must also skip the first program on the CPU that has the old note,
+/// and what is lost then is one of many reads of an upstream.
 #[inline(always)]
 pub fn never_preempted() -> bool {
     PREEMPTED.load() == 0

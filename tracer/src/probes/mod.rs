@@ -155,7 +155,9 @@ pub struct Twin {
     always: bool,
 }
 
-const TWINS: [Twin; 4] = [
+const TWINS: [Twin; 6] = [
+    Twin { of: "sock_send_length", name: "sock_send_length_twin", slot: twins::SEND_LENGTH, always: false },
+    Twin { of: "sock_recv_length", name: "sock_recv_length_twin", slot: twins::RECV_LENGTH, always: false },
     Twin { of: "sched_process_exit", name: "sched_process_exit_twin", slot: twins::PROCESS_EXIT, always: false },
     Twin { of: "tcp_send_reset", name: "tcp_send_reset_twin", slot: twins::SEND_RESET, always: false },
     Twin { of: "tcp_rcv_space_adjust", name: "tcp_rcv_space_adjust_twin", slot: twins::READ, always: false },
