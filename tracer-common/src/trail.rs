@@ -25,8 +25,8 @@ pub const PIECE_END_LEN: usize = 64;
 /// Trails that are kept. Beyond that the one that was used longest ago is dropped.
 pub const TRAILS: u32 = 512;
 
-/// A tick is two to this power of nanoseconds, 66 microseconds.
-pub const TICK_SHIFT: u32 = 16;
+/// A tick is two to this power of nanoseconds, 4 microseconds.
+pub const TICK_SHIFT: u32 = 12;
 
 /// How often the agent is asked what a connection speaks, until it answers, and after how many milliseconds again.
 pub const HELLOS: u32 = 4;
@@ -54,7 +54,7 @@ shared! {
     /// Where a piece of a record's content lies among the bytes of its lane.
     #[derive(Default)]
     pub struct Piece {
-        /// When it passed, ticks since the connection opened. Wraps around after 78 hours.
+        /// When it passed, ticks since the connection opened. Wraps around after 4.9 hours.
         pub ticks: u32,
         /// Number of its record among those of its direction since the trail began.
         pub record: u32,

@@ -13,6 +13,7 @@ use crate::{
         Kernel, Sweep,
         tls::{keylog::Reader, secrets::Secrets, sizes::ErrorSizes, trails::Trails},
     },
+    state::Clock,
     tls::{
         Said, Session, Talk,
         keys::{self, Gap, Run},
@@ -85,13 +86,14 @@ impl Opener {
 
     /// What was said lately on a connection that may speak HTTP/2, and whether the origin said goodbye
     /// (`close_notify`). `None`: it speaks something else, or that can't be opened.
-    pub(super) fn streams(&mut self, conn: &Conn, session: &Session) -> Option<(Connection, bool)> {
+    pub(super) fn streams(&mut self, conn: &Conn, session: &Session, clock: &Clock) -> Option<(Connection, bool)> {
+        let now = Duration::from_nanos(clock.monotonic_ns.saturating_sub(conn.opened_ns));
         if conn.flags & conn_flags::TRAILED == 0 {
             return None;
         }
         let trail = self.trails.of(conn)?;
         let logged = || self.keylog.as_ref()?.secrets_of(session);
-        let open = |session: &Session| Talk::open(conn, &trail, session, first_text);
+        let open = |session: &Session| Talk::open(conn, &trail, session, now, first_text);
         let talk = open(session).or_else(|| open(&logged()?));
         privacy::wipe_stack();
         let talk = talk?;

@@ -68,7 +68,7 @@ impl Agent {
     /// An answer inside TLS that may be one of 5xx.
     fn judge_answer(&mut self, record: &AnswerRecord, session: &Session, clock: &Clock) -> Vec<Output> {
         let Some(opener) = &mut self.opener else { return Vec::new() };
-        let (outputs, is_error) = if let Some((connection, _)) = opener.streams(&record.conn, session) {
+        let (outputs, is_error) = if let Some((connection, _)) = opener.streams(&record.conn, session, clock) {
             let (outputs, is_error) = self.state.handle_answers(record, &connection, clock);
             if is_error {
                 opener.found(&record.conn);
@@ -89,7 +89,7 @@ impl Agent {
             return session.map_or_else(Vec::new, |session| self.judge_answer(record, &session, clock));
         }
         if let (Event::Conn(record), Some(opener), Some(session)) = (&event, &mut self.opener, &session)
-            && let Some((connection, says_goodbye)) = opener.streams(&record.conn, session)
+            && let Some((connection, says_goodbye)) = opener.streams(&record.conn, session, clock)
         {
             self.state.set_around(around.clone());
             let (outputs, found) = self.state.handle_streams(record, &connection, says_goodbye, clock);

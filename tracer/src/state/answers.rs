@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracer_common::{AnswerRecord, Close, Conn, ConnRecord, LastSignal, Upstream, trail::TICK_SHIFT, triggers};
+use tracer_common::{AnswerRecord, Close, Conn, ConnRecord, LastSignal, Upstream, triggers};
 
 use super::{Clock, Output, State, inside, origin::Exchanged, unwinding::Unfinished};
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 /// The statuses of an origin error.
 const ERRORS: std::ops::RangeInclusive<u16> = 500..=599;
 
-/// The times of streams are rounded down to ticks; what happens at one moment is at most so far apart.
-const MOMENT: Duration = Duration::from_nanos(2 << TICK_SHIFT);
+/// The record of an answer is made right after the packet that holds it was seen.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// An answer as a record of its connection, for those who read what was said on one.
 #[must_use]
@@ -92,7 +92,7 @@ impl State {
         answered.sort_by_key(|(id, stream)| (stream.response.last, **id));
         // The process had just dealt with what it answers in this packet.
         let now = age(record, record.header.time_ns);
-        let is_now = |stream: &Stream| last(record, stream).abs_diff(now) <= MOMENT;
+        let is_now = |stream: &Stream| (now.saturating_sub(AT_ONCE)..=now).contains(&last(record, stream));
         let latest = answered.iter().rfind(|(_, stream)| is_now(stream)).map(|(id, _)| **id);
         answered.retain(|(id, stream)| {
             is_error(stream) && !self.answers_told.has(name, **id) && !self.streams_told.has(name, **id)
@@ -104,7 +104,7 @@ impl State {
             let unfinished = Unfinished::new(&record.conn, Some(*id));
             let is_held = self.held_origins.iter().any(|held| held.unfinished == Some(unfinished));
             // One that was sent after this record was made comes with a record of its own, if with any.
-            let is_later = last(record, stream) > now + MOMENT;
+            let is_later = last(record, stream) > now;
             if is_later && is_held {
                 continue;
             }
@@ -163,7 +163,7 @@ fn last(record: &AnswerRecord, stream: &Stream) -> Duration {
 /// Whether the upstream connection may have been used for this stream: not before its request came.
 fn began_within(record: &AnswerRecord, upstream: &Upstream, stream: &Stream) -> bool {
     let began = if upstream.asked_ns == 0 { upstream.opened_ns } else { upstream.asked_ns };
-    upstream.key != 0 && stream.requested.is_none_or(|requested| age(record, began) + MOMENT >= requested)
+    upstream.key != 0 && stream.requested.is_none_or(|requested| age(record, began) >= requested)
 }
 
 /// Whether the other stream was open when this one was answered.
