@@ -58,15 +58,15 @@ fn tell(conn: &Conn) {
         return;
     }
     let slot = tens * 10 + ones;
-    if !may_tell() || !emit::origin_error(conn, 500 + slot) {
+    if !may_tell(limits::ORIGIN_RECORDS) || !emit::origin_error(conn, 500 + slot) {
         count(&LOST, lost::ORIGIN_ERRORS);
         count(&UNTOLD, slot);
     }
 }
 
-/// Whether less than the most records were made in this second.
+/// Whether less than `most` records were made in this second.
 #[inline(always)]
-pub fn may_tell() -> bool {
+pub fn may_tell(most: u64) -> bool {
     let Some(rate) = ORIGIN_RATE.get_ptr_mut(0) else { return false };
     // SAFETY: a live map value; the helper has no preconditions.
     let (rate, now_s) = unsafe { (&mut *rate, bpf_ktime_get_ns() / 1_000_000_000) };
@@ -74,5 +74,5 @@ pub fn may_tell() -> bool {
         *rate = [now_s, 0];
     }
     rate[1] += 1;
-    rate[1] <= limits::ORIGIN_RECORDS
+    rate[1] <= most
 }

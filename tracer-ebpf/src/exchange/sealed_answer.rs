@@ -37,7 +37,7 @@ pub fn look(conn: *mut Conn, payload: u32) {
         trails::learn(state);
     }
     let current = if state.flags & flag::TRAILED != 0 { threads::upstream(state.owner) } else { 0 };
-    if !may_tell() || !emit::answer(state, size, current, failed) {
+    if !may_tell(sealed_answer::ANSWERS) || !emit::answer(state, size, current, failed) {
         count(&LOST, lost::ORIGIN_ERRORS);
     }
 }

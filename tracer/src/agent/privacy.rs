@@ -45,7 +45,8 @@ pub(super) fn keep_memory() {
 /// Overwrites what calls that have returned left on this thread's stack.
 #[inline(never)]
 pub(super) fn wipe_stack() {
-    let mut left = [0_u8; STACK];
+    // Word by word, which takes an eighth of the time of bytes.
+    let mut left = [0_u64; STACK / size_of::<u64>()];
     left.zeroize();
     std::hint::black_box(&mut left);
 }
