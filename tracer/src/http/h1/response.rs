@@ -70,6 +70,8 @@ pub struct Seen<'a> {
     pub unsearched: bool,
     /// Its last bytes on the wire.
     pub tail: &'a [u8],
+    /// Those are not known.
+    pub unread: bool,
     /// Length in all, bytes not yet on the wire included; and on the wire.
     pub len: u64,
     pub sent: u64,
@@ -96,7 +98,7 @@ impl Seen<'_> {
     pub(super) fn after(&self, bytes: u64) -> Self {
         let from = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.head.len());
         let (len, sent) = (self.len.saturating_sub(bytes), self.sent.saturating_sub(bytes));
-        Self { head: &self.head[from..], tail: self.tail, len, sent, ..Self::default() }
+        Self { head: &self.head[from..], tail: self.tail, unread: self.unread, len, sent, ..Self::default() }
     }
 }
 
@@ -341,7 +343,7 @@ impl Framing {
         match seen.chunks {
             Chunks::Broken => Progress::Malformed,
             Chunks::Next(at) if seen.len <= at => Progress::InBody,
-            _ if seen.sent < seen.len => Progress::Unknown,
+            _ if seen.sent < seen.len || seen.unread => Progress::Unknown,
             Chunks::Last if ends_with(b"\r\n\r\n") => Progress::Whole,
             Chunks::Unknown if ends_with(b"0\r\n\r\n") => Progress::Whole,
             // Trailers, or data that end so.
