@@ -135,14 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn a_sure_number_foretells_every_nonce_and_an_unsure_one_those_between_nonces_that_were_seen() {
+    fn a_sure_number_foretells_every_nonce_and_an_unsure_one_those_that_all_numbers_agree_on() {
         let sure = Nonces::new(0, &nonce(99, 0), Sureness::Sure);
         assert_eq!(sure.at(1000), Some(nonce(99, 1000)));
         let mut unsure = Nonces::new(0, &nonce(99, 5), Sureness::Unsure);
         assert_eq!((unsure.at(0), unsure.at(1)), (Some(nonce(99, 5)), None));
         assert!(unsure.all_at(1).contains(&nonce(99, 6)) && unsure.all_at(1).len() < 20);
-        assert!(unsure.see(4, &nonce(99, 9)));
-        assert_eq!(unsure.at(2), Some(nonce(99, 7)));
+        assert!((1..5).all(|number| unsure.see(number, &nonce(99, 5 + number))));
+        assert_eq!(
+            (unsure.at(10), unsure.at(11)),
+            (Some(nonce(99, 15)), None),
+            "16 changes what was not seen to change"
+        );
         let mut few = Nonces::new(0, &nonce(99, 3), Sureness::Within(16));
         assert!(few.see(1, &nonce(99, 4)));
         assert_eq!(few.at(2), Some(nonce(99, 5)), "behind an even number only the last bit changes");

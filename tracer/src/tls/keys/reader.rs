@@ -174,7 +174,8 @@ impl Reader {
             let is_right = !key.is_handshake && (self.has_data || (self.look)(&text) >= NEEDED_ONCE);
             return is_right.then_some(Found { keys, sequence, text, by_tag: false });
         }
-        let guessed = self.chain.guess(record, self.side, sequence).filter(|_| !self.has_data);
+        // A response may follow upon another one that was kept.
+        let guessed = self.chain.guess(record, self.side, sequence);
         match guessed.filter(|(guessed, _)| *guessed == keys) {
             Some((_, text)) => Some(Found { keys, sequence, text, by_tag: false }).filter(self.looks()),
             // Of what goes on it is known how much it is.

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod aes_keys;
 mod disk;
 mod doctor;
 mod events;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Case> {
         origin::cases(),
         tls::cases(),
         sight::cases(),
+        aes_keys::cases(),
         tls_safety::cases(),
         keylog::cases(),
         wire::cases(),

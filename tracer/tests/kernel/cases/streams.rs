@@ -44,7 +44,7 @@ fn get(stream: u32, path: &str, ray: &str) -> Vec<u8> {
 }
 
 /// One request on a connection, with a ray of its own.
-fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
+pub(super) fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
     let mut exchange = conn.exchange(Seen::Empty);
     let port = exchange.from.port();
     exchange.ray = format!("{:016x}-AMS", (u64::from(port) << 32) + u64::from(stream));
@@ -61,7 +61,7 @@ fn connect(lab: &Lab, certificate: &Certificate, is_tls13: bool) -> Result<(Conn
     Ok((conn, tls))
 }
 
-fn want(exchange: &Exchange, stream: u32, path: &str, cause: &'static str, symptom: &str) -> Want {
+pub(super) fn want(exchange: &Exchange, stream: u32, path: &str, cause: &'static str, symptom: &str) -> Want {
     let want = Want::new(exchange, cause, 520, symptom).with("stream_id", stream).with("http_version", "2");
     want.with("ray", exchange.ray.as_str()).with("path", path).with("method", "GET").with("host", "www.example.com")
 }

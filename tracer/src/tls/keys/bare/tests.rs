@@ -130,3 +130,12 @@ fn the_text_of_a_record_that_holds_a_beginning_alone_is_read_by_guess() {
     let none = said(9, &[&[b"GET /other", &page[5..]].concat()], 1976, 4, Side::Edge);
     assert_eq!((none.outcome, none.text.len()), (Outcome::Undecided, 0));
 }
+
+#[test]
+fn a_response_that_follows_upon_another_one_is_read_by_guess() {
+    let ok = &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..];
+    let long = [b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", &[b'x'; 9000][..]].concat();
+    let both = said(2, &[ok, &long], 1000, 1, Side::Origin);
+    assert_eq!(&*both.text, [ok, &long[..1000 - ok.len() - 22 - 5]].concat());
+    assert_eq!(both.data.exact(), Some((ok.len() + long.len()) as u64));
+}
