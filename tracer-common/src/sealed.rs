@@ -29,7 +29,7 @@ pub mod secret {
     /// [`Conn::keyed`](crate::Conn::keyed): there are AES keys, of which some may be the session's.
     pub const AES_KEYS: u16 = 1 << 6;
     /// [`Conn::keyed`](crate::Conn::keyed): all that a probe may show.
-    pub const ANNOUNCED: u16 = (1 << SLOTS) - 1 | AES_KEYS;
+    pub const ANNOUNCED: u16 = ((1 << SLOTS) - 1) | AES_KEYS;
     /// [`Conn::keyed`](crate::Conn::keyed): all secrets of TLS 1.3 that open application data.
     pub const TRAFFIC: u16 = 1 << CLIENT_TRAFFIC | 1 << SERVER_TRAFFIC;
 }

@@ -10,14 +10,10 @@ use super::gcm::{HEAD, Nonce};
 use super::look::text_end;
 use super::nonces::{Nonces, Sureness, differences};
 use super::protection::{Bulk, Iv, Protection, Text, nonce_of};
-use super::reader::inner;
 use super::secret::{Secret, Side};
 use super::suite::{Cipher, Suite};
 use super::trial::NEEDED_ONCE;
-use crate::tls::record::Record;
-
-/// Numbers that are tried for a record of TLS 1.2, where the tag is over the number, too.
-pub(super) const REACH: u64 = 4_096;
+use crate::tls::record::{Record, inner};
 
 /// Texts of 16 bytes that requests begin with.
 const REQUESTS: [&[u8; HEAD]; 3] = [b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r", b"HEAD / HTTP/1.1\r"];

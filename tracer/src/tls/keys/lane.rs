@@ -8,10 +8,10 @@ use super::chain::{Chain, is_tls13};
 use super::look::Look;
 use super::nonces::Sureness;
 use super::opened::Plaintext;
-use super::reader::inner;
 use super::secret::{Secrets, Side};
 use super::trial::{Area, Work, by_tag};
-use crate::tls::{alert::Alert, record::Record};
+use crate::tls::alert::Alert;
+use crate::tls::record::{Record, inner};
 
 /// Numbers that are tried around the place of a record among those since the trail began.
 const REACH: u64 = 4_096;

@@ -12,7 +12,7 @@ use super::nonces::Nonces;
 use super::schedule::{expand_label, key_block};
 use super::secret::{Secret, Side};
 use super::suite::{Cipher, Suite};
-use crate::tls::record::Record;
+use crate::tls::record::{Record, inner};
 
 /// Bytes that AES-GCM has at the start of a record of TLS 1.2.
 const EXPLICIT: usize = 8;
@@ -86,7 +86,10 @@ impl Protection {
             Bulk::Aead(aead, Iv::Unknown | Iv::Seen(_)) => {
                 let (sealed, _) = self.sealed(record)?;
                 let (_, nonce) = self.reveal(record, sequence..sequence.saturating_add(1))?;
-                Some(aead.decrypt(&nonce, sealed))
+                let text = aead.decrypt(&nonce, sealed);
+                // A record's type is a further proof, if a small one.
+                let is_known = !self.suite.tls13 || (21..=23).contains(&inner(&text).0.0);
+                is_known.then_some(text)
             }
             Bulk::Aead(aead, iv) => {
                 let (sealed, tag) = self.sealed(record)?;

@@ -13,7 +13,7 @@ use super::secret::{Label, Secrets, Side};
 use super::trial::{Area, Found, NEEDED_ONCE, REACH, Work, by_look, by_tag};
 use crate::tls::alert::Alert;
 use crate::tls::hello::ClientHello;
-use crate::tls::record::{Record, messages};
+use crate::tls::record::{Record, inner, messages};
 
 /// Numbers that are tried where keys have just come into use: tickets and alerts may have been first.
 const REACH_AT_START: u64 = 64;
@@ -285,12 +285,6 @@ impl Reader {
 fn on_wire(record: &Record<'_>, len: u64) -> usize {
     let missing = usize::try_from(record.end.saturating_sub(len)).unwrap_or(usize::MAX);
     record.len.saturating_sub(missing)
-}
-
-/// The type and the content of a record of TLS 1.3, without its padding (RFC 8446 §5.4).
-pub(super) fn inner(text: &[u8]) -> (TlsRecordType, &[u8]) {
-    let end = text.iter().rposition(|byte| *byte != 0).unwrap_or_default();
-    (TlsRecordType(text.get(end).copied().unwrap_or_default()), &text[..end])
 }
 
 /// Whether a record of TLS 1.2 holds a handshake message in the clear: one of less than 64 KiB, of a type that comes

@@ -6,13 +6,14 @@
 use std::iter;
 use std::ops::Range;
 
-use super::bare;
 use super::look::Look;
 use super::protection::{Protection, Text};
 use crate::tls::record::Record;
 
 /// Numbers that are tried under one key.
 pub(super) const REACH: u64 = 1 << 20;
+/// Numbers that are tried under a key alone in TLS 1.2, where the tag is over the number, too.
+const REACH_OF_KEYS: u64 = 4_096;
 /// Numbers that are tried at once.
 const RUN: u64 = 256;
 /// Bytes that are hashed and deciphered in trials, for all keys together.
@@ -112,7 +113,7 @@ pub(super) fn by_tag(
         Some(Found { keys: number, sequence, text, by_tag: true })
     };
     for (number, protection) in keys.iter().enumerate() {
-        let reach = if protection.suite.tls13 { 1 } else { area.reach.min(bare::REACH) };
+        let reach = if protection.suite.tls13 { 1 } else { area.reach.min(REACH_OF_KEYS) };
         if protection.lacks_iv() && !work.spend(record.len as u64 + CHACHA_TRIAL * reach) {
             return None;
         }

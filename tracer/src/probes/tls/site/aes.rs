@@ -80,7 +80,7 @@ fn start(code: &[u8], place: usize, base: u64) -> Option<u64> {
 }
 
 /// What follows a piece that the code begins with.
-fn skip<'a>(code: &'a [u8], piece: Piece) -> Option<&'a [u8]> {
+fn skip(code: &[u8], piece: Piece) -> Option<&[u8]> {
     let mut rest = code;
     for (number, bytes) in piece.iter().enumerate() {
         if number > 0 {
