@@ -2,7 +2,7 @@
 //! secrets, but each of its keys passes here: four in a handshake of TLS 1.3, two in one of TLS 1.2.
 //!
 //! Others pass, too. AWS-LC's generator of random numbers takes two keys for each number, which lie at one place. Keys
-//! count as a connection's only from its first bytes to its first answer, and only in the thread that read from it last.
+//! count as a connection's only from its first bytes to its first answer, in the thread that read from it last.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user},

@@ -136,16 +136,16 @@ fn functions(path: &Path, ends: &[&str]) -> Vec<u64> {
     found
 }
 
-/// This very executable has rustls and ring in it, as the agent has.
+/// The agent has rustls and ring in it.
 #[test]
 fn the_key_schedules_of_ring_are_those_that_the_symbols_name() {
     if !cfg!(target_arch = "x86_64") {
         return println!("skipped: of another machine than x86-64");
     }
-    let this = env::current_exe().expect("this executable");
-    let site = look(&this).expect("a site");
+    let agent = Path::new(env!("CARGO_BIN_EXE_tracer"));
+    let site = look(agent).expect("a site");
     assert_eq!((site.shape, site.emulated, site.more.len()), (Shape::AesKey, true, 1), "{site:?}");
-    let named = functions(&this, &["aes_hw_set_encrypt_key_base", "aes_hw_set_encrypt_key_alt"]);
+    let named = functions(agent, &["aes_hw_set_encrypt_key_base", "aes_hw_set_encrypt_key_alt"]);
     assert_eq!((named.len(), named[0]), (2, site.function), "{named:x?}");
     let behind: Vec<u64> = named.iter().zip([site.offset, site.more[0]]).map(|(start, place)| place - start).collect();
     assert_eq!(behind, [20, 20]);

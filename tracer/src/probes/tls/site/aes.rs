@@ -1,9 +1,9 @@
 //! The AES key schedule in an executable that holds rustls: the function by which ring and AWS-LC take the key of each
 //! direction of a connection. rustls itself announces no secret, unless the application asks for a key log.
 //!
-//! Both libraries have the function from the same source in assembly, so that its bytes are the same in every build of a
-//! version, stripped or not. Those of ring 0.16.20 to 0.17.14 and of aws-lc-sys 0.13 to 0.47 differ in what is optional
-//! below. OpenSSL's own function differs in the order of its instructions, so that it is not taken for one.
+//! Both libraries have the function from the same source in assembly, so that its bytes are the same in every build of
+//! a version, stripped or not. Those of ring 0.16.20 to 0.17.14 and of aws-lc-sys 0.13 to 0.47 differ in what is
+//! optional below. OpenSSL's own function differs in the order of its instructions, so that it is not taken for one.
 
 use memchr::memmem;
 

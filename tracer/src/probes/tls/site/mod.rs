@@ -1,8 +1,8 @@
 //! Where in a file a uprobe sees the secrets of TLS handshakes: the function that its library logs them with.
 //!
 //! OpenSSL, BoringSSL, GnuTLS and Go call that function in every handshake, whether or not anybody asked for a log. For
-//! rustls it is the one that takes the keys. It is found in the bytes of the file alone; these may be hostile: all work is bounded, and nothing panics. A file in
-//! which nothing sure is found is refused.
+//! rustls it is the one that takes the keys. It is found in the bytes of the file alone; these may be hostile: all work
+//! is bounded, and nothing panics. A file in which nothing sure is found is refused.
 
 mod aes;
 mod elf;
