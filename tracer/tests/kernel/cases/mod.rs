@@ -13,6 +13,7 @@ mod life;
 mod mechanism;
 mod netfilter;
 mod origin;
+mod origin_inside;
 mod page;
 mod process;
 mod programs;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         origin::cases(),
+        origin_inside::cases(),
         tls::cases(),
         sight::cases(),
         aes_keys::cases(),
