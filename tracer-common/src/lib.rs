@@ -49,6 +49,9 @@ pub use records::{
     AttemptConnRecord, AttemptRecord, ConnRecord, Header, ListenRecord, OomRecord, ProcessRecord, RefusedRecord,
     SmallConnRecord,
 };
-pub use sealed::{KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret};
+pub use sealed::{
+    AES_KEY_LEN, AES_KEYS, AesKeys, KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd,
+    TlsKeys, secret,
+};
 pub use sealed_answer::AnswerRecord;
 pub use upstream::{OriginRecord, Served, Upstream, upstream_flags};

@@ -21,12 +21,15 @@ pub mod secret {
     /// Slots.
     pub const SLOTS: usize = 4;
 
-    /// [`Conn::keyed`](crate::Conn::keyed): the session has a master secret, not the secrets of TLS 1.3.
+    /// [`Conn::keyed`](crate::Conn::keyed): the session is one of TLS 1.2. It has a master secret, or AES keys, and not
+    /// the secrets of TLS 1.3.
     pub const IS_MASTER: u16 = 1 << 4;
     /// [`Conn::keyed`](crate::Conn::keyed): a key log may hold the secrets. The kernel has none of it.
     pub const BY_KEYLOG: u16 = 1 << 5;
-    /// [`Conn::keyed`](crate::Conn::keyed): all secrets that a probe may announce.
-    pub const ANNOUNCED: u16 = (1 << SLOTS) - 1;
+    /// [`Conn::keyed`](crate::Conn::keyed): there are AES keys, of which some may be the session's.
+    pub const AES_KEYS: u16 = 1 << 6;
+    /// [`Conn::keyed`](crate::Conn::keyed): all that a probe may show.
+    pub const ANNOUNCED: u16 = ((1 << SLOTS) - 1) | AES_KEYS;
     /// [`Conn::keyed`](crate::Conn::keyed): all secrets of TLS 1.3 that open application data.
     pub const TRAFFIC: u16 = 1 << CLIENT_TRAFFIC | 1 << SERVER_TRAFFIC;
 }
@@ -36,6 +39,13 @@ pub const SECRET_LEN: usize = 48;
 
 /// Size of the random numbers in the two hello messages, bytes.
 pub const RANDOM_LEN: usize = 32;
+
+/// Longest AES key in bytes.
+pub const AES_KEY_LEN: usize = 32;
+
+/// AES keys that are kept of one connection. TLS 1.3 has four, TLS 1.2 two; AWS-LC's generator of random numbers has
+/// others, as many as threads take part in a handshake.
+pub const AES_KEYS: usize = 8;
 
 shared! {
     /// Names a connection for good: the address of its socket is used again.
@@ -48,6 +58,28 @@ shared! {
     }
     size: 16
 }
+
+/// The AES keys that a process took while it did the handshake of one connection, the oldest first. Which of them
+/// protects what is not known. Has no `Debug`.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes)
+)]
+#[derive(Clone, Copy)]
+pub struct AesKeys {
+    pub keys: [[u8; AES_KEY_LEN]; AES_KEYS],
+    /// Where in its memory the process keeps what it made of each. 0: on the stack, from where it moves on.
+    pub schedules: [u64; AES_KEYS],
+    /// Bytes of each key: 16 or 32. 0: it was no key of a connection, and has been wiped.
+    pub lens: [u8; AES_KEYS],
+    /// How many there are.
+    pub count: u32,
+    /// The one that was taken last, counted from 1. 0: none.
+    pub last: u32,
+}
+
+const _: () = assert!(size_of::<AesKeys>() == 336);
 
 /// The secrets of one connection. Has no `Debug`, so that no log can hold them.
 #[repr(C)]
@@ -69,9 +101,11 @@ pub struct TlsKeys {
     pub suite: [u8; 2],
     pub client_random: [u8; RANDOM_LEN],
     pub server_random: [u8; RANDOM_LEN],
+    /// Of a library that announces no secrets.
+    pub aes: AesKeys,
 }
 
-const _: () = assert!(size_of::<TlsKeys>() == 264);
+const _: () = assert!(size_of::<TlsKeys>() == 600);
 
 shared! {
     /// The end of a sealed response, kept behind its first bytes in [`Heads::response`](crate::Heads::response).

@@ -27,7 +27,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, ProbeContext, RawTracePointContext, SkBuffContext, SockAddrContext},
 };
 
-use hooks::tls::Announced;
+use hooks::{aes_keys::KeySet, tls::Announced};
 use tables::twins::Role;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -249,6 +249,19 @@ pub fn tls_secret_go(ctx: ProbeContext) -> u32 {
 #[uprobe(multi)]
 pub fn tls_secret_go_multi(ctx: ProbeContext) -> u32 {
     hooks::tls::announced(&Announced::go(&ctx));
+    0
+}
+
+/// The AES key schedule of ring and AWS-LC, which rustls uses.
+#[uprobe]
+pub fn tls_aes_key(ctx: ProbeContext) -> u32 {
+    hooks::aes_keys::taken(&KeySet::new(&ctx));
+    0
+}
+
+#[uprobe(multi)]
+pub fn tls_aes_key_multi(ctx: ProbeContext) -> u32 {
+    hooks::aes_keys::taken(&KeySet::new(&ctx));
     0
 }
 

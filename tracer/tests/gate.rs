@@ -33,6 +33,7 @@ impl Kept for Agents<'_> {
         let heads = &self.0.heads;
         let open = origin::NOT_HTTP | origin::IN_HEAD;
         let seen = Seen {
+            unread: false,
             head: &heads.response[..conn.response_have as usize],
             section: (conn.origin_flags & open == 0).then_some(conn.head_len.into()),
             unsearched: false,

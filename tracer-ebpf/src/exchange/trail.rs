@@ -103,7 +103,8 @@ pub fn origin_said(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> u
 #[inline(always)]
 fn ask_hello(conn: &Conn, trail: &mut Trail) -> u32 {
     let secrets = secret::TRAFFIC;
-    let is_keyed = conn.keyed & secrets == secrets || conn.keyed & (secret::IS_MASTER | secret::BY_KEYLOG) != 0;
+    let is_keyed =
+        conn.keyed & secrets == secrets || conn.keyed & (secret::IS_MASTER | secret::BY_KEYLOG | secret::AES_KEYS) != 0;
     if conn.flags & flag::SEALED == 0 || !is_keyed || trail.hellos >= HELLOS {
         return 0;
     }

@@ -2,6 +2,7 @@
 //! concerns an edge connection, and calls down into `conn`, `missing`, `exchange` and `tables`. No hook calls
 //! another.
 
+pub mod aes_keys;
 pub mod connects;
 pub mod inspect;
 pub mod netfilter;

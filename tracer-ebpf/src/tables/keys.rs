@@ -70,6 +70,14 @@ pub fn note_reader(conn: &Conn, pid_tgid: u64) {
     }
 }
 
+/// Thread `pid_tgid` reads from a connection to an upstream: keys and secrets that it has next are not the edge's.
+#[inline(always)]
+pub fn note_other_reader(pid_tgid: u64) {
+    if READING.get_ptr(&pid_tgid).is_some() {
+        let _absent = READING.remove(&pid_tgid);
+    }
+}
+
 /// The entry of the connection's secrets, which is made if there is none. `None`: the map is full.
 #[inline(always)]
 pub fn of_or_make(conn: &Conn) -> Option<*mut TlsKeys> {
@@ -135,10 +143,10 @@ pub fn may_be_logged(conn: &mut Conn) -> bool {
 }
 
 /// The connection's first request is about to take the place of what was kept of its handshake. A secret may have been
-/// announced before the ServerHello went out.
+/// announced, or a key taken, before the ServerHello went out.
 #[inline(always)]
-pub fn keep_late_hellos(conn: &Conn) {
-    if conn.keyed & secret::IS_MASTER == 0 && !keylog() {
+pub fn keep_late_hellos(conn: &mut Conn) {
+    if conn.keyed & (secret::IS_MASTER | secret::AES_KEYS) == 0 && !keylog() {
         return;
     }
     let Some(keys) = KEYS.get_ptr_mut(&name(conn)) else { return };
@@ -146,6 +154,9 @@ pub fn keep_late_hellos(conn: &Conn) {
     let keys = unsafe { &mut *keys };
     if keys.has_hellos == 0 {
         keep_hellos(conn, keys);
+    }
+    if conn.keyed & secret::AES_KEYS != 0 && keys.has_hellos != 0 && keys.suite[0] != SUITES_OF_TLS13 {
+        conn.keyed |= secret::IS_MASTER;
     }
 }
 

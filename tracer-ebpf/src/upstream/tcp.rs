@@ -3,7 +3,10 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel, generated::bpf_skb_load_bytes},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        generated::{bpf_probe_read_kernel, bpf_skb_load_bytes},
+    },
     programs::SkBuffContext,
 };
 use tracer_common::{
@@ -21,6 +24,7 @@ use crate::{
     },
     parse::verifier::up_to,
     tables::{
+        keys,
         maps::{ESTABLISHING, EXPLAINS, OTHER_END},
         processes, suspects, threads, upstreams,
     },
@@ -208,6 +212,10 @@ fn describe(into: &mut Task) {
 pub fn read(sk: Sock) {
     let sock = sk.key();
     if let Some(upstream) = upstreams::of(sock) {
+        // SAFETY: a live map value.
+        if keys::sight() && unsafe { (*upstream).sock } == sock {
+            keys::note_other_reader(bpf_get_current_pid_tgid());
+        }
         return was_read(upstream, sock);
     }
     if threads::deals_with_edges() {

@@ -58,8 +58,9 @@ pub(super) struct Sight {
 /// A file of which the kernel was asked to probe a place.
 struct Probed {
     library: Library,
-    probe: Option<Probe>,
-    /// Why the kernel did not take the last probe.
+    /// None: it is not probed now.
+    probes: Vec<Probe>,
+    /// Why the kernel did not take the last one.
     error: Option<String>,
     round: u32,
 }
@@ -153,7 +154,7 @@ impl Sight {
             Err(why) => warn!("no sight inside TLS of {}: {why}", library.path),
             Ok(_) => {}
         }
-        let mut probed = Probed { library, probe: None, error: None, round };
+        let mut probed = Probed { library, probes: Vec::new(), error: None, round };
         if self.paused_until.is_none() && !self.is_lost {
             probed.attach(&self.programs);
         }
@@ -203,7 +204,7 @@ impl Sight {
                 "sight inside TLS has ended: the process that attaches its probes is gone; restart tracer to have it"
             );
         }
-        self.files.values_mut().for_each(|file| file.probe = None);
+        self.files.values_mut().for_each(|file| file.probes = Vec::new());
         self.tell();
     }
 
@@ -219,9 +220,9 @@ impl Probed {
     fn attach(&mut self, programs: &Programs) {
         let (Some((file, _)), Ok(site)) = (&self.library.file, &self.library.look.site) else { return };
         match programs.attach(file, site) {
-            Ok(probe) => {
+            Ok(probes) => {
                 info!("sight inside TLS: {} in {}", site.title(), self.library.path);
-                (self.probe, self.error) = (Some(probe), None);
+                (self.probes, self.error) = (probes, None);
             }
             Err(error) => {
                 warn!("no sight inside TLS of {}: {error:#}", self.library.path);
@@ -235,7 +236,7 @@ impl Probed {
         let (library, refused) = match &self.library.look.site {
             Err(why) if why.is_no_library() => return None,
             Err(why) => (None, Some(why.to_string())),
-            Ok(site) if self.probe.is_some() => (Some(site.title()), None),
+            Ok(site) if !self.probes.is_empty() => (Some(site.title()), None),
             Ok(site) => {
                 let why = self.error.clone().unwrap_or_else(|| "hit too often: the probes pause for a minute".into());
                 (Some(site.title()), Some(why))
@@ -245,10 +246,10 @@ impl Probed {
     }
 
     fn detach(&mut self, programs: &Programs) {
-        if let Some(probe) = self.probe.take()
-            && let Err(error) = programs.detach(probe)
-        {
-            warn!("taking the probe out of {}: {error:#}", self.library.path);
+        for probe in std::mem::take(&mut self.probes) {
+            if let Err(error) = programs.detach(probe) {
+                warn!("taking the probe out of {}: {error:#}", self.library.path);
+            }
         }
     }
 }

@@ -122,6 +122,7 @@ mod tests {
     fn openssl() -> Site {
         Site {
             offset: 0x3_a1db,
+            more: Vec::new(),
             shape: Shape::NssKeylog,
             emulated: true,
             function: 0x3_a1c0,

@@ -22,6 +22,7 @@ pub(super) fn exchange(record: &ConnRecord, said: &Said) -> Exchange {
         head: &answer.head,
         unsearched: true,
         tail: &answer.tail,
+        unread: answer.tail_unread,
         len: sent + unsent(record),
         sent,
         ..Seen::default()

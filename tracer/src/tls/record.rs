@@ -79,6 +79,12 @@ pub(super) fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
+/// The type and the content of a record of TLS 1.3, without its padding (RFC 8446 §5.4).
+pub(super) fn inner(text: &[u8]) -> (TlsRecordType, &[u8]) {
+    let end = text.iter().rposition(|byte| *byte != 0).unwrap_or_default();
+    (TlsRecordType(text.get(end).copied().unwrap_or_default()), &text[..end])
+}
+
 /// A handshake message whose header was kept.
 pub(super) struct Message<'a> {
     pub(super) kind: TlsHandshakeType,

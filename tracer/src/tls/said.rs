@@ -31,6 +31,8 @@ pub struct Answered {
     pub head: Plaintext,
     /// Its last bytes, where they were not kept in `head`.
     pub tail: Plaintext,
+    /// Those can't be read, whatever they are.
+    pub tail_unread: bool,
     /// How many bytes of it went out.
     pub sent: Bounds,
     /// Its last record is cut.
@@ -112,7 +114,8 @@ impl Answered {
         let cut = opened.cut == Some(true);
         let alert = opened.alerts.iter().copied().find(|alert| alert.fatal);
         let closed = opened.alerts.iter().any(|alert| alert.name() == Some("close_notify"));
-        Some(Self { head: opened.text, tail: opened.tail, sent: opened.data, cut, alert, closed })
+        let (head, tail, tail_unread) = (opened.text, opened.tail, opened.tail_unread);
+        Some(Self { head, tail, tail_unread, sent: opened.data, cut, alert, closed })
     }
 }
 
@@ -132,6 +135,9 @@ pub(super) fn secrets(announced: &TlsKeys) -> Secrets {
         if len > 0 {
             let _of_no_use = secrets.hold(label, &bytes[..len]);
         }
+    }
+    for (key, len) in announced.aes.keys.iter().zip(announced.aes.lens).filter(|(_, len)| *len > 0) {
+        let _of_no_use = secrets.hold(Label::AesKey, &key[..key.len().min(len.into())]);
     }
     if announced.has_hellos != 0 {
         secrets.randoms(announced.client_random, announced.server_random);

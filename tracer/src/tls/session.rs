@@ -51,7 +51,7 @@ impl Session {
     /// Takes a secret in, in place of one with the same label. Those that open nothing here are left out.
     pub(super) fn hold(&mut self, label: Label, secret: &[u8]) {
         let slot = match label {
-            Label::EarlyTraffic => return,
+            Label::EarlyTraffic | Label::AesKey => return,
             Label::HandshakeTraffic(Side::Edge) => secret::CLIENT_HANDSHAKE,
             Label::HandshakeTraffic(Side::Origin) => secret::SERVER_HANDSHAKE,
             Label::Traffic(Side::Edge) => secret::CLIENT_TRAFFIC,

@@ -12,14 +12,16 @@ mod journal;
 mod metrics;
 mod prometheus;
 mod runner;
+mod rustls_origin;
 mod scan;
 mod want;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The lab's origin is this executable, started again; so is process 1 of a virtual machine.
-    match lab::origin::main_if_asked().or_else(xtask::vm::guest::main_if_asked) {
+    // The origins are this executable, started again; so is process 1 of a virtual machine.
+    let asked = lab::origin::main_if_asked().or_else(rustls_origin::main_if_asked);
+    match asked.or_else(xtask::vm::guest::main_if_asked) {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
             eprintln!("{error:#}");

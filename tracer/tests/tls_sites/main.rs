@@ -1,7 +1,7 @@
 //! The finder of key-log functions on real libraries: on those of `libraries.toml`, which `cargo xtask libraries` gets,
 //! and on what this machine has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -122,6 +122,33 @@ fn gos_function_is_the_one_that_the_symbol_names_and_stripping_changes_nothing()
         let pie = site("pie");
         assert_eq!((pie.offset - pie.function, pie.shape), (plain.offset - plain.function, plain.shape));
     }
+}
+
+/// Where functions are in a file whose symbols' names end so.
+fn functions(path: &Path, ends: &[&str]) -> Vec<u64> {
+    let bytes = fs::read(path).expect("a file that can be read");
+    let file = object::read::elf::ElfFile64::<object::LittleEndian>::parse(&*bytes).expect("an ELF file");
+    let names = file.symbols().filter_map(|one| one.name().ok());
+    let names: BTreeSet<String> =
+        names.filter(|name| ends.iter().any(|end| name.ends_with(end))).map(str::to_owned).collect();
+    let mut found: Vec<u64> = names.iter().filter_map(|name| symbol(path, name)).collect();
+    found.sort_unstable();
+    found
+}
+
+/// The agent has rustls and ring in it.
+#[test]
+fn the_key_schedules_of_ring_are_those_that_the_symbols_name() {
+    if !cfg!(target_arch = "x86_64") {
+        return println!("skipped: of another machine than x86-64");
+    }
+    let agent = Path::new(env!("CARGO_BIN_EXE_tracer"));
+    let site = look(agent).expect("a site");
+    assert_eq!((site.shape, site.emulated, site.more.len()), (Shape::AesKey, true, 1), "{site:?}");
+    let named = functions(agent, &["aes_hw_set_encrypt_key_base", "aes_hw_set_encrypt_key_alt"]);
+    assert_eq!((named.len(), named[0]), (2, site.function), "{named:x?}");
+    let behind: Vec<u64> = named.iter().zip([site.offset, site.more[0]]).map(|(start, place)| place - start).collect();
+    assert_eq!(behind, [20, 20]);
 }
 
 /// Where distributions keep what holds a TLS library.

@@ -46,6 +46,8 @@ pub(super) const DECLARED: &[Difference] = &[
     about_the_page("7.2"),
     about_sight("inside_tls_a_failure_is_told_with_its_ray"),
     about_sight("inside_tls_of_a_server_that_starts_later"),
+    about_sight("inside_tls_of_rustls_a_failure_is_told_with_its_ray"),
+    about_sight("inside_tls_of_rustls_each_failed_stream_is_told_with_its_ray"),
 ];
 
 /// Every declared blur.

@@ -184,7 +184,8 @@ pub fn tls_keylog(bytes: &[u8]) {
 }
 
 /// Records and secrets: a suite (two bytes), a side, a secret of the handshake or a master secret, one of traffic, both
-/// randoms, and what was kept. No panic, no text without proof, and none that was not kept.
+/// randoms, and what was kept; a side of 2 or more has AES keys in place of the secrets. No panic, no text without
+/// proof, and none that was not kept.
 pub fn tls_keys(bytes: &[u8]) {
     let Some((suite, rest)) = bytes.split_first_chunk() else { return };
     let Some(([side], rest)) = rest.split_first_chunk() else { return };
@@ -192,14 +193,21 @@ pub fn tls_keys(bytes: &[u8]) {
     let Some((traffic, rest)) = rest.split_first_chunk::<48>() else { return };
     let Some((client, rest)) = rest.split_first_chunk::<32>() else { return };
     let Some((server, kept)) = rest.split_first_chunk() else { return };
-    let side = if side % 2 == 0 { Side::Edge } else { Side::Origin };
+    let (side, is_bare) = (if side % 2 == 0 { Side::Edge } else { Side::Origin }, *side > 1);
     let number = u16::from_be_bytes(*suite);
     let mut secrets = Secrets::new(Suite::from_wire(number));
     let len = if number == 0x1302 { 48 } else { 32 };
-    secrets.hold(Label::HandshakeTraffic(side), &handshake[..len]);
-    secrets.hold(Label::Traffic(side), &traffic[..len]);
-    if number >> 8 != 0x13 {
-        secrets.hold(Label::Master, handshake);
+    if is_bare {
+        for key in [handshake, traffic].into_iter().flat_map(|keys| keys.chunks(16)) {
+            secrets.hold(Label::AesKey, key);
+        }
+        secrets.hold(Label::AesKey, &handshake[..32]);
+    } else {
+        secrets.hold(Label::HandshakeTraffic(side), &handshake[..len]);
+        secrets.hold(Label::Traffic(side), &traffic[..len]);
+        if number >> 8 != 0x13 {
+            secrets.hold(Label::Master, handshake);
+        }
     }
     secrets.randoms(*client, *server);
     // What keys come into use behind: numbers begin at 0, and the fuzzer's time does not go into a search for them.

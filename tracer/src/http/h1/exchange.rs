@@ -86,6 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_response_of_which_nothing_was_kept_nothing_is_said() {
+        let ok = &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..];
+        let len = ok.len() as u64 + 5000;
+        let seen = Seen { head: ok, unsearched: true, len, sent: len, ..Seen::default() };
+        let second = Exchange::read(REQUESTS, REQUESTS.len() as u64, &seen);
+        assert_eq!((second.request.path.as_deref(), second.response.progress), (Some("/b"), Progress::Unknown));
+    }
+
+    #[test]
     fn of_several_requests_the_one_that_is_not_answered_may_be_unfinished() {
         let ok = &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..];
         let cut = REQUESTS.len() - b"bcGET /c HTTP/1.1\r\n\r\n".len();

@@ -70,6 +70,8 @@ pub struct Seen<'a> {
     pub unsearched: bool,
     /// Its last bytes on the wire.
     pub tail: &'a [u8],
+    /// Those are not known.
+    pub unread: bool,
     /// Length in all, bytes not yet on the wire included; and on the wire.
     pub len: u64,
     pub sent: u64,
@@ -96,7 +98,8 @@ impl Seen<'_> {
     pub(super) fn after(&self, bytes: u64) -> Self {
         let from = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.head.len());
         let (len, sent) = (self.len.saturating_sub(bytes), self.sent.saturating_sub(bytes));
-        Self { head: &self.head[from..], tail: self.tail, len, sent, ..Self::default() }
+        let (head, unread, unsearched) = (&self.head[from..], self.unread, self.unsearched);
+        Self { head, tail: self.tail, unread, unsearched, len, sent, ..Self::default() }
     }
 }
 
@@ -341,7 +344,7 @@ impl Framing {
         match seen.chunks {
             Chunks::Broken => Progress::Malformed,
             Chunks::Next(at) if seen.len <= at => Progress::InBody,
-            _ if seen.sent < seen.len => Progress::Unknown,
+            _ if seen.sent < seen.len || seen.unread => Progress::Unknown,
             Chunks::Last if ends_with(b"\r\n\r\n") => Progress::Whole,
             Chunks::Unknown if ends_with(b"0\r\n\r\n") => Progress::Whole,
             // Trailers, or data that end so.
@@ -540,6 +543,9 @@ mod tests {
         let chunked = head.replace("Content-Length: 900", "Transfer-Encoding: chunked");
         assert_eq!(read(&chunked, kept + 900, b"\r\n0\r\n\r\n"), (Some(200), None, Progress::Whole));
         assert_eq!(read(&chunked, kept + 900, b"aaaaaaaa"), (Some(200), None, Progress::InBody));
+        let seen = Seen { head: chunked.as_bytes(), unsearched: true, unread: true, ..Seen::default() };
+        let unread = Response::read(Some("GET"), &Seen { len: kept + 900, sent: kept + 900, ..seen });
+        assert_eq!(unread.progress, Progress::Unknown, "how it ended is not known");
         let until_close = head.replace("Content-Length: 900", "Server: x");
         assert_eq!(read(&until_close, kept + 900, b""), unknown(None));
         let last = b"e\r\nContent-Length: 2\r\n\r\nok";

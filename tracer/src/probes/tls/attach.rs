@@ -42,14 +42,24 @@ impl Programs {
         Ok(Self { attacher })
     }
 
-    /// Puts a probe into a file, one for all processes that map it.
+    /// Puts probes into a file, for all processes that map it: all that it has places for, or none.
     ///
     /// # Errors
     /// Where there is no program for the site, or the kernel refuses.
-    pub fn attach(&self, file: &File, site: &Site) -> Result<Probe> {
+    pub fn attach(&self, file: &File, site: &Site) -> Result<Vec<Probe>> {
         let number = Shape::ALL.iter().position(|shape| *shape == site.shape);
         let number = number.ok_or_else(|| anyhow!("no program for {:?}", site.shape))?;
-        self.attacher.attach(number, file, site.offset).with_context(|| format!("attaching at {:#x}", site.offset))
+        let mut probes = Vec::new();
+        for offset in std::iter::once(&site.offset).chain(&site.more) {
+            match self.attacher.attach(number, file, *offset) {
+                Ok(probe) => probes.push(probe),
+                Err(error) => {
+                    probes.into_iter().try_for_each(|probe| self.detach(probe))?;
+                    return Err(error.context(format!("attaching at {offset:#x}")));
+                }
+            }
+        }
+        Ok(probes)
     }
 
     /// Takes a probe away.
@@ -79,5 +89,7 @@ const fn name(shape: Shape, form: Form) -> &'static str {
         (Shape::NssKeylog, Form::Multi) => "tls_secret_six_multi",
         (Shape::GoKeyLog, Form::Single) => "tls_secret_go",
         (Shape::GoKeyLog, Form::Multi) => "tls_secret_go_multi",
+        (Shape::AesKey, Form::Single) => "tls_aes_key",
+        (Shape::AesKey, Form::Multi) => "tls_aes_key_multi",
     }
 }

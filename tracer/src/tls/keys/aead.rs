@@ -1,6 +1,8 @@
 //! The AEADs, with ChaCha20-Poly1305 (RFC 8439) taken apart: the first bytes of many messages at once, and the text of
 //! a message whose tag is not there.
 
+use std::ops::Range;
+
 use aes::{Aes128, Aes256};
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyInit as _, KeyIvInit as _, StreamCipher as _, StreamCipherSeek as _};
@@ -44,6 +46,31 @@ impl Aead {
         match self {
             Self::Aes128Gcm(gcm) => gcm.nonce_of(aad, sealed, tag),
             Self::Aes256Gcm(gcm) => gcm.nonce_of(aad, sealed, tag),
+            Self::ChaCha20Poly1305(_) => None,
+        }
+    }
+
+    /// AES-GCM: the same, and the number, by [`Gcm::numbered_nonce_of`].
+    pub(super) fn numbered_nonce_of(
+        &self,
+        aad: &[u8],
+        sealed: &[u8],
+        tag: &Tag,
+        explicit: &[u8; 8],
+        numbers: Range<u64>,
+    ) -> Option<(u64, Nonce)> {
+        match self {
+            Self::Aes128Gcm(gcm) => gcm.numbered_nonce_of(aad, sealed, tag, explicit, numbers),
+            Self::Aes256Gcm(gcm) => gcm.numbered_nonce_of(aad, sealed, tag, explicit, numbers),
+            Self::ChaCha20Poly1305(_) => None,
+        }
+    }
+
+    /// AES-GCM: the one nonce under which a text that begins so is sealed so.
+    pub(super) fn nonce_by(&self, text: &[u8; HEAD], sealed: &[u8; HEAD]) -> Option<Nonce> {
+        match self {
+            Self::Aes128Gcm(gcm) => gcm.nonce_by(text, sealed),
+            Self::Aes256Gcm(gcm) => gcm.nonce_by(text, sealed),
             Self::ChaCha20Poly1305(_) => None,
         }
     }

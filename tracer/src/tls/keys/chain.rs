@@ -1,9 +1,11 @@
 //! The keys that the records of one direction may be protected by, and which follows which.
 
-use super::protection::Protection;
+use super::nonces::Sureness;
+use super::protection::{Protection, Text};
 use super::schedule::updated;
 use super::secret::{Label, Secret, Secrets, Side};
 use super::suite::Suite;
+use crate::tls::record::Record;
 
 /// Secrets that are derived where none of those announced fits.
 const DERIVED: usize = 3;
@@ -36,7 +38,32 @@ impl Chain {
             let protections = suites.iter().flat_map(|suite| Protection::of_master(*suite, master, randoms, side));
             keys.extend(protections.map(|protection| Key { protection, secret: None, is_handshake: false }));
         }
+        for key in secrets.of(Label::AesKey) {
+            let protections =
+                suites.iter().filter(|suite| suite.tls13 == tls13).filter_map(|suite| Protection::of_key(*suite, key));
+            keys.extend(protections.map(|protection| Key { protection, secret: None, is_handshake: false }));
+        }
         Self(keys)
+    }
+
+    /// A whole record that was given this number shows its nonce, where that is not known.
+    pub(super) fn learn(&mut self, key: usize, number: u64, record: &Record<'_>, sureness: Sureness) {
+        let protection = &mut self.0[key].protection;
+        if protection.lacks_iv()
+            && let Some((_, nonce)) = protection.reveal(record, number..number.saturating_add(1))
+        {
+            protection.learn(number, &nonce, sureness);
+        }
+    }
+
+    /// A record of which the first bytes were kept, and which was given this number, shows its nonce by what its text
+    /// usually begins with: the key, and the text.
+    pub(super) fn guess(&mut self, record: &Record<'_>, side: Side, number: u64) -> Option<(usize, Text)> {
+        let keys = self.0.iter().enumerate().filter(|(_, key)| key.protection.is_bare);
+        let (key, nonce) = keys.filter_map(|(at, key)| Some((at, key.protection.guess(record, side)?))).next()?;
+        let protection = &mut self.0[key].protection;
+        protection.learn(number, &nonce, Sureness::Unsure);
+        protection.read_under(&nonce, record).map(|text| (key, text))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ use tls_parser::TlsRecordType;
 use super::opened::{Opened, Plaintext};
 use super::protection::Protection;
 use crate::tls::alert::Alert;
+use crate::tls::record::Record;
 
 /// Bytes of a record's header.
 const HEADER: u64 = 5;
@@ -74,7 +75,7 @@ impl End<'_> {
             opened.data.least += least + if protection.is_exact() { between } else { 0 };
         }
         match last.other_than_data(known, protection) {
-            None => opened.tail = last.text(known, protection),
+            None => last.tell(known, protection, opened),
             Some((kind, content)) => {
                 if behind > 0 {
                     opened.data.least = opened.data.least.saturating_sub(least);
@@ -83,7 +84,7 @@ impl End<'_> {
                 if kind == TlsRecordType::Alert && behind > 0 {
                     opened.alerts.extend(Alert::read(&content));
                 }
-                opened.tail = self.before(behind).text(known, protection);
+                self.before(behind).tell(known, protection, opened);
             }
         }
         true
@@ -118,6 +119,8 @@ impl Last<'_> {
         match self.kept() {
             // It stands at the start of the body.
             (0, kept) => kept.first_chunk().map(|number| u64::from_be_bytes(*number)),
+            // rustls makes it of the number, which is not known for sure; others count on.
+            _ if protection.is_bare => None,
             _ => known.explicit.map(|number| number.wrapping_add(self.behind)),
         }
     }
@@ -126,14 +129,23 @@ impl Last<'_> {
     /// the body.
     fn read(&self, known: &Known, protection: &Protection) -> Option<(u64, Plaintext)> {
         let (from, kept) = self.kept();
-        let number = self.number(known, protection)?;
+        if protection.lacks_iv() && from == 0 && kept.len() as u64 == self.len {
+            let record = Record { kind: TlsRecordType::ApplicationData, len: kept.len(), body: kept, end: 0 };
+            return protection.open(0, &record).map(|text| (0, text.into()));
+        }
         let start = protection.prefix() as u64;
         let skipped = usize_of(start.saturating_sub(from));
         let from = from.max(start);
         let end = self.len.saturating_sub(protection.suffix() as u64);
         let sealed = kept.get(skipped..)?;
         let sealed = &sealed[..sealed.len().min(usize_of(end.saturating_sub(from)))];
-        let text = protection.read_at(number, usize_of(from - start), sealed)?;
+        let at = usize_of(from - start);
+        let text = self.number(known, protection).and_then(|number| protection.read_at(number, at, sealed));
+        let text = text.or_else(|| {
+            let explicit = known.explicit.map(|explicit| (explicit, self.behind));
+            let number = (known.next + self.behind).checked_sub(1)?;
+            protection.search(number, explicit, at, sealed, self.sent >= self.len)
+        })?;
         Some((from, text.into()))
     }
 
@@ -154,17 +166,24 @@ impl Last<'_> {
         (kind != TlsRecordType::ApplicationData).then(|| (kind, text.to_vec()))
     }
 
+    /// Tells its text as the last one.
+    fn tell(&self, known: &Known, protection: &Protection, opened: &mut Opened) {
+        let text = self.text(known, protection);
+        opened.tail_unread = text.is_none() && protection.is_bare;
+        opened.tail = text.unwrap_or_default();
+    }
+
     /// The last bytes of its text.
-    fn text(&self, known: &Known, protection: &Protection) -> Plaintext {
-        let Some((_, text)) = self.read(known, protection) else { return Plaintext::default() };
+    fn text(&self, known: &Known, protection: &Protection) -> Option<Plaintext> {
+        let (_, text) = self.read(known, protection)?;
         if !protection.suite.tls13 || self.sent < self.len {
-            return text;
+            return Some(text);
         }
         // The type stands behind it, and padding.
         let end = text.iter().rposition(|byte| *byte != 0).unwrap_or_default();
         let mut content = Plaintext::with_capacity(end);
         content.push(&text[..end]);
-        content
+        Some(content)
     }
 }
 

@@ -1,6 +1,8 @@
 //! AES-GCM (NIST SP 800-38D) taken apart: what nonce or additional data a tag was made with, and the first bytes of
 //! many messages at once.
 
+use std::ops::Range;
+
 use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, consts::U16};
 use ghash::GHash;
@@ -45,10 +47,53 @@ where
     /// Tag ⊕ GHASH is the first counter block, encrypted. That its counter reads 1 proves 32 bits.
     pub(super) fn nonce_of(&self, aad: &[u8], sealed: &[u8], tag: &Tag) -> Option<Nonce> {
         let hashed: Tag = hash(self.ghash.clone(), aad, sealed, bits);
-        let mut block = AesBlock::from(xor(*tag, hashed));
+        self.nonce_in(xor(*tag, hashed), 1)
+    }
+
+    /// Text ⊕ ciphertext of the first block is the second counter block, encrypted. That its counter reads 2 proves 32
+    /// bits.
+    pub(super) fn nonce_by(&self, text: &[u8; HEAD], sealed: &[u8; HEAD]) -> Option<Nonce> {
+        self.nonce_in(xor(*text, *sealed), 2)
+    }
+
+    /// The nonce in a counter block that was encrypted, if the counter in it is this one.
+    fn nonce_in(&self, encrypted: Tag, counter: u32) -> Option<Nonce> {
+        let mut block = AesBlock::from(encrypted);
         self.aes.decrypt_block(&mut block);
-        let (nonce, counter) = block.split_first_chunk()?;
-        (*counter == [0, 0, 0, 1]).then_some(*nonce)
+        let (nonce, last) = block.split_first_chunk()?;
+        (last == counter.to_be_bytes()).then_some(*nonce)
+    }
+
+    /// The nonce that makes this tag, where the additional data are one block that begins with a number, which is 0 in
+    /// `aad` and one of `numbers` in truth, and the nonce ends with `explicit`: that number, too.
+    pub(super) fn numbered_nonce_of(
+        &self,
+        aad: &[u8],
+        sealed: &[u8],
+        tag: &Tag,
+        explicit: &[u8; 8],
+        mut numbers: Range<u64>,
+    ) -> Option<(u64, Nonce)> {
+        let hashed: Tag = xor(*tag, hash(self.ghash.clone(), aad, sealed, bits));
+        let power = GHash::new(&self.power_of_first(sealed.len()).into());
+        numbers.find_map(|number| {
+            let mut block = ghash::Block::default();
+            block[..8].copy_from_slice(&number.to_be_bytes());
+            let mut product = power.clone();
+            product.update(&[block]);
+            let nonce = self.nonce_in(xor(hashed, product.finalize().into()), 1)?;
+            nonce.ends_with(explicit).then_some((number, nonce))
+        })
+    }
+
+    /// The power of H by which GHASH multiplies the first of one block of additional data and so many sealed bytes.
+    fn power_of_first(&self, sealed: usize) -> Tag {
+        let mut power = self.ghash.clone();
+        power.update(&[ONE.into()]);
+        for _ in 0..=sealed.div_ceil(TAG) {
+            power.update(&[ghash::Block::default()]);
+        }
+        power.finalize().into()
     }
 
     /// Tag ⊕ the first counter block, encrypted, is GHASH. In it the additional data stand alone, times a power of H.
@@ -59,12 +104,7 @@ where
         let nothing = &[0; TAG][..usize::try_from(len).unwrap_or(TAG).min(TAG)];
         let rest = hash(self.ghash.clone(), nothing, sealed, bits);
         let product = xor(xor(first.into(), *tag), rest);
-        let mut power = self.ghash.clone();
-        power.update(&[ONE.into()]);
-        for _ in 0..=sealed.len().div_ceil(TAG) {
-            power.update(&[ghash::Block::default()]);
-        }
-        multiplied(product, inverse(power.finalize().into()))
+        multiplied(product, inverse(self.power_of_first(sealed.len())))
     }
 
     pub(super) fn apply(&self, nonce: &Nonce, text: &mut [u8]) {

@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 
 use super::chain::{Chain, is_tls13};
 use super::look::Look;
+use super::nonces::Sureness;
 use super::opened::Plaintext;
-use super::reader::inner;
 use super::secret::{Secrets, Side};
 use super::trial::{Area, Work, by_tag};
-use crate::tls::{alert::Alert, record::Record};
+use crate::tls::alert::Alert;
+use crate::tls::record::{Record, inner};
 
 /// Numbers that are tried around the place of a record among those since the trail began.
 const REACH: u64 = 4_096;
@@ -63,6 +64,7 @@ pub fn open_parts(
     look: Look,
 ) -> Option<(Vec<Run>, bool)> {
     let mut lane = Lane {
+        sureness: sureness(side, parts, from_start),
         chain: Chain::new(side, secrets),
         tls13: is_tls13(secrets),
         look,
@@ -110,7 +112,20 @@ struct Last {
     missing: u64,
 }
 
+/// How sure the numbers of records since the trail began are those that go into their nonces: the origin may have said
+/// a few things before, session tickets as a rule.
+fn sureness(side: Side, parts: &[Part<'_>], from_start: bool) -> Sureness {
+    const BEFORE: u16 = 16;
+    let begins = parts.first().is_some_and(|part| part.record == 0 && !part.behind_gap);
+    match side {
+        Side::Edge if from_start => Sureness::Sure,
+        Side::Origin if begins => Sureness::Within(BEFORE),
+        _ => Sureness::Unsure,
+    }
+}
+
 struct Lane {
+    sureness: Sureness,
     chain: Chain,
     tls13: bool,
     look: Look,
@@ -133,8 +148,21 @@ impl Lane {
             let record = record(parts[0].len, &body);
             let area = Area { hint: parts[0].record.into(), reach: REACH };
             if let Some(found) = by_tag(&self.chain.protections(), &record, area, self.look, &mut self.work) {
-                self.keys = Some((found.keys, found.sequence.wrapping_sub(parts[0].record.into())));
-                return;
+                let base = found.sequence.wrapping_sub(parts[0].record.into());
+                self.keys = Some((found.keys, base));
+                return self.learn(records, found.keys, base);
+            }
+        }
+    }
+
+    /// Takes the nonces that records up to the next gap show, where they are not known.
+    fn learn(&mut self, records: &[&[Part<'_>]], keys: usize, base: u64) {
+        let sureness = if records[0][0].behind_gap { Sureness::Unsure } else { self.sureness };
+        let ahead = records.iter().take_while(|parts| !parts[0].behind_gap || std::ptr::eq(**parts, records[0]));
+        for parts in ahead {
+            if let Some(body) = whole(parts) {
+                let number = base.wrapping_add(parts[0].record.into());
+                self.chain.learn(keys, number, &record(parts[0].len, &body), sureness);
             }
         }
     }
@@ -175,8 +203,14 @@ impl Lane {
             }
             let text = number_of.and_then(|number| protection.read_at(number, at, sealed));
             // CBC can be read from its start on.
-            let text = text.or_else(|| (part.at == 0).then(|| protection.read(sequence, &record(len, part.bytes))));
-            let Some(text) = text else { continue };
+            let text =
+                text.or_else(|| (part.at == 0).then(|| protection.read(sequence, &record(len, part.bytes))).flatten());
+            let Some(text) = text else {
+                if protection.lacks_iv() {
+                    self.lose();
+                }
+                continue;
+            };
             self.put(number, at, &text, least, part.time);
         }
     }

@@ -31,3 +31,13 @@ pub fn http_response(text: &[u8]) -> u32 {
         _ => 0,
     }
 }
+
+/// The end of a text: printable, or the end of a chunked body (RFC 9112 §7.1).
+#[must_use]
+pub(super) fn text_end(text: &[u8]) -> u32 {
+    if text.ends_with(b"\r\n0\r\n\r\n") {
+        return 56;
+    }
+    let printable = text.iter().rev().take_while(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n')).count();
+    u32::try_from(printable.min(1000)).unwrap_or_default() * 7 / 5
+}

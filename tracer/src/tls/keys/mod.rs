@@ -5,12 +5,14 @@
 //! Hostile input: bounded, no panic. Secrets, keys and texts are wiped when dropped, and `Debug` shows none of them.
 
 mod aead;
+mod bare;
 mod cbc;
 mod chain;
 mod end;
 mod gcm;
 mod lane;
 mod look;
+mod nonces;
 mod opened;
 mod protection;
 mod reader;

@@ -16,6 +16,8 @@ pub struct Opened {
     pub text: Plaintext,
     /// The last bytes of application data, where more was sent than was kept; unproved.
     pub tail: Plaintext,
+    /// The last bytes can't be read, whatever they are.
+    pub tail_unread: bool,
     /// Bytes of application data on the wire, kept or not, from the first record that was opened.
     pub data: Bounds,
     /// Whether the last record on the wire is cut; `None`: where it ends was not kept.

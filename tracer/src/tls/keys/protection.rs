@@ -8,10 +8,11 @@ use zeroize::Zeroizing;
 use super::aead::Aead;
 use super::cbc::{BLOCK, Cbc};
 use super::gcm::{HEAD, Nonce, TAG, Tag};
+use super::nonces::Nonces;
 use super::schedule::{expand_label, key_block};
 use super::secret::{Secret, Side};
 use super::suite::{Cipher, Suite};
-use crate::tls::record::Record;
+use crate::tls::record::{Record, inner};
 
 /// Bytes that AES-GCM has at the start of a record of TLS 1.2.
 const EXPLICIT: usize = 8;
@@ -25,12 +26,22 @@ pub(super) type Text = Zeroizing<Vec<u8>>;
 /// The keys of one direction.
 pub(super) struct Protection {
     pub(super) suite: Suite,
-    bulk: Bulk,
+    pub(super) bulk: Bulk,
+    /// Only the key was known at first.
+    pub(super) is_bare: bool,
 }
 
-enum Bulk {
-    Aead(Aead, Nonce),
+pub(super) enum Bulk {
+    Aead(Aead, Iv),
     Cbc(Cbc),
+}
+
+/// The direction's own nonce, which goes into that of each record; in TLS 1.2 AES-GCM has four bytes of it.
+pub(super) enum Iv {
+    Known(Nonce),
+    Unknown,
+    /// TLS 1.3: nonces of some records were seen.
+    Seen(Nonces),
 }
 
 impl Protection {
@@ -39,7 +50,10 @@ impl Protection {
         let (mut key, mut iv) = (Zeroizing::new([0; 32]), [0; 12]);
         let key = &mut key[..suite.cipher.key_len()];
         let derived = expand_label(suite.hash, secret, "key", key) && expand_label(suite.hash, secret, "iv", &mut iv);
-        derived.then(|| Aead::new(suite.cipher, key)).flatten().map(|aead| Self { suite, bulk: Bulk::Aead(aead, iv) })
+        derived
+            .then(|| Aead::new(suite.cipher, key))
+            .flatten()
+            .map(|aead| Self::of(suite, Bulk::Aead(aead, Iv::Known(iv))))
     }
 
     /// TLS 1.2, with the client's and the server's random: for CBC with either order of encryption and MAC.
@@ -57,17 +71,29 @@ impl Protection {
         let cbc = [false, true].map(|encrypt_then_mac| Cbc::new(suite.cipher, key, mac_key, encrypt_then_mac));
         let mut iv = [0; 12];
         iv[..iv_len].copy_from_slice(&ivs[of_side(iv_len)]);
-        let aead = Aead::new(suite.cipher, key).map(|aead| Bulk::Aead(aead, iv));
+        let aead = Aead::new(suite.cipher, key).map(|aead| Bulk::Aead(aead, Iv::Known(iv)));
         let bulks = aead.into_iter().chain(cbc.into_iter().flatten().map(Bulk::Cbc));
-        bulks.map(|bulk| Self { suite, bulk }).collect()
+        bulks.map(|bulk| Self::of(suite, bulk)).collect()
+    }
+
+    const fn of(suite: Suite, bulk: Bulk) -> Self {
+        Self { suite, bulk, is_bare: false }
     }
 
     /// Opens a whole record. `None`: it is not the record of this number under these keys.
     pub(super) fn open(&self, sequence: u64, record: &Record<'_>) -> Option<Text> {
         match &self.bulk {
+            Bulk::Aead(aead, Iv::Unknown | Iv::Seen(_)) => {
+                let (sealed, _) = self.sealed(record)?;
+                let (_, nonce) = self.reveal(record, sequence..sequence.saturating_add(1))?;
+                let text = aead.decrypt(&nonce, sealed);
+                // A record's type is a further proof, if a small one.
+                let is_known = !self.suite.tls13 || (21..=23).contains(&inner(&text).0.0);
+                is_known.then_some(text)
+            }
             Bulk::Aead(aead, iv) => {
                 let (sealed, tag) = self.sealed(record)?;
-                let nonce = self.nonce(iv, sequence, record);
+                let nonce = self.nonce(iv, sequence, record)?;
                 let is_right = aead.tag(&nonce, &self.additional(sequence, record), sealed) == *tag;
                 is_right.then(|| aead.decrypt(&nonce, sealed))
             }
@@ -77,21 +103,26 @@ impl Protection {
     }
 
     /// The text of what was kept of a record, unproved. TLS 1.3 has its type and padding behind, which only the whole
-    /// record shows.
-    pub(super) fn read(&self, sequence: u64, record: &Record<'_>) -> Text {
+    /// record shows. `None`: its nonce is not known.
+    pub(super) fn read(&self, sequence: u64, record: &Record<'_>) -> Option<Text> {
         let least = self.text_of(record.len, record.len)[0];
         match &self.bulk {
-            Bulk::Aead(aead, iv) => {
-                let sealed = record.body.get(self.prefix()..).unwrap_or_default();
-                aead.decrypt(&self.nonce(iv, sequence, record), &sealed[..least.min(sealed.len())])
-            }
-            Bulk::Cbc(cbc) if record.body.len() == record.len => cbc.read(record.body).unwrap_or_default(),
+            Bulk::Aead(_, iv) => self.read_under(&self.nonce(iv, sequence, record)?, record),
+            Bulk::Cbc(cbc) if record.body.len() == record.len => cbc.read(record.body),
             Bulk::Cbc(cbc) => {
                 let mut text = cbc.decrypt(record.body);
                 text.truncate(least);
-                text
+                Some(text)
             }
         }
+    }
+
+    /// The same under this nonce.
+    pub(super) fn read_under(&self, nonce: &Nonce, record: &Record<'_>) -> Option<Text> {
+        let Bulk::Aead(aead, _) = &self.bulk else { return None };
+        let least = self.text_of(record.len, record.len)[0];
+        let sealed = record.body.get(self.prefix()..).unwrap_or_default();
+        Some(aead.decrypt(nonce, &sealed[..least.min(sealed.len())]))
     }
 
     /// The first bytes of the text under each number, unproved; `None`: too few were kept.
@@ -100,14 +131,15 @@ impl Protection {
             return None;
         }
         let (aead, iv) = match &self.bulk {
-            Bulk::Aead(aead, iv) => (aead, iv),
+            Bulk::Aead(aead, Iv::Known(iv)) => (aead, iv),
+            Bulk::Aead(..) => return None,
             Bulk::Cbc(cbc) => {
                 let head = cbc.decrypt(record.body.get(..2 * BLOCK)?);
                 return head.first_chunk().map(|head| Zeroizing::new(vec![*head]));
             }
         };
         let sealed: &[u8; HEAD] = record.body.get(self.prefix()..)?.first_chunk()?;
-        let mut heads = aead.heads(sequences.map(|sequence| self.nonce(iv, sequence, record)));
+        let mut heads = aead.heads(sequences.map(|sequence| self.nonce_with(iv, sequence, record)));
         for head in heads.iter_mut() {
             head.iter_mut().zip(sealed).for_each(|(byte, sealed)| *byte ^= sealed);
         }
@@ -130,9 +162,10 @@ impl Protection {
     }
 
     /// The number that a whole record's tag tells. Proves 64 bits beside it: in TLS 1.3 a counter and the fixed part of
-    /// the nonce, in TLS 1.2 the rest of the additional data.
-    pub(super) fn sequence_of(&self, record: &Record<'_>) -> Option<u64> {
+    /// the nonce, in TLS 1.2 the rest of the additional data. Of a key alone, by [`Self::reveal`].
+    pub(super) fn sequence_of(&self, record: &Record<'_>, numbers: Range<u64>) -> Option<u64> {
         let Bulk::Aead(aead, iv) = &self.bulk else { return None };
+        let Iv::Known(iv) = iv else { return self.reveal(record, numbers).map(|(number, _)| number) };
         let (sealed, tag) = self.sealed(record)?;
         let additional = self.additional(0, record);
         let number = if self.suite.tls13 {
@@ -142,7 +175,7 @@ impl Protection {
             let number = u64::from_be_bytes(number.try_into().ok()?) ^ u64::from_be_bytes(mask.try_into().ok()?);
             (fixed == iv).then_some(number)?
         } else {
-            let nonce = self.nonce(iv, 0, record);
+            let nonce = self.nonce_with(iv, 0, record);
             let found = aead.additional_of(&nonce, additional.len() as u64, sealed, tag)?;
             let (number, rest) = found.split_first_chunk()?;
             let (rest, padding) = rest.split_at(additional.len() - number.len());
@@ -164,7 +197,7 @@ impl Protection {
         let Bulk::Aead(aead, iv) = &self.bulk else { return None };
         let (sealed, _) = self.sealed(record)?;
         let at = sealed.len().checked_sub(1)?;
-        aead.byte(&self.nonce(iv, sequence, record), at, sealed[at])
+        aead.byte(&self.nonce(iv, sequence, record)?, at, sealed[at])
     }
 
     /// Of a record with so many bytes, and so many of them sent: how many of text were sent, at least and at most.
@@ -187,7 +220,7 @@ impl Protection {
     }
 
     /// A whole record's ciphertext and its tag.
-    fn sealed<'a>(&self, record: &Record<'a>) -> Option<(&'a [u8], &'a Tag)> {
+    pub(super) fn sealed<'a>(&self, record: &Record<'a>) -> Option<(&'a [u8], &'a Tag)> {
         if record.body.len() != record.len {
             return None;
         }
@@ -217,17 +250,26 @@ impl Protection {
     /// `number`: the record's, or what AES-GCM has at its start in TLS 1.2.
     pub(super) fn read_at(&self, number: u64, at: usize, sealed: &[u8]) -> Option<Text> {
         match &self.bulk {
-            Bulk::Aead(aead, iv) => Some(aead.decrypt_at(&nonce_of(iv, number.to_be_bytes()), at, sealed)),
-            Bulk::Cbc(_) => None,
+            Bulk::Aead(aead, Iv::Known(iv)) => Some(aead.decrypt_at(&nonce_of(iv, number.to_be_bytes()), at, sealed)),
+            Bulk::Aead(aead, Iv::Seen(nonces)) => Some(aead.decrypt_at(&nonces.at(number)?, at, sealed)),
+            Bulk::Aead(_, Iv::Unknown) | Bulk::Cbc(_) => None,
         }
     }
 
-    fn nonce(&self, iv: &Nonce, sequence: u64, record: &Record<'_>) -> Nonce {
+    fn nonce(&self, iv: &Iv, sequence: u64, record: &Record<'_>) -> Option<Nonce> {
+        match iv {
+            Iv::Known(iv) => Some(self.nonce_with(iv, sequence, record)),
+            Iv::Seen(nonces) => nonces.at(sequence),
+            Iv::Unknown => None,
+        }
+    }
+
+    fn nonce_with(&self, iv: &Nonce, sequence: u64, record: &Record<'_>) -> Nonce {
         let explicit = || record.body.first_chunk().copied().unwrap_or_default();
         nonce_of(iv, if self.is_numbered() { sequence.to_be_bytes() } else { explicit() })
     }
 
-    fn additional(&self, sequence: u64, record: &Record<'_>) -> Vec<u8> {
+    pub(super) fn additional(&self, sequence: u64, record: &Record<'_>) -> Vec<u8> {
         let bytes = |len: usize| u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
         let header = header(sequence, record);
         if self.suite.tls13 {
@@ -238,7 +280,7 @@ impl Protection {
 }
 
 /// The nonce of a record: the fixed one, with the number in its last bytes.
-fn nonce_of(iv: &Nonce, number: [u8; 8]) -> Nonce {
+pub(super) fn nonce_of(iv: &Nonce, number: [u8; 8]) -> Nonce {
     let mut nonce = *iv;
     nonce[4..].iter_mut().zip(number).for_each(|(byte, number)| *byte ^= number);
     nonce

@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 use super::chain::{Chain, is_tls13};
 use super::end::{End, Known};
 use super::look::Look;
+use super::nonces::Sureness;
 use super::opened::{Messages, Opened, Outcome, Plaintext};
 use super::protection::Text;
 use super::secret::{Label, Secrets, Side};
 use super::trial::{Area, Found, NEEDED_ONCE, REACH, Work, by_look, by_tag};
 use crate::tls::alert::Alert;
 use crate::tls::hello::ClientHello;
-use crate::tls::record::{Record, messages};
+use crate::tls::record::{Record, inner, messages};
 
 /// Numbers that are tried where keys have just come into use: tickets and alerts may have been first.
 const REACH_AT_START: u64 = 64;
@@ -26,6 +27,7 @@ const MAX_RECORD: u64 = (1 << 14) + 256;
 const KNOWN_MESSAGES: [u8; 10] = [2, 4, 5, 8, 11, 13, 15, 20, 24, 25];
 
 pub(super) struct Reader {
+    side: Side,
     chain: Chain,
     tls13: bool,
     hint: u64,
@@ -51,6 +53,7 @@ impl Reader {
             ..Opened::default()
         };
         Self {
+            side,
             chain: Chain::new(side, secrets),
             tls13: is_tls13(secrets),
             hint,
@@ -131,8 +134,13 @@ impl Reader {
     /// Opens a record by its tag.
     fn whole(&mut self, record: &Record<'_>) -> Option<Found> {
         if let Some((keys, sequence)) = self.next {
-            let text = self.chain.get(keys).protection.open(sequence, record)?;
-            return Some(Found { keys, sequence, text, by_tag: true });
+            let protection = &self.chain.get(keys).protection;
+            let text = protection.open(sequence, record);
+            if text.is_some() || !protection.lacks_iv() {
+                return text.map(|text| Found { keys, sequence, text, by_tag: true });
+            }
+            // Nothing tells when other keys come into use than that these do not fit.
+            self.from_start = true;
         }
         let area = self.area();
         let found = by_tag(&self.chain.protections(), record, area, self.look, &mut self.work);
@@ -155,12 +163,30 @@ impl Reader {
         }
         let Some((keys, sequence)) = self.next else {
             let area = self.area();
-            return by_look(&self.chain.protections(), record, area, self.look, &mut self.work);
+            let guessed = self.chain.guess(record, self.side, area.hint);
+            let guessed = guessed
+                .map(|(keys, text)| Found { keys, sequence: area.hint, text, by_tag: false })
+                .filter(self.looks());
+            return guessed.or_else(|| by_look(&self.chain.protections(), record, area, self.look, &mut self.work));
         };
         let key = self.chain.get(keys);
-        let text = key.protection.read(sequence, record);
-        let is_right = !key.is_handshake && (self.has_data || (self.look)(&text) >= NEEDED_ONCE);
-        is_right.then_some(Found { keys, sequence, text, by_tag: false })
+        if let Some(text) = key.protection.read(sequence, record) {
+            let is_right = !key.is_handshake && (self.has_data || (self.look)(&text) >= NEEDED_ONCE);
+            return is_right.then_some(Found { keys, sequence, text, by_tag: false });
+        }
+        // A response may follow upon another one that was kept.
+        let guessed = self.chain.guess(record, self.side, sequence);
+        match guessed.filter(|(guessed, _)| *guessed == keys) {
+            Some((_, text)) => Some(Found { keys, sequence, text, by_tag: false }).filter(self.looks()),
+            // Of what goes on it is known how much it is.
+            None => self.has_data.then(|| Found { keys, sequence, text: Text::default(), by_tag: false }),
+        }
+    }
+
+    /// Whether a text looks right for a number that is known by other means.
+    fn looks(&self) -> impl Fn(&Found) -> bool {
+        let look = self.look;
+        move |found| look(&found.text) >= NEEDED_ONCE
     }
 
     fn area(&self) -> Area {
@@ -194,6 +220,11 @@ impl Reader {
             self.opened.outcome = if found.by_tag { Outcome::ByTag } else { Outcome::ByLook };
         }
         let [least, most] = protection.text_of(record.len, on_wire(record, len));
+        if found.by_tag {
+            let is_first = self.side == Side::Edge && self.hint == 0;
+            let sureness = if self.from_start || is_first { Sureness::Sure } else { Sureness::Unsure };
+            self.chain.learn(found.keys, found.sequence, record, sureness);
+        }
         self.next = Some((found.keys, found.sequence.saturating_add(1)));
         if !found.by_tag {
             return self.data(&found.text, [least, most]);
@@ -254,12 +285,6 @@ impl Reader {
 fn on_wire(record: &Record<'_>, len: u64) -> usize {
     let missing = usize::try_from(record.end.saturating_sub(len)).unwrap_or(usize::MAX);
     record.len.saturating_sub(missing)
-}
-
-/// The type and the content of a record of TLS 1.3, without its padding (RFC 8446 §5.4).
-pub(super) fn inner(text: &[u8]) -> (TlsRecordType, &[u8]) {
-    let end = text.iter().rposition(|byte| *byte != 0).unwrap_or_default();
-    (TlsRecordType(text.get(end).copied().unwrap_or_default()), &text[..end])
 }
 
 /// Whether a record of TLS 1.2 holds a handshake message in the clear: one of less than 64 KiB, of a type that comes

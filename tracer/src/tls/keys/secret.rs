@@ -29,9 +29,11 @@ pub enum Label {
     Traffic(Side),
     /// `CLIENT_RANDOM`: the master secret of TLS 1.2.
     Master,
+    /// No secret, but an AES key that was made of one, of whichever side; no key log has it.
+    AesKey,
 }
 
-/// A secret of 32 or 48 bytes.
+/// A secret of 32 or 48 bytes, or a key of 16 or 32.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Secret {
     bytes: [u8; 48],
@@ -71,7 +73,7 @@ fn is_numbered(name: &[u8], prefix: &[u8]) -> bool {
 impl Secret {
     /// `None`: of a length that no hash in use has.
     pub(super) fn new(bytes: &[u8]) -> Option<Self> {
-        if !matches!(bytes.len(), 32 | 48) {
+        if !matches!(bytes.len(), 16 | 32 | 48) {
             return None;
         }
         let mut secret = Self { bytes: [0; 48], len: bytes.len() };
@@ -100,7 +102,11 @@ impl Secrets {
 
     /// Takes a secret in. `false`: it is of a wrong length, or there are too many.
     pub fn hold(&mut self, label: Label, secret: &[u8]) -> bool {
-        let fits = label != Label::Master || secret.len() == 48;
+        let fits = match label {
+            Label::Master => secret.len() == 48,
+            Label::AesKey => secret.len() <= 32,
+            _ => secret.len() >= 32,
+        };
         match Secret::new(secret) {
             Some(secret) if fits && self.held.len() < MAX_HELD => self.held.push((label, secret)),
             _ => return false,

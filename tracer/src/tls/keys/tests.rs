@@ -7,17 +7,17 @@ use super::*;
 use crate::tls::Alert;
 
 /// One recorded connection.
-struct Fixture {
-    secrets: Secrets,
-    edge: Vec<u8>,
-    origin: Vec<u8>,
+pub(super) struct Fixture {
+    pub(super) secrets: Secrets,
+    pub(super) edge: Vec<u8>,
+    pub(super) origin: Vec<u8>,
 }
 
-const REQUEST: &[u8] =
+pub(super) const REQUEST: &[u8] =
     b"GET /a?q=1 HTTP/1.1\r\nHost: www.example.com\r\nCF-Ray: 7d1234567890abcd-LAX\r\nAccept: */*\r\n\r\n";
-const SECOND: &[u8] =
+pub(super) const SECOND: &[u8] =
     b"GET /second HTTP/1.1\r\nHost: www.example.com\r\nCF-Ray: 7d1234567890abcd-LAX\r\nAccept: */*\r\n\r\n";
-const RESPONSE: usize = 2307;
+pub(super) const RESPONSE: usize = 2307;
 
 fn hex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..][..2], 16).unwrap()).collect()
@@ -28,7 +28,7 @@ fn lines(name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-fn fixture(name: &str) -> Fixture {
+pub(super) fn fixture(name: &str) -> Fixture {
     let text = lines(name);
     let fields = || text.lines().filter_map(|line| line.split_once(' '));
     let suite = fields().find(|(key, _)| *key == "suite").map(|(_, suite)| u16::from_str_radix(suite, 16).unwrap());
@@ -51,12 +51,12 @@ fn fixture(name: &str) -> Fixture {
 }
 
 /// What one side sent from its last records on, `back` of them.
-fn last(bytes: &[u8], back: usize) -> &[u8] {
+pub(super) fn last(bytes: &[u8], back: usize) -> &[u8] {
     let ends: Vec<_> = records(bytes).map(|record| record.end as usize).collect();
     &bytes[ends[ends.len() - back - 1]..]
 }
 
-fn opened(side: Side, bytes: &[u8], hint: u64, secrets: &Secrets) -> Opened {
+pub(super) fn opened(side: Side, bytes: &[u8], hint: u64, secrets: &Secrets) -> Opened {
     let look = match side {
         Side::Edge => http_request,
         Side::Origin => http_response,

@@ -12,6 +12,8 @@ use crate::tls::record::Record;
 
 /// Numbers that are tried under one key.
 pub(super) const REACH: u64 = 1 << 20;
+/// Numbers that are tried under a key alone in TLS 1.2, where the tag is over the number, too.
+const REACH_OF_KEYS: u64 = 4_096;
 /// Numbers that are tried at once.
 const RUN: u64 = 256;
 /// Bytes that are hashed and deciphered in trials, for all keys together.
@@ -110,9 +112,16 @@ pub(super) fn by_tag(
         let text = keys[number].open(sequence, record)?;
         Some(Found { keys: number, sequence, text, by_tag: true })
     };
-    let told = (0..keys.len()).find_map(|number| open(number, keys[number].sequence_of(record)?));
-    if told.is_some() {
-        return told;
+    for (number, protection) in keys.iter().enumerate() {
+        let reach = if protection.suite.tls13 { 1 } else { area.reach.min(REACH_OF_KEYS) };
+        if protection.lacks_iv() && !work.spend(record.len as u64 + CHACHA_TRIAL * reach) {
+            return None;
+        }
+        let numbers = area.hint..area.hint.saturating_add(reach);
+        let told = protection.sequence_of(record, numbers).and_then(|sequence| open(number, sequence));
+        if told.is_some() {
+            return told;
+        }
     }
     // The cheap ones first: where the text looks right or its last byte can be a type.
     for is_cheap in [true, false] {
@@ -184,7 +193,7 @@ pub(super) fn by_look(
             }
             let Some(heads) = protection.heads(run.clone(), record) else { continue };
             for (sequence, _) in run.zip(heads.iter()).filter(|(_, head)| look(&head[..]) > 0) {
-                let text = protection.read(sequence, record);
+                let Some(text) = protection.read(sequence, record) else { continue };
                 if look(&text) >= NEEDED {
                     return Some(Found { keys: number, sequence, text, by_tag: false });
                 }

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod aes_keys;
 mod disk;
 mod doctor;
 mod events;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> Vec<Case> {
         origin_inside::cases(),
         tls::cases(),
         sight::cases(),
+        aes_keys::cases(),
         tls_safety::cases(),
         keylog::cases(),
         wire::cases(),

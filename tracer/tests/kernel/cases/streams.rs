@@ -61,7 +61,7 @@ pub(super) fn connect(lab: &Lab, certificate: &Certificate, is_tls13: bool) -> R
     Ok((conn, tls))
 }
 
-fn want(exchange: &Exchange, stream: u32, path: &str, cause: &'static str, symptom: &str) -> Want {
+pub(super) fn want(exchange: &Exchange, stream: u32, path: &str, cause: &'static str, symptom: &str) -> Want {
     let want = Want::new(exchange, cause, 520, symptom).with("stream_id", stream).with("http_version", "2");
     want.with("ray", exchange.ray.as_str()).with("path", path).with("method", "GET").with("host", "www.example.com")
 }

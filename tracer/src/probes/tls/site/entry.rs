@@ -126,6 +126,7 @@ impl Values {
         let is_kept = match shape {
             Shape::LogSecret => kept(&[RSI, RDX, RCX]),
             Shape::GoKeyLog => kept(&[RBX, RCX, RDI, R9, R10]),
+            Shape::AesKey => kept(&[RDI, RSI, RDX]),
             Shape::NssKeylog => false,
         };
         if is_kept {

@@ -58,6 +58,16 @@ pub(super) fn go(bytes: &[u8]) -> Option<String> {
     })
 }
 
+/// The version of rustls, from the path of one of its source files, which stands in its panic messages.
+pub(super) fn rustls(bytes: &[u8]) -> Option<String> {
+    const NAME: &[u8] = b"/rustls-";
+    memmem::find_iter(bytes, NAME).take(PLACES).find_map(|place| {
+        let rest = bytes.get(place + NAME.len()..)?;
+        let version = printable(rest.split(|byte| *byte == b'/').next()?)?;
+        version.starts_with(|c: char| c.is_ascii_digit()).then_some(version)
+    })
+}
+
 /// A short text without control characters.
 fn printable(bytes: &[u8]) -> Option<String> {
     let is_one = !bytes.is_empty() && bytes.len() <= VERSION && bytes.iter().all(u8::is_ascii_graphic);

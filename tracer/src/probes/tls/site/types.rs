@@ -7,9 +7,11 @@ use std::fmt;
 pub struct Site {
     /// Of the instruction, from the start of the file in bytes: what the kernel takes for a uprobe.
     pub offset: u64,
+    /// Further places of the same shape, each in a function of its own.
+    pub more: Vec<u64>,
     /// Which registers hold what there.
     pub shape: Shape,
-    /// The kernel emulates this instruction, so that a hit costs one trap instead of two.
+    /// The kernel emulates the instructions, so that a hit costs one trap instead of two.
     pub emulated: bool,
     /// Where the function begins, from the start of the file in bytes.
     pub function: u64,
@@ -38,6 +40,7 @@ impl Site {
         match self.shape {
             Shape::LogSecret | Shape::NssKeylog => "by the labels of its key log",
             Shape::GoKeyLog => "by Go's table of functions",
+            Shape::AesKey => "by the AES key schedule of ring or AWS-LC",
         }
     }
 }
@@ -54,6 +57,8 @@ pub enum Library {
     GnuTls,
     /// `crypto/tls`.
     Go,
+    /// With ring or AWS-LC in the same file.
+    Rustls,
     /// Without a name in the file; two labels lead to the same function.
     Unnamed,
 }
@@ -67,6 +72,7 @@ impl Library {
             Self::BoringSsl => "BoringSSL",
             Self::GnuTls => "GnuTLS",
             Self::Go => "Go crypto/tls",
+            Self::Rustls => "rustls",
             Self::Unnamed => "a TLS library without a name",
         }
     }
@@ -82,11 +88,13 @@ pub enum Shape {
     NssKeylog,
     /// `(*Config).writeKeyLog(label string, clientRandom, secret []byte)` of Go, in the register ABI of Go 1.17.
     GoKeyLog,
+    /// `aes_hw_set_encrypt_key(key, bits, schedule)` of ring and AWS-LC.
+    AesKey,
 }
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::LogSecret, Self::NssKeylog, Self::GoKeyLog];
+    pub const ALL: [Self; 4] = [Self::LogSecret, Self::NssKeylog, Self::GoKeyLog, Self::AesKey];
 }
 
 /// Why a file has no site that is sure.
@@ -102,6 +110,8 @@ pub enum NotFound {
     OldGo,
     /// The labels are there, but no call takes one as the key-log function does.
     NoCall,
+    /// It names secrets as rustls does, but there is no function in it that is known to take their AES keys.
+    NoKeySchedule,
     /// Several functions may be the one.
     Several,
     /// The function does not read as the beginning of one.
@@ -113,11 +123,12 @@ impl fmt::Display for NotFound {
         match self {
             Self::Malformed => f.write_str("not a whole 64-bit ELF file"),
             Self::Architecture(machine) => write!(f, "of another machine than x86-64 (ELF machine {machine})"),
-            Self::NoLibrary => f.write_str("no TLS library in it that logs secrets"),
+            Self::NoLibrary => f.write_str("no TLS library in it whose secrets can be seen"),
             Self::OldGo => f.write_str("built by Go 1.16 or older, which passes arguments on the stack"),
             Self::NoCall => f.write_str("no call that passes a key-log label"),
-            Self::Several => f.write_str("several functions could be the one that logs secrets"),
-            Self::NoFunction => f.write_str("the function that logs secrets does not read as one"),
+            Self::NoKeySchedule => f.write_str("rustls, it seems, but without an AES key schedule that is known"),
+            Self::Several => f.write_str("several functions could be the one to probe"),
+            Self::NoFunction => f.write_str("the function to probe does not read as one"),
         }
     }
 }
