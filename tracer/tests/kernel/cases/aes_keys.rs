@@ -1,5 +1,5 @@
-//! Sight inside TLS of rustls, which announces no secrets: the AES keys are taken as it sets them up. A failure is told as
-//! if it were in the clear, and nothing of what is sound.
+//! Sight inside TLS of rustls, which announces no secrets: the AES keys are taken as it sets them up. A failure is told
+//! as if it were in the clear, and nothing of what is sound.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;

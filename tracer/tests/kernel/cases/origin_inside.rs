@@ -39,8 +39,9 @@ fn staged(lab: &Lab, certificate: &Certificate) -> Result<(Nginx, Process)> {
     let site = certificate.site();
     let http = format!(
         "server {{ listen {PORT} ssl http2; ssl_protocols TLSv1.2 TLSv1.3; {site}
-           location ~ ^/(empty|status|linger|cut-head|segv)$ {{ proxy_pass http://127.0.0.1:{BEHIND}; }} location /own {{ return 503; }}
-           location /sound {{ return 200 sound; }} location /refused {{ proxy_pass http://127.0.0.1:9; }} }}"
+           location ~ ^/(empty|status|linger|cut-head|segv)$ {{ proxy_pass http://127.0.0.1:{BEHIND}; }}
+           location /own {{ return 503; }} location /sound {{ return 200 sound; }}
+           location /refused {{ proxy_pass http://127.0.0.1:9; }} }}"
     );
     let nginx =
         Nginx::start(lab, &NginxOptions { http: &http, ports: &[PORT], workers: 1, ..NginxOptions::default() })?;
