@@ -19,11 +19,13 @@ use super::tls::Certificate;
 use super::unit::{self, BPF, DAC_OVERRIDE, SYS_PTRACE};
 use crate::agent::{self, Agent};
 use crate::runner::{Case, cases};
+use crate::rustls_origin;
 use crate::scan;
 
 pub(super) fn cases() -> Vec<Case> {
     cases![
         no_secret_and_nothing_that_was_said_stays_in_the_agent,
+        no_key_of_rustls_and_nothing_that_was_said_stays_in_the_agent,
         a_recording_holds_no_ciphertext,
         with_sight_only_the_process_that_attaches_can,
         with_sight_and_the_units_privileges_nobody_may_look_into_the_agent,
@@ -84,9 +86,20 @@ fn fail_and_tell(
 fn no_secret_and_nothing_that_was_said_stays_in_the_agent() -> Result<()> {
     let lab = Lab::new()?;
     let (_nginx, certificate) = server(&lab)?;
+    nothing_stays(&lab, &certificate)
+}
+
+fn no_key_of_rustls_and_nothing_that_was_said_stays_in_the_agent() -> Result<()> {
+    let lab = Lab::new()?;
+    let certificate = Certificate::make(&lab)?;
+    let _origin = rustls_origin::start(&lab, PORT, &certificate.certificate, &certificate.key)?;
+    nothing_stays(&lab, &certificate)
+}
+
+fn nothing_stays(lab: &Lab, certificate: &Certificate) -> Result<()> {
     let mut agent = Agent::fresh(&[SIGHT, "--log-level=trace"])?;
     for version in [&TLS13, &TLS12] {
-        let (session, told) = fail_and_tell(&lab, &certificate, version, &agent)?;
+        let (session, told) = fail_and_tell(lab, certificate, version, &agent)?;
         ensure!(told["cause"] == "empty_reply" && told["path"] == FAILS, "{told}");
         let secrets = session.secrets();
         ensure!(!secrets.is_empty(), "the client logged no secret");
