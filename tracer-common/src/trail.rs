@@ -25,6 +25,9 @@ pub const PIECE_END_LEN: usize = 64;
 /// Trails that are kept. Beyond that the one that was used longest ago is dropped.
 pub const TRAILS: u32 = 512;
 
+/// A tick is two to this power of nanoseconds, 4 microseconds.
+pub const TICK_SHIFT: u32 = 12;
+
 /// How often the agent is asked what a connection speaks, until it answers, and after how many milliseconds again.
 pub const HELLOS: u32 = 4;
 pub const HELLO_AGAIN_MS: u32 = 50;
@@ -57,8 +60,8 @@ shared! {
     /// Where a piece of a record's content lies among the bytes of its lane.
     #[derive(Default)]
     pub struct Piece {
-        /// When it passed, milliseconds since the connection opened.
-        pub time_ms: u32,
+        /// When it passed, ticks since the connection opened. Wraps around after 4.9 hours.
+        pub ticks: u32,
         /// Number of its record among those of its direction since the trail began.
         pub record: u32,
         /// How many bytes of its direction were kept before it.
@@ -155,6 +158,8 @@ shared! {
         pub hello_ms: u32,
         /// 1: what may be a reset passed before it was known what the connection speaks.
         pub waiting: u32,
+        /// Answers so far that were handed over for their size alone.
+        pub samples: u32,
     }
-    size: 12 + 2 * (size_of::<Lane>() + PIECE_LEN) + ORIGIN_LEN + EDGE_LEN
+    size: 16 + 2 * (size_of::<Lane>() + PIECE_LEN) + ORIGIN_LEN + EDGE_LEN
 }

@@ -16,7 +16,7 @@ use crate::{
         origin_error, records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
-        sealed,
+        sealed, sealed_answer,
         sniff::{looks_like_request, packet_may_be_request},
         trail,
     },
@@ -61,7 +61,7 @@ pub fn ingress(ctx: &SkBuffContext) {
     let state = unsafe { &mut *conn };
     let trigger = keep(ctx, state, &payload, &tcp);
     if sight() && trigger == 0 && state.flags & flag::SEALED != 0 && state.flags & flag::TRAILED != 0 {
-        hand_over(ctx, &payload, 0, &TRAIL_IN);
+        hand_over(ctx, &payload, 0, false, &TRAIL_IN);
     }
     if trigger != 0 {
         emit::conn(conn, trigger, rst::UNKNOWN);
@@ -133,8 +133,9 @@ pub fn egress(ctx: &SkBuffContext) {
     // after the other.
     let state = unsafe { &mut *conn };
     let said_before = unknown(state.response_len.into());
+    let mut answers = false;
     if sight() && state.flags & flag::SEALED != 0 {
-        sealed::keep_response(ctx, state, &payload);
+        answers = sealed::keep_response(ctx, state, &payload);
     } else {
         keep_response(ctx, sk, state, &payload);
     }
@@ -151,7 +152,10 @@ pub fn egress(ctx: &SkBuffContext) {
     }
     let answers_hello = said_before == 0 && state.flags & (flag::TLS | flag::TLS_DATA) == flag::TLS;
     if sight() && (answers_hello || state.flags & flag::TRAILED != 0) {
-        hand_over(ctx, &payload, trigger, &TRAIL_OUT);
+        hand_over(ctx, &payload, trigger, answers, &TRAIL_OUT);
+    }
+    if sight() && answers {
+        sealed_answer::look(conn, payload.len);
     }
     if trigger != 0 {
         emit::conn(conn, trigger, rst::UNKNOWN);

@@ -9,7 +9,7 @@ use tracer_common::rst;
 
 use crate::{
     emit,
-    exchange::{handover::handed, hello, trail},
+    exchange::{handover::handed, hello, sealed_answer, trail},
     kernel::sock::PacketSock,
     tables::{
         connections,
@@ -21,7 +21,7 @@ use crate::{
 /// The rest of [`super::packets::ingress`].
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
-    let (payload, _) = handed(ctx);
+    let (payload, ..) = handed(ctx);
     let Some(conn) = PacketSock::of(ctx).and_then(connections::of) else { return };
     // SAFETY: a live map value, and the packets of one connection come one after the other.
     let state = unsafe { &mut *conn };
@@ -42,7 +42,7 @@ pub fn ingress(ctx: &SkBuffContext) {
 /// The rest of [`super::packets::egress`].
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
-    let (payload, trigger) = handed(ctx);
+    let (payload, trigger, answers) = handed(ctx);
     let Some(conn) = PacketSock::of(ctx).and_then(connections::of) else { return };
     // SAFETY: as above.
     let state = unsafe { &mut *conn };
@@ -58,6 +58,9 @@ pub fn egress(ctx: &SkBuffContext) {
         asked = trail::origin_said(state, trail);
     } else {
         hello::note_offer(state);
+    }
+    if answers {
+        sealed_answer::look(conn, payload.len);
     }
     let trigger = if trigger == 0 { asked } else { trigger };
     if trigger != 0 {

@@ -22,7 +22,7 @@ use crate::{
     parse::verifier::up_to,
     tables::{
         maps::{ESTABLISHING, EXPLAINS, OTHER_END},
-        processes, threads, upstreams,
+        processes, suspects, threads, upstreams,
     },
     wire::packet::Payload,
 };
@@ -88,6 +88,7 @@ pub fn connected(sk: Sock, new: u8) {
     state.err = sk.err();
     // SAFETY: the helper has no preconditions.
     state.ended_ns = unsafe { bpf_ktime_get_ns() };
+    suspects::note_upstream(state);
     threads::work_for(state);
     upstreams::unfollow(sock);
 }
@@ -169,6 +170,7 @@ fn owner_end(sk: Sock, state: &mut Upstream, old: u8, new: u8) {
     } else if matches!((old, new), (ESTABLISHED, FIN_WAIT1 | CLOSE)) {
         state.flags |= if state.flags & left == 0 { flag::OWNER_LEFT } else { 0 };
     }
+    suspects::note_upstream(state);
     threads::work_for(state);
 }
 
@@ -253,6 +255,8 @@ pub fn receives(ctx: &SkBuffContext, sock: u64, payload: &Payload) {
         // within the packet.
         let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, into.cast(), len) };
         state.head_len = if failed == 0 { len } else { 0 };
+        state.received = state.received.saturating_add(payload.len);
+        return suspects::note_upstream(state);
     }
     state.received = state.received.saturating_add(payload.len);
 }

@@ -1,5 +1,7 @@
 //! What the agent reads as a record comes, and not later: of processes, and from the kernel's log.
 
+use tracer_common::{Conn, Upstream};
+
 use crate::{decode::Event, probes::proc, state::State};
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
@@ -30,12 +32,25 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
             if let Some(log) = kernel_log {
                 read_log(log, state);
             }
-            learn_new(state, (record.conn.owner, record.conn.owner_start_ns));
-            for upstream in [&record.upstream, &record.behind].into_iter().filter(|upstream| upstream.key != 0) {
-                learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
+            learn_upstreams(state, &record.conn, &[&record.upstream, &record.behind]);
+        }
+        Event::Answer(record) => {
+            if (record.upstream.key | record.failed.key) != 0
+                && let Some(log) = kernel_log
+            {
+                read_log(log, state);
             }
+            learn_upstreams(state, &record.conn, &[&record.upstream, &record.behind, &record.failed]);
         }
         Event::Refused(_) | Event::Process(_) | Event::Oom(_) | Event::Listen(_) => {}
+    }
+}
+
+/// Looks at the owner of a connection, and at the processes behind it.
+fn learn_upstreams(state: &mut State, conn: &Conn, upstreams: &[&Upstream]) {
+    learn_new(state, (conn.owner, conn.owner_start_ns));
+    for upstream in upstreams.iter().filter(|upstream| upstream.key != 0) {
+        learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
     }
 }
 

@@ -1,9 +1,11 @@
 //! What was said lately on a connection inside TLS that may speak HTTP/2: the records of its trail, opened with the
 //! connection's secrets.
 
+use std::time::Duration;
+
 use tracer_common::{
     Conn, conn_flags as flag,
-    trail::{EDGE_LEN, Lane, ORIGIN_LEN, TRAIL_PIECES, Trail},
+    trail::{EDGE_LEN, Lane, ORIGIN_LEN, TICK_SHIFT, TRAIL_PIECES, Trail},
 };
 
 use super::{
@@ -22,22 +24,22 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// Opens what was kept. `look` judges the beginning of a text of the edge's. `None`: what one side said could not
-    /// be opened.
+    /// Opens what was kept. `now` is the age of the connection, `look` judges the beginning of a text of the edge's.
+    /// `None`: what one side said could not be opened.
     #[must_use]
-    pub fn open(conn: &Conn, trail: &Trail, session: &Session, look: Look) -> Option<Self> {
+    pub fn open(conn: &Conn, trail: &Trail, session: &Session, now: Duration, look: Look) -> Option<Self> {
         if conn.flags & flag::SEALED == 0 {
             return None;
         }
         let secrets = secrets(session.keys());
         let open = |side, (lane, kept, len): (&Lane, &[u8], usize), look| {
-            let parts = parts(lane, kept, len);
+            let parts = parts(lane, kept, len, now);
             // What the origin said before the edge's first request is no part of its trail: session tickets.
             let from_start = parts.first().is_some_and(|part| part.record == 0 && part.at == 0 && !part.behind_gap);
             let (mut runs, is_closed) = keys::open_parts(side, &parts, &secrets, from_start, look)?;
             if lane.in_step == 0 && lane.made > 0 {
-                let time_ms = runs.last().map_or(0, |run| run.time_ms);
-                runs.push(Run { time_ms, gap: Gap::Unknown, text: Plaintext::default() });
+                let time = runs.last().map_or(Duration::ZERO, |run| run.time);
+                runs.push(Run { time, gap: Gap::Unknown, text: Plaintext::default() });
             }
             Some((runs, is_closed))
         };
@@ -50,13 +52,21 @@ impl Talk {
     }
 }
 
+/// When a piece passed that is at most 2.4 hours older or newer than `now`, since the connection opened.
+fn passed(ticks: u32, now: Duration) -> Duration {
+    let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX) >> TICK_SHIFT;
+    // The low 32 bits are compared.
+    let ago = i64::from((now as u32).wrapping_sub(ticks).cast_signed());
+    Duration::from_nanos(now.saturating_add_signed(-ago) << TICK_SHIFT)
+}
+
 /// Any text may be the beginning of a frame.
 const fn any(_: &[u8]) -> u32 {
     1
 }
 
 /// The pieces that are still there, in order.
-fn parts<'a>(lane: &Lane, bytes: &'a [u8], len: usize) -> Vec<Part<'a>> {
+fn parts<'a>(lane: &Lane, bytes: &'a [u8], len: usize, now: Duration) -> Vec<Part<'a>> {
     let count = lane.made.min(TRAIL_PIECES as u32);
     let all = (0..count).map(|number| lane.made.wrapping_sub(count).wrapping_add(number));
     let pieces = all.map(|made| &lane.pieces[made as usize % TRAIL_PIECES]);
@@ -69,7 +79,7 @@ fn parts<'a>(lane: &Lane, bytes: &'a [u8], len: usize) -> Vec<Part<'a>> {
             at: piece.at.into(),
             bytes: bytes.get(from..from + usize::from(piece.have))?,
             behind_gap: piece.behind_gap != 0,
-            time_ms: piece.time_ms,
+            time: passed(piece.ticks, now),
         })
     })
     .collect()
@@ -101,7 +111,7 @@ mod tests {
     fn the_latest_pieces_are_found_whole_and_in_order() {
         for (len, count) in [(10, 100), (10, 129), (100, 300), (300, 200), (PIECE_LEN, 9), (4000, 50)] {
             let trail = filled(&vec![len; count]);
-            let found = parts(&trail.edge, &trail.edge_kept, EDGE_LEN);
+            let found = parts(&trail.edge, &trail.edge_kept, EDGE_LEN, Duration::ZERO);
             let kept = count.min(TRAIL_PIECES).min(EDGE_LEN / len);
             assert_eq!(found.len(), kept, "{len}, {count}");
             for (number, part) in (count - kept..).zip(&found) {
@@ -112,12 +122,26 @@ mod tests {
     }
 
     #[test]
+    fn times_are_right_where_their_numbers_have_wrapped_around() {
+        let tick = Duration::from_nanos(1 << TICK_SHIFT);
+        let around = tick * u32::MAX;
+        for now in [Duration::from_secs(1), around, around + tick * 5, around * 3 + tick * 70] {
+            for ago in [0, 1, 4, 900_000] {
+                let then = now.saturating_sub(tick * ago);
+                let ticks = (then.as_nanos() >> TICK_SHIFT) as u32;
+                assert!(passed(ticks, now).abs_diff(then) < tick, "{now:?} {ago}");
+                assert!(passed(ticks.wrapping_add(3), now).abs_diff(then + tick * 3) < tick, "{now:?} {ago}");
+            }
+        }
+    }
+
+    #[test]
     fn a_trail_of_any_bytes_does_no_harm() {
         for byte in [0xff, 0x7f, 0x80, 1] {
             let mut trail = Box::new(Trail::new_zeroed());
             zerocopy::IntoBytes::as_mut_bytes(&mut *trail).fill(byte);
-            let _any = parts(&trail.edge, &trail.edge_kept, EDGE_LEN);
-            let _any = parts(&trail.origin, &trail.origin_kept, ORIGIN_LEN);
+            let _any = parts(&trail.edge, &trail.edge_kept, EDGE_LEN, Duration::ZERO);
+            let _any = parts(&trail.origin, &trail.origin_kept, ORIGIN_LEN, Duration::MAX);
         }
     }
 }

@@ -25,6 +25,8 @@ fn hung_up() -> OriginEvidence {
         upstream: Some(closed()),
         behind: None,
         sees_unix: true,
+        stream: None,
+        is_shared: false,
     }
 }
 

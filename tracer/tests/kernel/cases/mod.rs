@@ -12,6 +12,7 @@ mod life;
 mod mechanism;
 mod netfilter;
 mod origin;
+mod origin_inside;
 mod page;
 mod process;
 mod programs;
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         origin::cases(),
+        origin_inside::cases(),
         tls::cases(),
         sight::cases(),
         tls_safety::cases(),

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-const PORT: u16 = 443;
+pub(super) const PORT: u16 = 443;
 
 /// A string of HPACK (RFC 7541 §5.2), without Huffman coding.
 fn string(text: &str) -> Vec<u8> {
@@ -55,14 +55,14 @@ fn asked(conn: &mut Conn, stream: u32) -> Exchange {
 }
 
 /// One request on a connection.
-fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
+pub(super) fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
     let exchange = asked(conn, stream);
     send(conn, tls, &[get(stream, path, &exchange.ray)])?;
     Ok(exchange)
 }
 
 /// A connection with its first, empty settings sent.
-fn connect(lab: &Lab, certificate: &Certificate, is_tls13: bool) -> Result<(Conn, ClientConnection)> {
+pub(super) fn connect(lab: &Lab, certificate: &Certificate, is_tls13: bool) -> Result<(Conn, ClientConnection)> {
     let (from, version) = if is_tls13 { (EDGE_A, &TLS13) } else { (EDGE_B, &TLS12) };
     let mut conn = lab.connect(from, PORT)?;
     let mut tls = client_with(version, certificate.trusted()?, &[b"h2"])?;
