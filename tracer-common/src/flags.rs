@@ -93,8 +93,6 @@ pub mod conn_flags {
     pub const SEALED: u32 = 1 << 19;
     /// A record was made of this exchange in order to have it judged (`gate::is_question`); it may be sound.
     pub const ASKED: u32 = 1 << 20;
-    /// The edge offers HTTP/2 in its ClientHello, as far as that is known.
-    pub const OFFERS_H2: u32 = 1 << 21;
     /// Its last records are kept: it has a [`Trail`](crate::trail::Trail).
     pub const TRAILED: u32 = 1 << 22;
     /// The agent found that it speaks HTTP/2.
@@ -127,6 +125,8 @@ pub mod origin_flags {
     pub const RECORDS_OUT: u32 = 1 << 7;
     /// The response's status is 500 to 599, and it is not known yet to be complete.
     pub const ERROR: u32 = 1 << 8;
+    /// The edge offers HTTP/2 in its ClientHello, as far as that is known.
+    pub const OFFERED_H2: u32 = 1 << 9;
 }
 
 /// Values of [`Attempt::kind`](crate::Attempt::kind): which packets were lost.

@@ -6,9 +6,9 @@
 //! of long ones, which hold bodies, the first and the last bytes.
 
 /// Pieces that are kept of either direction. A power of two.
-pub const TRAIL_PIECES: usize = 128;
+pub const TRAIL_PIECES: usize = 256;
 
-/// Parts of records that are looked at in one packet. A power of two.
+/// Parts of records that are looked at in one run of a program. A power of two.
 pub const TRAIL_PARTS: usize = 16;
 
 /// Bytes that are kept of what the edge says, and of what the origin says. Powers of two.
@@ -32,21 +32,27 @@ pub const TICK_SHIFT: u32 = 12;
 pub const HELLOS: u32 = 4;
 pub const HELLO_AGAIN_MS: u32 = 50;
 
-/// Records of short control frames that may be resets of a stream and are handed over although the last ones were not,
-/// on one connection.
+/// Records of short frames with which a stream may fail, and which are handed over although the last ones were sound, of
+/// either direction. Beyond that, one in so many milliseconds.
 pub const STREAM_QUESTIONS: u32 = 8;
+pub const STREAM_AGAIN_MS: u32 = 1000;
 
-/// After half of these, a control frame is taken for a window update where as many bytes came the other way since the
-/// last one.
+/// A control frame is taken for a window update where as many bytes, which it may be due for, came the other way since
+/// the last one.
 pub const WINDOW_STEP: u32 = 8 << 10;
+
+/// A request's records are shorter, so that only longer ones are taken for its body. A power of two.
+pub const BODY_LEN: u32 = 1 << 10;
 
 /// What the agent found a connection to speak.
 pub mod spoken {
-    /// HTTP/2. Above it, in steps of [`FOUND`], the number of questions that found a failure.
+    /// HTTP/2. Above it, in steps of [`FOUND`], the number of failures that were found.
     pub const HTTP2: u32 = 1;
     /// Something else: its trail is of no use.
     pub const OTHER: u32 = 2;
-    /// One question that found a failure.
+    /// With [`HTTP2`]: sound responses end with a DATA frame without data.
+    pub const APART: u32 = 4;
+    /// One failure.
     pub const FOUND: u32 = 1 << 8;
 }
 
@@ -104,8 +110,9 @@ shared! {
         pub next_seq: u32,
         /// Sequence number after the last byte that was looked at.
         pub seen_seq: u32,
-        /// Bytes that were looked at.
+        /// Bytes that were looked at, and those among them of long records ([`BODY_LEN`]).
         pub bytes: u32,
+        pub body: u32,
         /// Length of the current record's content.
         pub len: u32,
         /// First bytes of a record's header that lies across two packets, the first one lowest.
@@ -116,19 +123,26 @@ shared! {
         pub in_step: u32,
         /// 1: packets are missing before the current record.
         pub gap: u32,
-        /// [`bytes`](Lane::bytes) of the other direction at the last short control frame of this one.
+        /// How many bytes of the other direction a window update may be due for, at the last short control frame of this
+        /// one.
         pub other_bytes: u32,
-        /// Parts in the packet at hand, and which control frames may be among them.
+        /// Questions so far whether one of these was a reset, and when the last was asked, milliseconds since the
+        /// connection opened.
+        pub questions: u32,
+        pub asked_ms: u32,
+        /// Parts that one run of a program found in the packet at hand, and 1: there are more.
         pub parts_len: u32,
+        pub has_more: u32,
+        /// Which control frames may be in the packet at hand.
         pub controls: u32,
         /// Alerts of TLS 1.2, which look like alerts from outside.
         pub alerts: u32,
-        /// Always 0.
-        pub pad: u32,
+        /// Of the current record: all bits set, it holds data; 0, it belongs to the handshake or is an alert.
+        pub is_data: u32,
         pub parts: [Part; TRAIL_PARTS],
         pub pieces: [Piece; TRAIL_PIECES],
     }
-    size: 64 + TRAIL_PARTS * 24 + TRAIL_PIECES * 20
+    size: 80 + TRAIL_PARTS * 24 + TRAIL_PIECES * 20
 }
 
 shared! {
@@ -142,8 +156,8 @@ shared! {
         /// How often the agent was asked what the connection speaks, and when last, milliseconds since it opened.
         pub hellos: u32,
         pub hello_ms: u32,
-        /// Questions about streams so far.
-        pub questions: u32,
+        /// 1: what may be a reset passed before it was known what the connection speaks.
+        pub waiting: u32,
         /// Answers so far that were handed over for their size alone.
         pub samples: u32,
     }

@@ -204,6 +204,20 @@ pub fn payload_out(ctx: SkBuffContext) -> i32 {
     1
 }
 
+/// The rest of `payload_in` on connections that may speak HTTP/2: called by it, and by itself. Not attached.
+#[cgroup_skb(ingress)]
+pub fn trail_in(ctx: SkBuffContext) -> i32 {
+    hooks::trails::ingress(&ctx);
+    1
+}
+
+/// The same of `payload_out`.
+#[cgroup_skb(egress)]
+pub fn trail_out(ctx: SkBuffContext) -> i32 {
+    hooks::trails::egress(&ctx);
+    1
+}
+
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`. Attached only with sight
 /// inside TLS.
 #[btf_tracepoint(function = "sched_process_exec")]

@@ -1,6 +1,6 @@
 //! What the edge offers in its ClientHello (RFC 8446 §4.1.2): does it offer HTTP/2?
 
-use tracer_common::{Conn, conn_flags as flag, limits};
+use tracer_common::{Conn, limits, origin_flags as origin};
 
 use crate::{
     parse::verifier::{opaque, unaligned, unknown},
@@ -19,12 +19,12 @@ const ALPN: u16 = 16;
 const EXTENSIONS: u32 = 40;
 const PROTOCOLS: u32 = 4;
 
-/// The first bytes of the connection are kept: if they are a ClientHello, notes whether it offers HTTP/2. What is not
-/// kept may.
+/// The origin answers the connection's first bytes: if they are a ClientHello, notes whether it offers HTTP/2. (They may
+/// have come before the connection existed.) What is not kept may.
 #[inline(never)]
 pub fn note_offer(conn: &mut Conn) {
-    if conn.flags & flag::TLS != 0 && may_offer(conn) {
-        conn.flags |= flag::OFFERS_H2;
+    if may_offer(conn) {
+        conn.origin_flags |= origin::OFFERED_H2;
     }
 }
 

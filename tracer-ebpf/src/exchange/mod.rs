@@ -3,13 +3,15 @@
 //!
 //! The way in is [`request`] for bytes from the edge and [`response`] for bytes to it. [`sniff`] finds out the
 //! protocol, [`early`] handles data that arrives before the connection exists, and [`records`] follows the edge's TLS
-//! records; [`hello`] reads what it offers. [`sealed`] and [`trail`] keep ciphertext where secrets are known. Of a
+//! records; [`hello`] reads what it offers. [`sealed`] and [`trail`] keep ciphertext where secrets are known, the
+//! latter in programs of its own ([`handover`]). Of a
 //! response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's chunks, and
 //! [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx, and
 //! [`sealed_answer`] looks for such inside TLS.
 
 pub mod chunks;
 pub mod early;
+pub mod handover;
 pub mod hello;
 pub mod origin_error;
 pub mod records;

@@ -4,7 +4,7 @@
 //! that brought an error itself. An error that the process makes up on its own has no such sign. For these a sample is
 //! taken by size (`tables::suspects`).
 
-use tracer_common::{Conn, conn_flags as flag, lost, sealed_answer};
+use tracer_common::{Conn, conn_flags as flag, lost, sealed_answer, trail::spoken};
 
 use crate::{
     emit,
@@ -48,7 +48,7 @@ fn may_sample(conn: &mut Conn) -> bool {
     if conn.flags & flag::TRAILED == 0 {
         return true;
     }
-    let found = trails::learn(conn);
+    let found = trails::learn(conn) / spoken::FOUND;
     let Some(trail) = trails::of(conn) else { return conn.flags & flag::H2 == 0 };
     // SAFETY: a live map value, and the packets of one connection come one after the other.
     let trail = unsafe { &mut *trail };

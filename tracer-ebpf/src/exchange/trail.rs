@@ -13,10 +13,10 @@ use aya_ebpf::{
     programs::SkBuffContext,
 };
 use tracer_common::{
-    Conn, conn_flags as flag, secret,
+    Conn, conn_flags as flag, origin_flags as origin, secret,
     trail::{
-        EDGE_LEN, HELLO_AGAIN_MS, HELLOS, Lane, ORIGIN_LEN, PIECE_END_LEN, PIECE_HEAD_LEN, PIECE_LEN, Part, Piece,
-        STREAM_QUESTIONS, TICK_SHIFT, TRAIL_PARTS, TRAIL_PIECES, Trail, WINDOW_STEP,
+        BODY_LEN, EDGE_LEN, HELLO_AGAIN_MS, HELLOS, Lane, ORIGIN_LEN, PIECE_END_LEN, PIECE_HEAD_LEN, PIECE_LEN, Part,
+        Piece, STREAM_AGAIN_MS, STREAM_QUESTIONS, TICK_SHIFT, TRAIL_PARTS, TRAIL_PIECES, Trail, WINDOW_STEP, spoken,
     },
     triggers,
 };
@@ -29,8 +29,8 @@ use crate::{
     wire::packet::Payload,
 };
 
-/// How many records of one packet are followed. One more part may be the rest of a record that began before. Set by the
-/// loader: with more, the verifiers of older kernels give up.
+/// How many records are followed in one run of a program. One more part may be the rest of a record that began before.
+/// Set by the loader: with more, the verifiers of older kernels give up.
 #[unsafe(no_mangle)]
 static TRAIL_RECORDS: Global<u32> = Global::new(TRAIL_PARTS as u32 - 1);
 
@@ -39,16 +39,19 @@ static TRAIL_RECORDS: Global<u32> = Global::new(TRAIL_PARTS as u32 - 1);
 const SHORTEST_REQUEST: u32 = 50;
 
 /// Frames of this content are noted: RST_STREAM and WINDOW_UPDATE have 13 bytes (RFC 9113 §6.4, §6.9), GOAWAY without
-/// text and PING 17 (§6.7, §6.8).
+/// text and PING 17 (§6.7, §6.8), two window updates 26: one of a stream, one of the connection. A DATA frame without
+/// data, which ends a stream, has 9.
 const RESET: u32 = 1;
 const GOAWAY: u32 = 2;
+const UPDATES: u32 = 4;
+const ENDS: u32 = 8;
 
-/// The edge has done its part of the handshake: gives the connection a trail. The origin may be the first to speak.
+/// The edge has done its part of the handshake: gives the connection a trail, if it may come to speak HTTP/2. The
+/// origin may be the first to speak. Where nothing of the origin's was seen (TCP Fast Open), the offer is not known.
 #[inline(always)]
 pub fn begin(conn: &mut Conn) {
-    if conn.flags & (flag::FINISHED | flag::OFFERS_H2 | flag::TRAILED | flag::SEALED)
-        == flag::FINISHED | flag::OFFERS_H2
-    {
+    let may_offer = conn.origin_flags & origin::OFFERED_H2 != 0 || conn.response_len == 0;
+    if may_offer && conn.flags & (flag::SEEDED | flag::SEALED) == 0 {
         trails::begin(conn);
     }
 }
@@ -65,37 +68,62 @@ pub fn begin_edge(conn: &mut Conn, payload: &Payload) {
     }
 }
 
-/// A packet of the edge's on a sealed connection. Returns the trigger of a record that asks about it, or 0.
-#[inline(never)]
-pub fn edge_said(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> u32 {
-    let Some(trail) = trails::of(conn) else { return 0 };
-    // SAFETY: a live map value, and the packets of one connection come one after the other.
-    let trail = unsafe { &mut *trail };
+/// Follows the records of the edge's through a packet, as far as one run of a program can. Returns whether there are
+/// more.
+#[inline(always)]
+pub fn follow_edge(ctx: &SkBuffContext, conn: &Conn, trail: &mut Trail, payload: &Payload) -> bool {
     let kept = trail.edge_kept.as_mut_ptr();
-    let seen = follow::<EDGE_LEN>(ctx, &mut trail.edge, kept, payload, conn);
+    follow::<EDGE_LEN>(ctx, &mut trail.edge, kept, payload, conn)
+}
+
+/// The same of the origin's.
+#[inline(always)]
+pub fn follow_origin(ctx: &SkBuffContext, conn: &Conn, trail: &mut Trail, payload: &Payload) -> bool {
+    let kept = trail.origin_kept.as_mut_ptr();
+    follow::<ORIGIN_LEN>(ctx, &mut trail.origin, kept, payload, conn)
+}
+
+/// A packet of the edge's was followed. Returns the trigger of a record that asks about it, or 0.
+#[inline(always)]
+pub fn edge_said(conn: &mut Conn, trail: &mut Trail, payload: &Payload) -> u32 {
     let found = trails::learn(conn);
     // A request that meets the origin's FIN may be short.
     let is_late = conn.flags & flag::ORIGIN_FIN != 0 && payload.len >= SHORTEST_REQUEST;
-    if !is_late && (seen & RESET == 0 || !may_be_reset(&mut trail.edge, &trail.origin)) {
-        return 0;
+    // Small responses count against the window as large ones do.
+    let is_reset = is_reset(&mut trail.edge, RESET, trail.origin.bytes);
+    if conn.flags & flag::H2 == 0 {
+        // The origin may not have spoken at all.
+        return if is_late || is_reset { ask_hello(conn, trail) } else { 0 };
     }
-    // The origin may not have spoken at all.
-    if conn.flags & flag::H2 == 0 { ask_hello(conn, trail) } else { ask(trail, found) }
+    if trail.waiting != 0 {
+        trail.waiting = 0;
+        return ask(conn, &mut trail.origin, found);
+    }
+    if is_late || is_reset { ask(conn, &mut trail.edge, found) } else { 0 }
 }
 
-/// A packet of the origin's on a connection with a trail. Returns the same.
-#[inline(never)]
-pub fn origin_said(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> u32 {
-    let Some(trail) = trails::of(conn) else { return 0 };
-    // SAFETY: as above.
-    let trail = unsafe { &mut *trail };
-    let kept = trail.origin_kept.as_mut_ptr();
-    let seen = follow::<ORIGIN_LEN>(ctx, &mut trail.origin, kept, payload, conn);
+/// A packet of the origin's was followed. Returns the same.
+#[inline(always)]
+pub fn origin_said(conn: &mut Conn, trail: &mut Trail) -> u32 {
+    let seen = trail.origin.controls;
+    // Of what the edge sends, header sections do not count against the window. Where no update is due, two frames are
+    // two resets.
+    let is_reset = is_reset(&mut trail.origin, RESET | UPDATES, trail.edge.body);
     if conn.flags & flag::H2 == 0 {
+        trail.waiting |= u32::from(is_reset);
         return ask_hello(conn, trail);
     }
-    let is_reset = seen & RESET != 0 && may_be_reset(&mut trail.origin, &trail.edge);
-    if is_reset || seen & GOAWAY != 0 { ask(trail, trails::learn(conn)) } else { 0 }
+    if !is_reset && seen & (GOAWAY | ENDS) == 0 {
+        return 0;
+    }
+    let found = trails::learn(conn);
+    if is_reset || seen & ENDS == 0 {
+        return ask(conn, &mut trail.origin, found);
+    }
+    // A response that breaks off may end so, where sound ones do not. Resets keep half of the questions.
+    let is_usual = found & spoken::APART != 0;
+    let may_ask = trail.origin.questions < STREAM_QUESTIONS / 2 + found / spoken::FOUND;
+    if !is_usual && may_ask { ask(conn, &mut trail.origin, found) } else { 0 }
 }
 
 /// Asks the agent what the connection speaks, once it can know: as the origin speaks, its library has announced all
@@ -117,22 +145,31 @@ fn ask_hello(conn: &Conn, trail: &mut Trail) -> u32 {
     triggers::HELLO
 }
 
-/// Asks the agent whether a stream was reset, unless too many such questions were in vain. `found`: how many were not.
+/// Asks the agent whether a frame in this lane made a stream fail, unless too many such questions were in vain lately.
+/// `found`: what the agent found of the connection.
 #[inline(always)]
-fn ask(trail: &mut Trail, found: u32) -> u32 {
-    if trail.questions >= STREAM_QUESTIONS.wrapping_add(found) {
+fn ask(conn: &Conn, lane: &mut Lane, found: u32) -> u32 {
+    let age = (age_ns(conn) / 1_000_000) as u32;
+    if lane.questions >= STREAM_QUESTIONS + found / spoken::FOUND && age.wrapping_sub(lane.asked_ms) < STREAM_AGAIN_MS {
         return 0;
     }
-    trail.questions += 1;
+    lane.questions = lane.questions.wrapping_add(1);
+    lane.asked_ms = age;
     triggers::STREAM
 }
 
-/// Whether a short control frame in this lane may be a reset: no window update is due by what came in the other one.
+/// Whether there may be a reset among the control frames of these kinds that passed in this lane: no window update is
+/// due by what came in the other one, `bytes` so far.
 #[inline(always)]
-fn may_be_reset(lane: &mut Lane, other: &Lane) -> bool {
-    let came = other.bytes.wrapping_sub(lane.other_bytes);
-    lane.other_bytes = other.bytes;
-    came < WINDOW_STEP
+fn is_reset(lane: &mut Lane, kinds: u32, bytes: u32) -> bool {
+    let seen = lane.controls;
+    lane.controls = 0;
+    if seen & (RESET | UPDATES) == 0 {
+        return false;
+    }
+    let came = bytes.wrapping_sub(lane.other_bytes);
+    lane.other_bytes = bytes;
+    seen & kinds != 0 && came < WINDOW_STEP
 }
 
 /// Nanoseconds since the connection opened.
@@ -143,25 +180,32 @@ fn age_ns(conn: &Conn) -> u64 {
 }
 
 /// Lengths of a record's content, as bits from the lowest on: those below 64, then those from there to 127. Rows: what
-/// RST_STREAM has in TLS 1.3 and in TLS 1.2, and the same of GOAWAY. The suites of TLS 1.2 are GCM, ChaCha20, and CBC
-/// with both orders of encryption and MAC.
-static LENGTHS: [[u64; 2]; 4] = [
+/// RST_STREAM has in TLS 1.3 and in TLS 1.2, and the same of GOAWAY, of two window updates, and of an empty DATA frame.
+/// The suites of TLS 1.2 are GCM, ChaCha20, and CBC with both orders of encryption and MAC; with CBC the last two look
+/// like other frames.
+static LENGTHS: [[u64; 2]; 8] = [
     [1 << 30, 0],
     [1 << 37 | 1 << 29 | 1 << 52, 1 | 1 << (80 - 64)],
     [1 << 34, 0],
     [1 << 41 | 1 << 33, 1 << (68 - 64) | 1 << (96 - 64)],
+    [1 << 43, 0],
+    [1 << 50 | 1 << 42, 0],
+    [1 << 26, 0],
+    [1 << 33 | 1 << 25, 0],
 ];
 
 /// What a record of this length may hold. Without a branch, as it is asked of each record.
 #[inline(always)]
 fn control(len: u32, tls12: u32) -> u32 {
+    let tls12 = tls12 as usize & 1;
     let is_short = if_zero(len >> 7);
-    let has = |row: u32| (LENGTHS[row as usize & 3][(len >> 6) as usize & 1] >> (len & 63)) as u32 & 1;
-    ((has(tls12) * RESET) | (has(2 + tls12) * GOAWAY)) & is_short
+    // All ones where the length is in the row.
+    let has = |row: usize| ((LENGTHS[row + tls12][(len >> 6) as usize & 1] >> (len & 63)) as u32 & 1).wrapping_neg();
+    (has(0) & RESET | has(2) & GOAWAY | has(4) & UPDATES | has(6) & ENDS) & is_short
 }
 
-/// Follows the records of one direction through a packet, and keeps what is to be kept of them. Returns which control
-/// frames may be among them.
+/// Follows the records of one direction through a packet, and keeps what is to be kept of them. Returns whether there
+/// are more than were followed.
 ///
 /// In two steps, which pass each other what they found by way of the lane: in one loop the verifier would have too many
 /// ways to follow.
@@ -172,14 +216,21 @@ fn follow<const LEN: usize>(
     kept: *mut u8,
     payload: &Payload,
     conn: &Conn,
-) -> u32 {
+) -> bool {
     lane.parts_len = 0;
-    lane.controls = 0;
+    lane.has_more = 0;
     if in_step(lane, payload) {
         find(ctx, lane, payload, u32::from(conn.keyed & secret::IS_MASTER != 0));
         keep::<LEN>(ctx, lane, kept, (age_ns(conn) >> TICK_SHIFT) as u32);
     }
-    lane.controls
+    lane.has_more != 0
+}
+
+/// The packet is not followed to its end.
+#[inline(always)]
+pub fn lose_step(lane: &mut Lane, payload: &Payload) {
+    lane.seen_seq = payload.seq.wrapping_add(payload.len);
+    lane.in_step = 0;
 }
 
 /// Whether the packet brings new bytes. Afterwards the lane knows where in it they begin, and where the next record
@@ -208,7 +259,7 @@ fn find(ctx: &SkBuffContext, lane: &mut Lane, payload: &Payload, tls12: u32) {
     // A header that lies across packets begins before this one.
     let mut at = if lane.part_len == 0 { lane.next_seq.wrapping_sub(payload.seq) } else { 0 };
     if at != 0 {
-        note(lane, payload.offset, least(at, payload.len), lane.len.wrapping_sub(at));
+        note(lane, payload.offset, least(at, payload.len) & lane.is_data, lane.len.wrapping_sub(at));
     }
     for number in 0..TRAIL_PARTS as u32 - 1 {
         at = unknown(at.into()) as u32;
@@ -216,7 +267,11 @@ fn find(ctx: &SkBuffContext, lane: &mut Lane, payload: &Payload, tls12: u32) {
             return;
         }
         if number >= TRAIL_RECORDS.load() {
-            break;
+            let left = payload.len.wrapping_sub(at);
+            lane.seen_seq = lane.seen_seq.wrapping_sub(left);
+            lane.bytes = lane.bytes.wrapping_sub(left);
+            lane.has_more = 1;
+            return;
         }
         let (had, left) = (unknown(lane.part_len.into()) as u32, payload.len.wrapping_sub(at));
         let more = up_to(least(HEADER.wrapping_sub(had), left), HEADER.into());
@@ -244,8 +299,10 @@ fn find(ctx: &SkBuffContext, lane: &mut Lane, payload: &Payload, tls12: u32) {
         // belong to the handshake.
         let kind = opaque(header) as u32;
         let is_data = (kind & kind >> 1 & 1).wrapping_neg();
+        lane.is_data = is_data;
         lane.alerts = lane.alerts.wrapping_add(kind & !(kind >> 1) & 1);
         lane.records = lane.records.wrapping_add(is_data & 1);
+        lane.body = lane.body.wrapping_add(len & is_data & !if_zero(len / BODY_LEN));
         lane.controls |= control(len, tls12) & is_data;
         note(lane, payload.offset.wrapping_add(at), least(len, payload.len.wrapping_sub(at)) & is_data, 0);
         lane.gap &= !is_data;

@@ -14,4 +14,5 @@ pub mod seed;
 pub mod states;
 pub mod synacks;
 pub mod tls;
+pub mod trails;
 pub mod unix;

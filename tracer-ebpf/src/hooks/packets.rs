@@ -4,7 +4,7 @@
 //! `cgroup_skb` on the root cgroup, 5.10 to 7.2. A packet begins at its network header here; it is let through in any
 //! case.
 
-use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, programs::SkBuffContext};
+use aya_ebpf::programs::SkBuffContext;
 use tracer_common::{Conn, conn_flags as flag, origin_flags as origin, rst, tcp_state::LISTEN, triggers};
 
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
     emit,
     exchange::{
         early::keep_early_data,
-        hello, origin_error, records,
+        handover::hand_over,
+        origin_error, records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
         sealed, sealed_answer,
@@ -21,25 +22,20 @@ use crate::{
     },
     kernel::sock::{Identity as _, PacketSock, TcpSock},
     missing::{answers, attempts},
+    parse::verifier::unknown,
     tables::{
         connections, heads,
         keys::{may_be_logged, note_hello, sight},
+        maps::{TRAIL_IN, TRAIL_OUT},
     },
     upstream::tcp,
     wire::packet::{Packet, Payload, packet, read as read_packet},
 };
 
-/// Returns the socket to which the packet belongs.
-#[inline(always)]
-fn socket(ctx: &SkBuffContext) -> Option<PacketSock> {
-    // SAFETY: the verifier lets a program read this field of its context.
-    PacketSock::new(unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk })
-}
-
 /// A packet is about to reach a socket.
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
-    let Some(sk) = socket(ctx) else { return };
+    let Some(sk) = PacketSock::of(ctx) else { return };
     let listens = sk.state() == u32::from(LISTEN);
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
@@ -63,9 +59,9 @@ pub fn ingress(ctx: &SkBuffContext) {
     let Some(tcp) = sk.tcp() else { return };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let state = unsafe { &mut *conn };
-    let mut trigger = keep(ctx, state, &payload, &tcp);
-    if sight() && trigger == 0 && state.flags & flag::SEALED != 0 {
-        trigger = trail::edge_said(ctx, state, &payload);
+    let trigger = keep(ctx, state, &payload, &tcp);
+    if sight() && trigger == 0 && state.flags & flag::SEALED != 0 && state.flags & flag::TRAILED != 0 {
+        hand_over(ctx, &payload, 0, false, &TRAIL_IN);
     }
     if trigger != 0 {
         emit::conn(conn, trigger, rst::UNKNOWN);
@@ -75,8 +71,9 @@ pub fn ingress(ctx: &SkBuffContext) {
 /// Keeps of a packet on a connection what is to be kept. Returns the trigger of a record, or 0.
 #[inline(always)]
 fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) -> u32 {
+    let before = conn.flags;
     let first_data = if conn.flags & flag::TLS != 0 { records::follow(ctx, conn, payload) } else { records::NONE };
-    if sight() {
+    if sight() && !before & conn.flags & flag::FINISHED != 0 {
         trail::begin(conn);
     }
     if sight()
@@ -117,7 +114,6 @@ fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) 
     keep_request(ctx, conn, payload, word);
     if sight() && is_first {
         note_hello(conn);
-        hello::note_offer(conn);
     }
     0
 }
@@ -125,7 +121,7 @@ fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) 
 /// A socket sends a packet.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
-    let Some(sk) = socket(ctx) else { return };
+    let Some(sk) = PacketSock::of(ctx) else { return };
     let payload = match packet(ctx) {
         Packet::Payload(payload) => payload,
         Packet::Empty { fin: false } => return,
@@ -136,6 +132,7 @@ pub fn egress(ctx: &SkBuffContext) {
     // SAFETY: map values stay valid while a program runs, and the socket sends the packets of one connection one
     // after the other.
     let state = unsafe { &mut *conn };
+    let said_before = unknown(state.response_len.into());
     let mut answers = false;
     if sight() && state.flags & flag::SEALED != 0 {
         answers = sealed::keep_response(ctx, state, &payload);
@@ -146,18 +143,19 @@ pub fn egress(ctx: &SkBuffContext) {
         origin_error::follow(conn);
     }
     let mut trigger = 0;
-    if sight() && state.flags & flag::TRAILED != 0 {
-        trigger = trail::origin_said(ctx, state, &payload);
-    }
-    if sight() && answers {
-        sealed_answer::look(conn, payload.len);
-    }
     // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0
         && let Some(tcp) = sk.tcp()
         && held_back_was_sent(tcp, state, payload.seq.wrapping_add(payload.len))
     {
         trigger = triggers::FIN;
+    }
+    let answers_hello = said_before == 0 && state.flags & (flag::TLS | flag::TLS_DATA) == flag::TLS;
+    if sight() && (answers_hello || state.flags & flag::TRAILED != 0) {
+        hand_over(ctx, &payload, trigger, answers, &TRAIL_OUT);
+    }
+    if sight() && answers {
+        sealed_answer::look(conn, payload.len);
     }
     if trigger != 0 {
         emit::conn(conn, trigger, rst::UNKNOWN);

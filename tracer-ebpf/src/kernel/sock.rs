@@ -6,7 +6,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{Global, bindings::bpf_sock, helpers::generated::bpf_skc_to_tcp_sock};
+use aya_ebpf::{
+    EbpfContext as _, Global,
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::bpf_skc_to_tcp_sock,
+    programs::SkBuffContext,
+};
 use tracer_common::{ListenerKey, Tuple, v4_mapped};
 
 use super::*;
@@ -197,9 +202,11 @@ impl Identity for Sock {
 pub struct PacketSock(*mut bpf_sock);
 
 impl PacketSock {
-    /// `None` for a null pointer.
+    /// The socket to which the packet belongs. `None`: there is none.
     #[inline(always)]
-    pub fn new(pointer: *mut bpf_sock) -> Option<Self> {
+    pub fn of(ctx: &SkBuffContext) -> Option<Self> {
+        // SAFETY: the verifier lets a program read this field of its context.
+        let pointer = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).__bindgen_anon_2.sk };
         if pointer.is_null() { None } else { Some(Self(pointer)) }
     }
 

@@ -5,7 +5,7 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, Stack},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf, Stack},
 };
 use tracer_common::{
     Attempt, Config, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place,
@@ -217,6 +217,12 @@ pub static TRAILS: LruHashMap<KeysOf, Trail> = LruHashMap::with_max_entries(trai
 /// What connections with a trail speak (`spoken`). Userspace writes; the kernel reads. Full: the oldest is dropped.
 #[map]
 pub static SPOKEN: LruHashMap<KeysOf, u32> = LruHashMap::with_max_entries(4 * trail::TRAILS, 0);
+
+/// The programs that follow packets of connections with a trail, one for each direction. Userspace writes.
+#[map]
+pub static TRAIL_IN: ProgramArray = ProgramArray::with_max_entries(1, 0);
+#[map]
+pub static TRAIL_OUT: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// An empty entry of [`TRAILS`]. Nobody writes to it.
 #[map]

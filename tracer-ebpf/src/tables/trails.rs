@@ -10,12 +10,9 @@ use super::{
     maps::{NO_TRAIL, SPOKEN, TRAILS},
 };
 
-/// Gives the connection a trail, if it may come to speak HTTP/2.
+/// Gives the connection a trail.
 #[inline(always)]
 pub fn begin(conn: &mut Conn) {
-    if conn.flags & flag::OFFERS_H2 == 0 {
-        return;
-    }
     let Some(blank) = NO_TRAIL.get_ptr(0) else { return };
     // SAFETY: a live map value, to which nobody writes.
     if TRAILS.insert(&name(conn), unsafe { &*blank }, 0).is_ok() {
@@ -37,7 +34,7 @@ pub fn of(conn: &mut Conn) -> Option<*mut Trail> {
 }
 
 /// Asks what the agent found of the connection: whether it speaks HTTP/2. One that speaks something else needs no
-/// trail. Returns how many questions about it found a failure.
+/// trail. Returns what it found, 0 if nothing.
 #[inline(always)]
 pub fn learn(conn: &mut Conn) -> u32 {
     // SAFETY: a live map value, which the program only reads.
@@ -47,5 +44,5 @@ pub fn learn(conn: &mut Conn) -> u32 {
     } else {
         conn.flags |= flag::H2;
     }
-    *found / spoken::FOUND
+    *found
 }

@@ -11,7 +11,12 @@ use crate::{
     http::h2::{self, Connection, Piece},
     probes::{
         Kernel, Sweep,
-        tls::{keylog::Reader, secrets::Secrets, sizes::ErrorSizes, trails::Trails},
+        tls::{
+            keylog::Reader,
+            secrets::Secrets,
+            sizes::ErrorSizes,
+            trails::{Found, Trails},
+        },
     },
     state::Clock,
     tls::{
@@ -35,8 +40,8 @@ pub(super) struct Opener {
     secrets: Secrets,
     trails: Trails,
     sizes: ErrorSizes,
-    /// Questions that found a failure, by connection: its key, and when it was opened.
-    found: BTreeMap<(u64, u64), u32>,
+    /// What was found, by connection: its key, and when it was opened.
+    found: BTreeMap<(u64, u64), Found>,
     keylog: Option<Reader>,
     shared: Arc<Shared>,
 }
@@ -44,7 +49,7 @@ pub(super) struct Opener {
 /// The type of the frame that each side begins with (RFC 9113 §6.5).
 const SETTINGS: u8 = 4;
 
-/// Connections of which the questions that found a failure are counted. Beyond that the counts begin anew.
+/// Connections of which it is remembered what was found. Beyond that all is forgotten.
 const MOST_FOUND: usize = 4_096;
 
 impl Opener {
@@ -105,8 +110,7 @@ impl Opener {
         let connection = Connection::read(&pieces(&talk.edge), &origin);
         match connection.is_http2 {
             Some(true) => {
-                let found = self.found.get(&(conn.key, conn.opened_ns)).copied().unwrap_or_default();
-                self.trails.speaks_http2(conn, found);
+                self.note(conn, 0, connection.ends_apart());
                 Some((connection, talk.is_closed))
             }
             Some(false) => {
@@ -117,13 +121,19 @@ impl Opener {
         }
     }
 
-    /// A question about this connection found a failure: more of them may be asked.
-    pub(super) fn found(&mut self, conn: &Conn) {
+    /// So many failures of this connection were found: as many more questions about it may be asked.
+    pub(super) fn found(&mut self, conn: &Conn, failures: usize) {
+        self.note(conn, failures, false);
+    }
+
+    /// Lets the kernel know what was found of a connection.
+    fn note(&mut self, conn: &Conn, failures: usize, ends_apart: bool) {
         if self.found.len() >= MOST_FOUND {
             self.found.clear();
         }
         let found = self.found.entry((conn.key, conn.opened_ns)).or_default();
-        *found += 1;
+        found.failures = found.failures.saturating_add(u32::try_from(failures).unwrap_or(u32::MAX));
+        found.ends_apart |= ends_apart;
         self.trails.speaks_http2(conn, *found);
     }
 

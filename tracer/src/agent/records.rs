@@ -1,6 +1,6 @@
 //! From a record to its verdict: what is read beside it, and what was said inside TLS.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use log::warn;
 use tracer_common::{AnswerRecord, triggers};
@@ -19,12 +19,16 @@ impl Agent {
     pub(super) fn handle(&mut self, events: Vec<Event>) -> Vec<Output> {
         let clock = proc::clock();
         let mut outputs = Vec::new();
-        for event in events {
+        let needed = needed(&events);
+        for (event, is_needed) in events.into_iter().zip(needed) {
             if let Some(recorder) = &mut self.recorder
                 && let Err(error) = recorder.write(&event)
             {
                 warn!("the recording ends here: {error}");
                 self.recorder = None;
+            }
+            if !is_needed {
+                continue;
             }
             if let (Event::Listen(record), Some(sight)) = (&event, &self.sight) {
                 sight.begins(record);
@@ -71,7 +75,7 @@ impl Agent {
         let (outputs, is_error) = if let Some((connection, _)) = opener.streams(&record.conn, session, clock) {
             let (outputs, is_error) = self.state.handle_answers(record, &connection, clock);
             if is_error {
-                opener.found(&record.conn);
+                opener.found(&record.conn, 1);
             }
             (outputs, is_error)
         } else {
@@ -94,7 +98,7 @@ impl Agent {
             self.state.set_around(around.clone());
             let (outputs, found) = self.state.handle_streams(record, &connection, says_goodbye, clock);
             if found > 0 {
-                opener.found(&record.conn);
+                opener.found(&record.conn, found);
             }
             // What met a socket that was gone is in no trail.
             if found > 0 || record.trigger != triggers::LATE {
@@ -118,5 +122,48 @@ impl Agent {
         // What was said is wiped now, and not when the next event comes.
         self.state.set_said(None);
         outputs
+    }
+}
+
+/// Which of these events need be looked at: of several questions about the streams of one connection the last, as what
+/// is read then shows all that the others ask about.
+fn needed(events: &[Event]) -> Vec<bool> {
+    let mut later = BTreeSet::new();
+    let mut needed: Vec<_> = events.iter().rev().map(|event| is_needed(event, &mut later)).collect();
+    needed.reverse();
+    needed
+}
+
+/// `later`: connections of which there is a later record.
+fn is_needed(event: &Event, later: &mut BTreeSet<(u64, u64)>) -> bool {
+    let Event::Conn(record) = event else { return true };
+    let is_new = later.insert((record.conn.key, record.conn.opened_ns));
+    is_new || record.trigger != triggers::STREAM
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::ConnRecord;
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+
+    #[test]
+    fn of_questions_about_one_connection_the_last_is_looked_at_and_of_other_records_all() {
+        let record = |key, opened_ns, trigger| {
+            let mut record = ConnRecord::new_zeroed();
+            (record.conn.key, record.conn.opened_ns, record.trigger) = (key, opened_ns, trigger);
+            Event::Conn(Box::new(record))
+        };
+        let events = [
+            record(1, 1, triggers::STREAM),
+            record(2, 1, triggers::STREAM),
+            record(1, 2, triggers::STREAM),
+            record(1, 1, triggers::HELLO),
+            record(1, 1, triggers::STREAM),
+            record(2, 1, triggers::FIN),
+            record(2, 1, triggers::LATE),
+        ];
+        assert_eq!(needed(&events), [false, false, true, true, true, true, true]);
     }
 }

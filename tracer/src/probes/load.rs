@@ -9,7 +9,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use ipnet::IpNet;
-use log::debug;
+use log::{debug, warn};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::unix::AsyncFd;
 use tracer_common::limits;
@@ -21,7 +21,8 @@ use super::{
     error::untraceable,
     object::{OBJECT, take},
     offsets::{Places, places},
-    proc, seed, sweep, tls,
+    proc, seed, sweep,
+    tls::{self, trails},
 };
 use crate::{diagnose::Held, edge::EdgeRanges};
 
@@ -51,6 +52,8 @@ pub struct Kernel {
     connections: Option<Connections>,
     /// Names and numbers of the running kernel's types, until all is attached.
     btf: Option<aya::Btf>,
+    /// Sight inside TLS is on.
+    has_sight: bool,
     pub layout: Layout,
     pub probes: Vec<Probe>,
 }
@@ -114,7 +117,8 @@ impl Kernel {
         let ports = HashMap::try_from(take(&mut ebpf, "WATCHED_PORTS")?)?;
         fill_spare_heads(&mut ebpf)?;
         let connections = Some(Connections::new(&mut ebpf)?);
-        Ok(Self { ebpf, ranges, ports, connections, btf: Some(btf), layout, probes: Vec::new() })
+        let has_sight = tls.any();
+        Ok(Self { ebpf, ranges, ports, connections, btf: Some(btf), has_sight, layout, probes: Vec::new() })
     }
 
     /// Puts these ranges in force, in place of those before.
@@ -153,6 +157,12 @@ impl Kernel {
     /// [`LoadError`] where an essential hook can't be attached.
     pub fn attach(&mut self, depth: Depth) -> Result<()> {
         let btf = self.btf.take().ok_or_else(|| anyhow!("the hooks can be attached once"))?;
+        if self.has_sight
+            && depth == Depth::Payload
+            && let Err(error) = trails::link(&mut self.ebpf)
+        {
+            warn!("failures on connections that speak HTTP/2 are told without their streams: {error:#}");
+        }
         self.probes = attach::all(&mut self.ebpf, &self.layout, depth, &btf)?;
         self.btf = Some(btf);
         Ok(())

@@ -126,12 +126,13 @@ fn fill(e: &mut Evidence, record: &ConnRecord, (id, stream): Numbered<'_>, end: 
         fault: None,
         interim: answer.interim,
     };
-    // Its request met a connection that the origin had closed.
+    // Its request met a connection that the origin had closed. Before the first request of all the origin had had the
+    // edge's preface, so that it did not close an idle connection.
     let closed = age(conn.close.time_ns);
     let is_late = matches!(e.trigger, Trigger::Fin | Trigger::Late { .. } | Trigger::Stream)
         && stream.requested.is_some_and(|requested| requested > closed);
     if is_late && end == StreamEnd::Connection {
-        e.trigger = Trigger::Late { bytes: conn.late_len };
+        e.trigger = if id == 1 { Trigger::Fin } else { Trigger::Late { bytes: conn.late_len } };
     }
 }
 

@@ -60,4 +60,10 @@ impl Connection {
             broken_by_edge,
         }
     }
+
+    /// Whether the origin ends sound responses with a DATA frame without data.
+    #[must_use]
+    pub fn ends_apart(&self) -> bool {
+        self.streams.values().any(|stream| stream.response.ends_apart && stream.response.error.is_none())
+    }
 }

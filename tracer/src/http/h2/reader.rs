@@ -178,7 +178,13 @@ impl<'s> Reader<'s> {
     pub(super) fn end(&mut self, frame: &Frame, time: Duration) -> Result<(), ConnectionError> {
         frame.check_padding()?;
         match frame.header.kind {
-            frame::DATA if frame.header.ends_stream() => self.end_stream(frame.header.stream, time),
+            frame::DATA if frame.header.ends_stream() => {
+                let stream = if self.side == Side::Origin { self.streams.answered(frame.header.stream) } else { None };
+                if let Some(stream) = stream {
+                    stream.response.ends_apart = frame.header.len == 0;
+                }
+                self.end_stream(frame.header.stream, time);
+            }
             frame::HEADERS | frame::PUSH_PROMISE | frame::CONTINUATION => {
                 self.fragment(frame);
                 if frame.header.ends_headers() {

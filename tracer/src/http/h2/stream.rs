@@ -51,6 +51,8 @@ pub struct Response {
     pub last: Option<Duration>,
     /// When its END_STREAM was sent.
     pub ended: Option<Duration>,
+    /// It had a DATA frame of its own, without data.
+    pub ends_apart: bool,
     /// What of it no recipient takes.
     pub error: Option<StreamError>,
 }

@@ -90,6 +90,15 @@ fn what_no_recipient_takes_is_told_of_its_stream() {
 }
 
 #[test]
+fn origins_that_end_sound_responses_without_data_are_told_from_those_that_break_off_so() {
+    let ends = |frames: &[Vec<u8>]| answered(1, frames).ends_apart();
+    let (start, rest) = (headers(1, false, &sized("5")), data(1, false, b"abcde"));
+    assert!(ends(&[start.clone(), rest, data(1, true, b"")]));
+    assert!(!ends(&[start.clone(), data(1, false, b"abc"), data(1, true, b"")]), "cut");
+    assert!(!ends(&[start, data(1, true, b"abcde")]));
+}
+
+#[test]
 fn the_answer_to_head_has_a_length_and_no_body() {
     let edge = [PREFACE, &settings(&[]), &headers(1, true, &[(":method", "HEAD")])].concat();
     let origin = [settings(&[]), headers(1, true, &sized("5"))].concat();

@@ -1,9 +1,10 @@
 //! The trails of connections that may speak HTTP/2, as the kernel keeps them, and what the agent found them to speak.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData},
+    maps::{HashMap, MapData, ProgramArray},
+    programs::CgroupSkb,
 };
 use tracer_common::{
     Conn, KeysOf,
@@ -12,6 +13,31 @@ use tracer_common::{
 
 use super::secrets::name;
 use crate::probes::object::take;
+
+/// The programs that follow the packets of such connections, and the tables through which those at the root cgroup call
+/// them. The tables are emptied by the kernel as the last descriptor of theirs goes.
+const PROGRAMS: [(&str, &str); 2] = [("trail_in", "TRAIL_IN"), ("trail_out", "TRAIL_OUT")];
+
+/// Loads these programs and lets them be called.
+pub(in crate::probes) fn link(ebpf: &mut Ebpf) -> Result<()> {
+    for (name, table) in PROGRAMS {
+        let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+        let program: &mut CgroupSkb = program.try_into()?;
+        program.load().with_context(|| format!("loading {name}"))?;
+        let file = program.fd()?.try_clone().with_context(|| format!("the descriptor of {name}"))?;
+        let map = ebpf.map_mut(table).ok_or_else(|| anyhow!("no map {table}"))?;
+        ProgramArray::try_from(map)?.set(0, &file, 0).with_context(|| format!("making {name} callable"))?;
+    }
+    Ok(())
+}
+
+/// What was found of a connection that speaks HTTP/2.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Found {
+    pub failures: u32,
+    /// Sound responses end with a DATA frame without data.
+    pub ends_apart: bool,
+}
 
 /// The kernel's tables.
 pub struct Trails {
@@ -33,9 +59,11 @@ impl Trails {
         self.trails.get(&name(conn), 0).ok().map(Box::new)
     }
 
-    /// The connection speaks HTTP/2; so many questions about it found a failure.
-    pub fn speaks_http2(&mut self, conn: &Conn, found: u32) {
-        self.tell(conn, spoken::HTTP2 | found.saturating_mul(spoken::FOUND));
+    /// The connection speaks HTTP/2.
+    pub fn speaks_http2(&mut self, conn: &Conn, found: Found) {
+        let apart = if found.ends_apart { spoken::APART } else { 0 };
+        let failures = found.failures.min(u32::MAX / spoken::FOUND / 2);
+        self.tell(conn, spoken::HTTP2 | apart | (failures * spoken::FOUND));
     }
 
     /// The connection speaks something else.

@@ -193,7 +193,8 @@ fn a_request_that_meets_a_close_is_late() {
     fin.conn.flags |= flag::ORIGIN_FIN;
     fin.conn.close.time_ns = 100 * SECOND;
     let late = asked(99_500);
-    assert_eq!(told(&fin, &connection(&[whole(10), late])), [(Cause::KeepaliveRace, 3, Some(520))]);
+    assert_eq!(told(&fin, &connection(&[whole(10), late.clone()])), [(Cause::KeepaliveRace, 3, Some(520))]);
+    assert_eq!(told(&fin, &connection(&[late])), [(Cause::EmptyReply, 1, Some(520))], "the preface had come before");
 }
 
 #[test]

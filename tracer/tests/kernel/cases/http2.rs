@@ -39,7 +39,7 @@ pub(super) fn settings(ack: u8) -> Vec<u8> {
 }
 
 /// WINDOW_UPDATE of the whole connection.
-fn window_update() -> Vec<u8> {
+pub(super) fn window_update() -> Vec<u8> {
     frame(8, 0, 0, &1000_u32.to_be_bytes())
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/2 inside TLS, with its secrets: each failed stream is told, and none of those beside it. The edge is rustls
 //! with a few frames written by hand, the origin is nginx.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,14 +11,17 @@ use serde_json::Value;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConnection, Stream};
 
-use super::http2::{BEHIND, PREFACE, frame, kill, send, settings};
+use super::http2::{BEHIND, PREFACE, frame, kill, send, settings, window_update};
 use super::tls::{Certificate, client_with};
 use crate::agent::Agent;
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
 
 pub(super) fn cases() -> Vec<Case> {
-    cases![inside_tls_each_failed_stream_is_told_with_its_ray]
+    cases![
+        inside_tls_each_failed_stream_is_told_with_its_ray,
+        inside_tls_failed_streams_are_told_among_many_where_accept_is_deferred,
+    ]
 }
 
 pub(super) const PORT: u16 = 443;
@@ -43,11 +46,17 @@ fn get(stream: u32, path: &str, ray: &str) -> Vec<u8> {
     frame(1, 0x05, stream, &block.concat())
 }
 
-/// One request on a connection, with a ray of its own.
-pub(super) fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
+/// What a request on a connection is to be seen as, with a ray of its own.
+fn asked(conn: &mut Conn, stream: u32) -> Exchange {
     let mut exchange = conn.exchange(Seen::Empty);
     let port = exchange.from.port();
     exchange.ray = format!("{:016x}-AMS", (u64::from(port) << 32) + u64::from(stream));
+    exchange
+}
+
+/// One request on a connection.
+pub(super) fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
+    let exchange = asked(conn, stream);
     send(conn, tls, &[get(stream, path, &exchange.ray)])?;
     Ok(exchange)
 }
@@ -101,5 +110,55 @@ fn inside_tls_each_failed_stream_is_told_with_its_ray() -> Result<()> {
     std::thread::sleep(Duration::from_millis(200));
     let pid = kill(&nginx)?;
     let wants: Vec<_> = wants.into_iter().map(|want| want.with("pid", Value::from(pid))).collect();
+    check(agent, &lab, &wants)
+}
+
+/// One record for each piece, and as few packets as can be.
+fn send_together(conn: &mut Conn, tls: &mut ClientConnection, pieces: &[Vec<u8>]) -> Result<()> {
+    for piece in pieces {
+        tls.writer().write_all(piece)?;
+    }
+    while tls.wants_write() {
+        tls.write_tls(conn.stream()?)?;
+    }
+    Ok(())
+}
+
+/// The ClientHello comes before the connection exists. Each packet of the edge's holds forty requests, of which one in
+/// ten fails; and its window updates, which look like resets, are many.
+fn inside_tls_failed_streams_are_told_among_many_where_accept_is_deferred() -> Result<()> {
+    const AT_ONCE: u32 = 40;
+    let lab = Lab::new()?;
+    let certificate = Certificate::make(&lab)?;
+    let site = certificate.site();
+    let http = format!(
+        "server {{ listen {PORT} ssl http2 deferred; ssl_protocols TLSv1.2 TLSv1.3; {site}
+           location /nothing {{ return 444; }} }}"
+    );
+    let options = NginxOptions { http: &http, ports: &[PORT], workers: 1, ..NginxOptions::default() };
+    let _nginx = Nginx::start(&lab, &options)?;
+    let agent = Agent::fresh(&["--tls-sight"])?;
+    let mut wants = Vec::new();
+    for is_tls13 in [true, false] {
+        let (mut conn, mut tls) = connect(&lab, &certificate, is_tls13)?;
+        send(&mut conn, &mut tls, &vec![window_update(); 12])?;
+        for round in 0..3 {
+            let mut pieces = Vec::new();
+            for number in 0..AT_ONCE {
+                let stream = 2 * (round * AT_ONCE + number) + 1;
+                let path = if number % 10 == 7 { "/nothing" } else { "/" };
+                let exchange = asked(&mut conn, stream);
+                pieces.push(get(stream, path, &exchange.ray));
+                if path == "/nothing" {
+                    let want = want(&exchange, stream, path, "http2_protocol_error", "h2_broken");
+                    wants.push(want.with("h2_error_by", "origin").with("process", "nginx"));
+                }
+            }
+            send_together(&mut conn, &mut tls, &pieces)?;
+            std::thread::sleep(Duration::from_millis(50));
+            let count = Stream::new(&mut tls, conn.stream()?).read(&mut [0; 1 << 14])?;
+            ensure!(count > 0, "nginx hung up");
+        }
+    }
     check(agent, &lab, &wants)
 }
