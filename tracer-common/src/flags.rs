@@ -20,6 +20,8 @@ pub mod kinds {
     pub const LISTEN: u32 = 8;
     /// An [`OriginRecord`](crate::OriginRecord).
     pub const ORIGIN: u32 = 9;
+    /// A [`BehindRecord`](crate::BehindRecord).
+    pub const BEHIND: u32 = 10;
 }
 
 /// Values of [`ConnRecord::trigger`](crate::ConnRecord::trigger): the event that made the kernel emit the record.

@@ -49,4 +49,4 @@ pub use records::{
     SmallConnRecord,
 };
 pub use sealed::{KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret};
-pub use upstream::{OriginRecord, Served, Upstream, upstream_flags};
+pub use upstream::{BehindRecord, OriginRecord, Served, Upstream, upstream_flags};

@@ -1,8 +1,8 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
 use tracer_common::{
-    AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, OriginRecord, ProcessRecord,
-    RefusedRecord, SmallConnRecord, kinds, limits,
+    AttemptConnRecord, AttemptRecord, BehindRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, OriginRecord,
+    ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
 };
 use zerocopy::FromBytes;
 
@@ -25,6 +25,8 @@ pub enum Event {
     Listen(ListenRecord),
     /// The origin's own answer of 5xx.
     Origin(Box<OriginRecord>),
+    /// What lies behind the connection of the record that follows.
+    Behind(Box<BehindRecord>),
 }
 
 /// A record that is not one of ours.
@@ -53,6 +55,7 @@ impl Event {
             kinds::ATTEMPT_CONN => Ok(Self::AttemptConn(Box::new(whole(bytes)?))),
             kinds::LISTEN => Ok(Self::Listen(whole(bytes)?)),
             kinds::ORIGIN => Ok(Self::Origin(Box::new(whole(bytes)?))),
+            kinds::BEHIND => Ok(Self::Behind(Box::new(whole(bytes)?))),
             kind => Err(Malformed::Kind(kind)),
         }
     }
@@ -69,6 +72,7 @@ impl Event {
             Self::AttemptConn(record) => record.attempt.header.time_ns,
             Self::Listen(record) => record.header.time_ns,
             Self::Origin(record) => record.header.time_ns,
+            Self::Behind(record) => record.header.time_ns,
         }
     }
 }
@@ -119,8 +123,10 @@ mod tests {
         listen.header.kind = kinds::LISTEN;
         let mut origin = vec![0; size_of::<OriginRecord>()];
         origin[0] = u8::try_from(kinds::ORIGIN).unwrap();
+        let mut behind = vec![0; size_of::<BehindRecord>()];
+        behind[0] = u8::try_from(kinds::BEHIND).unwrap();
         let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
-        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin]) {
+        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin, &behind]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
             }

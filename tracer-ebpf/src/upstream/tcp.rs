@@ -21,7 +21,8 @@ use crate::{
     },
     parse::verifier::up_to,
     tables::{
-        maps::{ESTABLISHING, EXPLAINS, OTHER_END},
+        connections,
+        maps::{ESTABLISHING, EXPLAINS, OTHER_END, OWNERS},
         processes, threads, upstreams,
     },
     wire::packet::Payload,
@@ -31,7 +32,7 @@ use crate::{
 /// there is no route, nothing else is ever seen of it.
 #[inline(always)]
 pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
-    if !upstreams::is_owner() {
+    if !is_followed() {
         return;
     }
     // SAFETY: the helper has no preconditions.
@@ -42,7 +43,13 @@ pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
         (*upstream).tuple.peer_addr = addr;
         (*upstream).tuple.peer_port = port;
     }
-    threads::serve(upstream, threads::tid());
+    threads::open(upstream);
+}
+
+/// Whether what the current process opens is followed: it owns edge connections, or was forked by one that does.
+#[inline(always)]
+fn is_followed() -> bool {
+    upstreams::is_owner() || OWNERS.get_ptr(&upstreams::forked_by()).is_some()
 }
 
 /// The current task connects: the SYN is about to leave.
@@ -51,12 +58,12 @@ pub fn connects(sk: Sock) {
     let sock = sk.key();
     if let Some(known) = upstreams::of(sock)
         // SAFETY: a live map value.
-        && unsafe { (*known).flags & !flag::AMBIGUOUS == 0 && (*known).sock == sock }
+        && unsafe { (*known).flags & !(flag::AMBIGUOUS | flag::PAIRED) == 0 && (*known).sock == sock }
     {
         // SAFETY: as above.
         return ends(sk, unsafe { &mut (*known).tuple });
     }
-    if !upstreams::is_owner() || !sk.is_tcp() {
+    if !is_followed() || !sk.is_tcp() {
         return;
     }
     // SAFETY: the helper has no preconditions.
@@ -64,7 +71,25 @@ pub fn connects(sk: Sock) {
     let Some(upstream) = upstreams::begin(sock, now) else { return };
     // SAFETY: a live map value.
     ends(sk, unsafe { &mut (*upstream).tuple });
-    threads::serve(upstream, threads::tid());
+    threads::open(upstream);
+}
+
+/// The current task accepts a connection, or asks for the address of its peer, whose port is given (as the packets have
+/// it). Where the connection is an edge's, the process owns it from here on as far as its upstream connections go.
+#[inline(always)]
+pub fn takes(sock: u64, port: u16) {
+    let Some(conn) = connections::get(sock) else {
+        if threads::deals_with_edges() {
+            threads::accepted_stranger(sock);
+        }
+        return;
+    };
+    // SAFETY: a live map value.
+    let conn = unsafe { &*conn };
+    if conn.peer as u16 == port && conn.turns == 0 {
+        processes::note_owner(upstreams::current());
+        threads::accepted(conn);
+    }
 }
 
 /// An attempt to connect has ended: the connection is established, or it is not to be.

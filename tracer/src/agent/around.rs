@@ -49,7 +49,12 @@ impl Agent {
             Event::Conn(record) => &record.conn.tuple,
             Event::Attempt(record) => &record.tuple,
             Event::AttemptConn(record) => &record.conn.tuple,
-            Event::Refused(_) | Event::Process(_) | Event::Oom(_) | Event::Listen(_) | Event::Origin(_) => return None,
+            Event::Refused(_)
+            | Event::Process(_)
+            | Event::Oom(_)
+            | Event::Listen(_)
+            | Event::Origin(_)
+            | Event::Behind(_) => return None,
         };
         self.conntrack.as_mut()?.dialled(tuple, now_ns)
     }

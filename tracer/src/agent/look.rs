@@ -1,5 +1,7 @@
 //! What the agent reads as a record comes, and not later: of processes, and from the kernel's log.
 
+use tracer_common::Upstream;
+
 use crate::{decode::Event, probes::proc, state::State};
 
 /// What only the moment shows: the scope of an OOM kill, and a process not looked at before.
@@ -31,11 +33,24 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
                 read_log(log, state);
             }
             learn_new(state, (record.conn.owner, record.conn.owner_start_ns));
-            for upstream in [&record.upstream, &record.behind].into_iter().filter(|upstream| upstream.key != 0) {
-                learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
+            learn_servers([&record.upstream, &record.behind], state);
+        }
+        Event::Behind(record) => {
+            if record.upstream.server.oom | record.behind.server.oom != 0
+                && let Some(log) = kernel_log
+            {
+                read_log(log, state);
             }
+            learn_servers([&record.upstream, &record.behind], state);
         }
         Event::Refused(_) | Event::Process(_) | Event::Oom(_) | Event::Listen(_) => {}
+    }
+}
+
+/// Looks at the processes behind.
+fn learn_servers(upstreams: [&Upstream; 2], state: &mut State) {
+    for upstream in upstreams.into_iter().filter(|upstream| upstream.key != 0) {
+        learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
     }
 }
 

@@ -1,8 +1,10 @@
-//! From the record of an answer of 5xx to evidence.
+//! From the record of an answer of 5xx, or of what lies behind a failure, to evidence.
 
 use std::{net::SocketAddr, time::Duration};
 
-use tracer_common::{OriginRecord, Upstream as Record, conn_flags, errno::ECONNREFUSED, upstream_flags as flag};
+use tracer_common::{
+    BehindRecord, Conn, OriginRecord, Upstream as Record, conn_flags, errno::ECONNREFUSED, upstream_flags as flag,
+};
 
 use super::{
     Clock, State,
@@ -12,7 +14,8 @@ use super::{
 use crate::{
     diagnose::{
         End, Process,
-        origin::{Address, Connect, Hangup, OriginEvidence, Upstream},
+        origin::OriginEvidence,
+        upstream::{Address, Behind, Connect, Hangup, Upstream},
     },
     http::{Request, UpstreamAnswer},
 };
@@ -24,8 +27,7 @@ impl State {
         let since = |from_ns: u64| Duration::from_nanos(record.header.time_ns.saturating_sub(from_ns));
         let seeded = conn.flags & conn_flags::SEEDED != 0;
         let have = usize::try_from(conn.request_have).unwrap_or(usize::MAX).min(record.request.len());
-        let upstream =
-            |record_of: &Record| (record_of.key != 0).then(|| self.upstream(record_of, record.header.time_ns));
+        let upstream = |of| self.upstream(of, record.header.time_ns);
         OriginEvidence {
             time: clock.at(record.header.time_ns),
             status: u16::try_from(record.status).unwrap_or(u16::MAX),
@@ -44,6 +46,17 @@ impl State {
         }
     }
 
+    /// What is known behind a connection that failed.
+    pub(super) fn what_is_behind(&self, record: &BehindRecord, conn: &Conn) -> Option<Behind> {
+        let upstream = |of| self.upstream(of, record.header.time_ns);
+        Some(Behind {
+            tries: record.tries,
+            upstream: upstream(&record.upstream)?,
+            next: upstream(&record.behind),
+            is_current: record.upstream.exchange == conn.exchanges,
+        })
+    }
+
     /// The process at the other end; of one that nobody has read from, the name of the one that listens.
     fn server(&self, record: &Record) -> Option<Process> {
         let name = name(&record.server.comm);
@@ -54,8 +67,11 @@ impl State {
         }
     }
 
-    /// One upstream connection, as it stood at that time.
-    fn upstream(&self, record: &Record, now_ns: u64) -> Upstream {
+    /// One upstream connection, as it stood at that time. `None`: none is known.
+    pub(super) fn upstream(&self, record: &Record, now_ns: u64) -> Option<Upstream> {
+        if record.key == 0 {
+            return None;
+        }
         let has = |bit| record.flags & bit != 0;
         let is_unix = has(flag::UNIX);
         let server = (record.server.tgid, record.server.start_ns);
@@ -87,7 +103,7 @@ impl State {
         };
         let have = usize::try_from(record.head_len).unwrap_or(usize::MAX);
         let head = record.head.as_flattened();
-        Upstream {
+        Some(Upstream {
             address: if is_unix { Address::Unix(path(record)) } else { Address::Tcp(peer) },
             is_local: is_unix || peer.ip().is_loopback() || record.tuple.peer_addr == record.tuple.local_addr,
             connect: match record.err {
@@ -99,8 +115,11 @@ impl State {
             hangup,
             reused: has(flag::REUSED),
             ambiguous: has(flag::AMBIGUOUS),
+            paired: has(flag::PAIRED),
             sent: record.sent.into(),
             received: record.received.into(),
+            sent_in_all: record.sent_before.wrapping_add(record.sent).into(),
+            received_in_all: record.received_before.wrapping_add(record.received).into(),
             answer: (!is_unix).then(|| UpstreamAnswer::read(&head[..have.min(head.len())])),
             waited: (record.asked_ns != 0).then(|| Duration::from_nanos(now_ns.saturating_sub(record.asked_ns))),
             process: self.server(record),
@@ -108,7 +127,7 @@ impl State {
             oom,
             oom_scope,
             signal,
-        }
+        })
     }
 }
 

@@ -5,7 +5,8 @@ use tracer_common::OriginRecord;
 use super::deaths::Death;
 use crate::diagnose::{
     End, Sender,
-    origin::{Hangup, OriginCause, OriginEvidence, origin_error},
+    origin::{OriginCause, OriginEvidence, origin_error},
+    upstream::{Hangup, Upstream},
 };
 
 /// A verdict that waits to see whether the process behind is ending.
@@ -32,24 +33,31 @@ impl HeldOrigin {
         (may_be_ending && is_cut).then_some(Self { evidence, server: (server.tgid, server.start_ns), turns, until_ns })
     }
 
-    /// The process has ended while the verdict waited: adds that to the evidence if it explains the answer. It does not
-    /// if the process had begun another request since, or was struck after it had hung up by itself.
+    /// The process has ended while the verdict waited: adds that to the evidence if it explains the answer.
     pub(super) fn join(&mut self, death: &Death) {
-        let Some(upstream) = &mut self.evidence.upstream else { return };
-        if death.turns != self.turns {
-            return;
+        if let Some(upstream) = &mut self.evidence.upstream {
+            ended(upstream, self.turns, death);
         }
-        let told_before = death.signal.as_ref().is_some_and(|signal| {
-            matches!(signal.sender, Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })
-        });
-        let own = death.oom || death.signal.as_ref().is_some_and(|signal| signal.sender == Sender::Kernel);
-        upstream.end = match death.end {
-            End::Exited(status) => End::ExitedAfter(status),
-            End::Signaled(_) if own || told_before && upstream.signal.is_some() => death.end,
-            _ => return,
-        };
-        upstream.signal.clone_from(&death.signal);
-        upstream.oom = death.oom;
-        upstream.oom_scope = death.oom_scope;
     }
+}
+
+/// The process of an upstream that hung up has ended since. Notes that, if it explains the hang-up. It does not if the
+/// process had begun another request since (`turns`: those that it had begun by then), or was struck after it had hung
+/// up by itself.
+pub(super) fn ended(upstream: &mut Upstream, turns: u32, death: &Death) {
+    if death.turns != turns {
+        return;
+    }
+    let told_before = death.signal.as_ref().is_some_and(|signal| {
+        matches!(signal.sender, Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })
+    });
+    let own = death.oom || death.signal.as_ref().is_some_and(|signal| signal.sender == Sender::Kernel);
+    upstream.end = match death.end {
+        End::Exited(status) => End::ExitedAfter(status),
+        End::Signaled(_) if own || told_before && upstream.signal.is_some() => death.end,
+        _ => return,
+    };
+    upstream.signal.clone_from(&death.signal);
+    upstream.oom = death.oom;
+    upstream.oom_scope = death.oom_scope;
 }

@@ -24,6 +24,7 @@ mod sight;
 mod silence;
 mod stage;
 mod streams;
+mod tcp_proxy;
 mod tls;
 mod tls_safety;
 mod unit;
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         origin::cases(),
+        tcp_proxy::cases(),
         tls::cases(),
         sight::cases(),
         tls_safety::cases(),
