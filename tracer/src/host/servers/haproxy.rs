@@ -1,4 +1,6 @@
-//! HAProxy: keep-alive, sizes of buffers and headers, and what hangs up.
+//! HAProxy: keep-alive, sizes of buffers and headers, what hangs up, and where requests are passed on.
+
+mod targets;
 
 use super::super::finding::Finding;
 use super::find::Server;
@@ -7,6 +9,8 @@ use super::line::{lines, words};
 use super::load::{Loaded, Problem};
 use super::tree::{Tree, join};
 use super::unit::{size, time};
+
+pub(super) use targets::targets;
 
 const USUAL: &str = "/etc/haproxy/haproxy.cfg";
 /// Its defaults.

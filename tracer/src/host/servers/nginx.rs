@@ -1,4 +1,6 @@
-//! nginx and its kin: keep-alive, header limits, and what hangs up.
+//! nginx and its kin: keep-alive, header limits, what hangs up, and where requests are passed on.
+
+mod targets;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use super::idle::{self, Value};
 use super::load::{Loaded, Problem};
 use super::tree::{Tree, join, parent};
 use super::unit::{size, time};
+
+pub(super) use targets::targets;
 
 /// Where it is compiled to look, by its packagers.
 const USUAL: [&str; 5] = [

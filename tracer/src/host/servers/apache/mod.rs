@@ -1,6 +1,7 @@
-//! Apache's httpd: keep-alive and limits of request headers.
+//! Apache's httpd: keep-alive, limits of request headers, and where requests are passed on.
 
 mod condition;
+mod targets;
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use super::line::{lines, words};
 use super::load::{Loaded, Problem};
 use super::tree::{Tree, join};
 use super::unit::time;
+
+pub(super) use targets::targets;
 
 /// Where it is compiled to look, by its packagers, with the folder that its relative paths begin at.
 const USUAL: [(&str, &str); 4] = [
@@ -97,6 +100,10 @@ impl Scope {
             "</virtualhost>" => self.host = None,
             "include" | "includeoptional" => {
                 return Some(Line::Include { pattern: value(), required: name == "include" });
+            }
+            "proxypass" | "proxypassmatch" | "proxytimeout" | "timeout" | "sethandler" => {
+                let value = args.iter().map(|arg| self.conditions.filled_in(arg)).collect::<Vec<_>>().join(" ");
+                return Some(Line::Setting(Setting { value, place: place(), host: self.host, name }));
             }
             _ if name.starts_with("keepalive") || name.starts_with("limitrequest") => {
                 return Some(Line::Setting(Setting { value: value(), place: place(), host: self.host, name }));
