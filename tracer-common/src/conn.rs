@@ -6,7 +6,8 @@
 
 use crate::{
     Task, Tuple, conn_flags,
-    limits::{COMM_LEN, REQUEST_LEN, RESPONSE_LEN, TAIL_LEN},
+    limits::{COMM_LEN, REQUEST_LEN, RESPONSE_LEN, TAIL_LEN, TICKETS_LEN},
+    secret,
 };
 
 shared! {
@@ -107,7 +108,7 @@ shared! {
         pub owner: u32,
         /// [`Conn::asked`] when the last response began.
         pub answered: u16,
-        /// Which of its TLS secrets are known: bits by [`secret`](crate::secret). The probes in TLS libraries write
+        /// Which of its TLS secrets are known: bits by [`secret`]. The probes in TLS libraries write
         /// it; and, where a key log is read, the packet with the first request. A bit that gets lost when both write
         /// at once costs nothing: [`TlsKeys`](crate::TlsKeys) says which secrets there are.
         pub keyed: u16,
@@ -165,6 +166,14 @@ impl Conn {
     pub const fn turn_may_be_request(&self) -> bool {
         // Beyond the start of the turn, in the arithmetic of sequence numbers.
         self.request_end.wrapping_sub(self.turn_copied).wrapping_sub(1) < 1 << 31
+    }
+
+    /// Whether what the origin has sent of the first response, on a sealed connection, may be session tickets alone: in
+    /// TLS 1.3 it may write these after the request has come.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_be_tickets(&self) -> bool {
+        self.exchanges <= 1 && self.keyed & secret::IS_MASTER == 0 && self.response_len < TICKETS_LEN
     }
 
     /// First sequence number that the response to the current request can have, while it [is

@@ -20,8 +20,10 @@ pub mod kinds {
     pub const LISTEN: u32 = 8;
     /// An [`OriginRecord`](crate::OriginRecord).
     pub const ORIGIN: u32 = 9;
+    /// An [`AnswerRecord`](crate::AnswerRecord).
+    pub const ANSWER: u32 = 10;
     /// A [`BehindRecord`](crate::BehindRecord).
-    pub const BEHIND: u32 = 10;
+    pub const BEHIND: u32 = 11;
 }
 
 /// Values of [`ConnRecord::trigger`](crate::ConnRecord::trigger): the event that made the kernel emit the record.
@@ -44,6 +46,8 @@ pub mod triggers {
     pub const HELLO: u32 = 8;
     /// A short control frame passed on a connection that speaks HTTP/2: a stream may have been reset.
     pub const STREAM: u32 = 9;
+    /// No failure is known: is the answer that begins one of 5xx? Only userspace sets it.
+    pub const ANSWER: u32 = 10;
 }
 
 /// Bits of [`Conn::flags`](crate::Conn::flags).

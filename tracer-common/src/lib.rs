@@ -27,6 +27,7 @@ mod missing;
 mod process;
 mod records;
 mod sealed;
+pub mod sealed_answer;
 pub mod tcp_state;
 pub mod trail;
 pub mod unexplained;
@@ -49,4 +50,5 @@ pub use records::{
     SmallConnRecord,
 };
 pub use sealed::{KeysOf, RANDOM_LEN, SEALED_END_LEN, SEALED_RESPONSE_LEN, SECRET_LEN, SealedEnd, TlsKeys, secret};
+pub use sealed_answer::AnswerRecord;
 pub use upstream::{BehindRecord, OriginRecord, Served, Upstream, upstream_flags};

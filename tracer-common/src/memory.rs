@@ -6,7 +6,7 @@ use core::mem::size_of;
 
 use crate::{
     Attempt, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Owner, Place, PortCounts, RangeKey, Served,
-    Tuple, Upstream, limits, lost,
+    Tuple, Upstream, limits, lost, sealed_answer,
     trail::{self, Trail},
     twins,
 };
@@ -44,7 +44,10 @@ const fn connections() -> usize {
 
 /// An end of an upstream connection, and the rows of those; a thread's latest reads.
 const FOLLOWED: usize = 4 * 16;
-const THREAD: usize = 24 + limits::THREAD_EDGES * 24;
+const THREAD: usize = 32 + limits::THREAD_EDGES * 24;
+
+/// Upstream connections that failed of late, and the sizes of answers inside TLS.
+const SUSPECTS: usize = 1_024 * 24 + array(sealed_answer::SIZES, 16) + array(sealed_answer::SIZES, 4);
 
 /// What is kept of connections behind those of the edge.
 const fn upstreams() -> usize {
@@ -52,7 +55,8 @@ const fn upstreams() -> usize {
     let establishing = lru(limits::ESTABLISHING, size_of::<Tuple>(), size_of::<u64>());
     let served = lru(limits::UPSTREAMS, size_of::<u64>(), size_of::<Served>());
     let servers = lru(limits::SERVERS, size_of::<u32>(), size_of::<Owner>());
-    table + establishing + served + servers + array(limits::UPSTREAMS, FOLLOWED) + array(limits::THREADS, THREAD)
+    let ends = array(limits::UPSTREAMS, FOLLOWED);
+    table + establishing + served + servers + ends + array(limits::THREADS, THREAD) + SUSPECTS
 }
 
 /// All maps but the per-CPU ones and the few with a single entry.

@@ -25,6 +25,9 @@ pub const PIECE_END_LEN: usize = 64;
 /// Trails that are kept. Beyond that the one that was used longest ago is dropped.
 pub const TRAILS: u32 = 512;
 
+/// A tick is two to this power of nanoseconds, 66 microseconds.
+pub const TICK_SHIFT: u32 = 16;
+
 /// How often the agent is asked what a connection speaks, until it answers, and after how many milliseconds again.
 pub const HELLOS: u32 = 4;
 pub const HELLO_AGAIN_MS: u32 = 50;
@@ -51,8 +54,8 @@ shared! {
     /// Where a piece of a record's content lies among the bytes of its lane.
     #[derive(Default)]
     pub struct Piece {
-        /// When it passed, milliseconds since the connection opened.
-        pub time_ms: u32,
+        /// When it passed, ticks since the connection opened. Wraps around after 78 hours.
+        pub ticks: u32,
         /// Number of its record among those of its direction since the trail began.
         pub record: u32,
         /// How many bytes of its direction were kept before it.
@@ -141,6 +144,8 @@ shared! {
         pub hello_ms: u32,
         /// Questions about streams so far.
         pub questions: u32,
+        /// Answers so far that were handed over for their size alone.
+        pub samples: u32,
     }
-    size: 12 + 2 * (size_of::<Lane>() + PIECE_LEN) + ORIGIN_LEN + EDGE_LEN
+    size: 16 + 2 * (size_of::<Lane>() + PIECE_LEN) + ORIGIN_LEN + EDGE_LEN
 }

@@ -7,9 +7,9 @@
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
-    Attempt, AttemptConnRecord, AttemptRecord, BehindRecord, Conn, ConnRecord, Header, Heads, LastSignal, ListenRecord,
-    OomRecord, OriginRecord, Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, Upstream, conn_flags,
-    errno::ECONNABORTED, gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
+    AnswerRecord, Attempt, AttemptConnRecord, AttemptRecord, BehindRecord, Conn, ConnRecord, Header, Heads, LastSignal,
+    ListenRecord, OomRecord, OriginRecord, Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, Upstream,
+    conn_flags, errno::ECONNABORTED, gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
 };
 
 use crate::tables::{
@@ -363,14 +363,78 @@ pub fn origin_error(conn: &Conn, status: u32) -> bool {
             (*into).request_have = 0;
         }
         (*record).tries = take_upstream(&raw mut (*record).upstream, conn.key, conn.opened_ns.max(1), conn.exchanges);
-        let first = &raw const (*record).upstream;
-        (*record).behind.key = 0;
-        if (*first).key != 0 {
-            take_upstream(&raw mut (*record).behind, (*first).key, (*first).opened_ns, (*first).uses);
-        }
+        take_behind(&raw mut (*record).behind, &raw const (*record).upstream);
     }
     entry.submit(0);
     true
+}
+
+/// Hands over an answer inside TLS, for the agent to read its status. `current` and `failed`: keys of the upstream
+/// connections in [`AnswerRecord::upstream`] on HTTP/2, and in [`AnswerRecord::failed`]; 0: none. `false`: there is no
+/// room.
+#[inline(never)]
+pub fn answer(conn: &Conn, size: u32, current: u64, failed: u64) -> bool {
+    let Some(mut entry) = RECORDS.reserve::<AnswerRecord>(0) else { return false };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted. The
+    // helper copies within the lengths of both sides, from live map values.
+    unsafe {
+        (*record).header = header::<AnswerRecord>(kinds::ANSWER);
+        (*record).size = size;
+        (*record).tries = 0;
+        let into = &raw mut (*record).conn;
+        bpf_probe_read_kernel(into.cast(), size_of::<Conn>() as u32, (&raw const *conn).cast());
+        if let Some(heads) = heads::at(conn.heads) {
+            bpf_probe_read_kernel((&raw mut (*record).heads).cast(), size_of::<Heads>() as u32, heads.cast());
+            disown(heads, into);
+        } else {
+            (*into).request_have = 0;
+            (*into).response_have = 0;
+        }
+        let first = &raw mut (*record).upstream;
+        take_of(first, conn.key, current);
+        // On HTTP/2 what was opened last may be another stream's.
+        if conn.flags & conn_flags::H2 == 0 {
+            (*record).tries = take_upstream(first, conn.key, conn.opened_ns.max(1), conn.exchanges);
+        }
+        take_behind(&raw mut (*record).behind, first);
+        take_of(&raw mut (*record).failed, conn.key, failed);
+    }
+    entry.submit(0);
+    true
+}
+
+/// Copies the upstream connection with this key, if it serves the connection in front; else its key is 0.
+///
+/// # Safety
+/// `into` lies in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn take_of(into: *mut Upstream, front: u64, key: u64) {
+    // SAFETY: what is written to lies in a reserved slot, as required above; what is read is a live map value.
+    unsafe {
+        (*into).key = 0;
+        if let Some(known) = upstreams::get(key) {
+            bpf_probe_read_kernel(into.cast(), size_of::<Upstream>() as u32, known.cast());
+            if (*into).front != front {
+                (*into).key = 0;
+            }
+        }
+    }
+}
+
+/// Copies what the server of this upstream connection has opened to answer it.
+///
+/// # Safety
+/// Both lie in a reserved slot of the ring buffer.
+#[inline(always)]
+unsafe fn take_behind(into: *mut Upstream, first: *const Upstream) {
+    // SAFETY: as required above.
+    unsafe {
+        (*into).key = 0;
+        if (*first).key != 0 {
+            take_upstream(into, (*first).key, (*first).opened_ns, (*first).uses);
+        }
+    }
 }
 
 /// Copies the upstream connection that serves this exchange of the connection in front; its key is 0 where there is
@@ -408,13 +472,10 @@ fn behind(conn: &Conn) {
         (*record).pad = 0;
         let exchange = (*served).exchange;
         (*record).tries = take_upstream(&raw mut (*record).upstream, conn.key, conn.opened_ns.max(1), exchange);
-        let first = &raw const (*record).upstream;
-        (*record).behind.key = 0;
-        if (*first).key != 0 {
-            take_upstream(&raw mut (*record).behind, (*first).key, (*first).opened_ns, (*first).uses);
-        } else {
+        if (*record).upstream.key == 0 {
             return entry.discard(0);
         }
+        take_behind(&raw mut (*record).behind, &raw const (*record).upstream);
     }
     entry.submit(0);
 }

@@ -1,8 +1,8 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
 use tracer_common::{
-    AttemptConnRecord, AttemptRecord, BehindRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, OriginRecord,
-    ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
+    AnswerRecord, AttemptConnRecord, AttemptRecord, BehindRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord,
+    OriginRecord, ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
 };
 use zerocopy::FromBytes;
 
@@ -25,6 +25,8 @@ pub enum Event {
     Listen(ListenRecord),
     /// The origin's own answer of 5xx.
     Origin(Box<OriginRecord>),
+    /// An answer inside TLS that may be one of 5xx.
+    Answer(Box<AnswerRecord>),
     /// What lies behind the connection of the record that follows.
     Behind(Box<BehindRecord>),
 }
@@ -55,6 +57,7 @@ impl Event {
             kinds::ATTEMPT_CONN => Ok(Self::AttemptConn(Box::new(whole(bytes)?))),
             kinds::LISTEN => Ok(Self::Listen(whole(bytes)?)),
             kinds::ORIGIN => Ok(Self::Origin(Box::new(whole(bytes)?))),
+            kinds::ANSWER => Ok(Self::Answer(Box::new(whole(bytes)?))),
             kinds::BEHIND => Ok(Self::Behind(Box::new(whole(bytes)?))),
             kind => Err(Malformed::Kind(kind)),
         }
@@ -72,6 +75,7 @@ impl Event {
             Self::AttemptConn(record) => record.attempt.header.time_ns,
             Self::Listen(record) => record.header.time_ns,
             Self::Origin(record) => record.header.time_ns,
+            Self::Answer(record) => record.header.time_ns,
             Self::Behind(record) => record.header.time_ns,
         }
     }
@@ -125,8 +129,10 @@ mod tests {
         origin[0] = u8::try_from(kinds::ORIGIN).unwrap();
         let mut behind = vec![0; size_of::<BehindRecord>()];
         behind[0] = u8::try_from(kinds::BEHIND).unwrap();
+        let mut answer = vec![0; size_of::<AnswerRecord>()];
+        answer[0] = u8::try_from(kinds::ANSWER).unwrap();
         let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
-        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin, &behind]) {
+        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin, &answer, &behind]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
             }

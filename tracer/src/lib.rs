@@ -34,11 +34,11 @@
 //!
 //! * A stranger's connection costs two look-ups in the kernel, of edge connections and of upstream ones, and leaves no
 //!   state.
-//! * A healthy exchange makes no record: it moves counters. The one exception is a question inside TLS
-//!   ([`tracer_common::gate::is_question`]), of which there are at most 100 a second and CPU.
-//! * An answer of 5xx that is complete is counted exactly, and never as a failure; a record is made of at most 1,000 a
-//!   second.
-//! * State is bounded and never blocks.
+//! * A healthy exchange makes no record: it moves counters. The exceptions are inside TLS: questions
+//!   ([`tracer_common::gate::is_question`]), of which there are at most 100 a second and CPU, as many about what a new
+//!   connection speaks, and a sample of at most 50 answers a second.
+//! * An answer of 5xx that is complete is counted exactly where its status can be seen, and never as a failure; a record
+//!   is made of at most 1,000 a second.
 //! * A lost record can make a failure missing or its cause unknown, never wrong; every loss is counted.
 //! * What an ending process explains is decided from what the kernel knew when the socket closed, not from a time
 //!   window.
@@ -49,8 +49,8 @@
 //! * Secrets of TLS sessions are seen only where they are asked for. Those that a probe saw are kept for connections
 //!   from the edge only, in one kernel table, until the connection is over; after a failure, until the agent has read
 //!   its record. Of a key log the agent keeps the newest 32,768 sessions. No output holds any.
-//! * Healthy exchanges are decrypted only where nothing else can tell that they are healthy, and nothing is told of
-//!   them.
+//! * Healthy exchanges are decrypted only where nothing else can tell that they are healthy, and in that sample; nothing
+//!   is told of them.
 
 #![deny(unsafe_code)]
 

@@ -75,6 +75,8 @@ impl<W: Write> Recorder<W> {
                 }
                 self.put(record.as_bytes())
             }
+            // Without its ciphertext nothing can be told of it.
+            Event::Answer(_) => Ok(()),
         }
     }
 

@@ -186,6 +186,8 @@ fn no_upstream() -> OriginEvidence {
         upstream: None,
         behind: None,
         sees_unix: true,
+        stream: None,
+        is_shared: false,
     }
 }
 

@@ -5,7 +5,8 @@
 //! protocol, [`early`] handles data that arrives before the connection exists, and [`records`] follows the edge's TLS
 //! records; [`hello`] reads what it offers. [`sealed`] and [`trail`] keep ciphertext where secrets are known. Of a
 //! response, [`section`] and [`search`] find the end of the header section, [`chunks`] follows the body's chunks, and
-//! [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx.
+//! [`verdict`] judges the whole by a [`walk`] over its header lines. [`origin_error`] counts those of 5xx, and
+//! [`sealed_answer`] looks for such inside TLS.
 
 pub mod chunks;
 pub mod early;
@@ -15,6 +16,7 @@ pub mod records;
 pub mod request;
 pub mod response;
 pub mod sealed;
+pub mod sealed_answer;
 pub mod search;
 pub mod section;
 pub mod sniff;

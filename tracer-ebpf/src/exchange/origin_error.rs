@@ -66,7 +66,7 @@ fn tell(conn: &Conn) {
 
 /// Whether less than the most records were made in this second.
 #[inline(always)]
-fn may_tell() -> bool {
+pub fn may_tell() -> bool {
     let Some(rate) = ORIGIN_RATE.get_ptr_mut(0) else { return false };
     // SAFETY: a live map value; the helper has no preconditions.
     let (rate, now_s) = unsafe { (&mut *rate, bpf_ktime_get_ns() / 1_000_000_000) };

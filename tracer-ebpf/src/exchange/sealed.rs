@@ -6,9 +6,7 @@
 //! some length; a response that stops in the middle of a record is cut short.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
-use tracer_common::{
-    Conn, Heads, SEALED_RESPONSE_LEN, SealedEnd, conn_flags as flag, limits, origin_flags as origin, secret,
-};
+use tracer_common::{Conn, Heads, SEALED_RESPONSE_LEN, SealedEnd, conn_flags as flag, limits, origin_flags as origin};
 
 use crate::{
     exchange::{
@@ -73,9 +71,7 @@ pub fn keep_request(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp
 /// just these: then what comes is kept behind the first request, and the agent tells them apart.
 #[inline(always)]
 fn begins(conn: &Conn, payload: &Payload) -> bool {
-    let may_be_tickets =
-        conn.exchanges <= 1 && conn.keyed & secret::IS_MASTER == 0 && conn.response_len < limits::TICKETS_LEN;
-    payload.len >= limits::MIN_OPAQUE_REQUEST && !conn.is_awaited() && !may_be_tickets
+    payload.len >= limits::MIN_OPAQUE_REQUEST && !conn.is_awaited() && !conn.may_be_tickets()
 }
 
 /// Whether what the process has read, up to the sequence number `copied`, is still the edge's part of the handshake, on
@@ -101,9 +97,9 @@ pub fn was_read(conn: &mut Conn, copied: u32, turn: bool) {
     }
 }
 
-/// Bytes to the edge on a sealed connection.
+/// Bytes to the edge on a sealed connection. Returns whether a response begins with them, or may.
 #[inline(never)]
-pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
+pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> bool {
     let mut payload = *payload;
     let is_new = payload.seq.wrapping_sub(conn.response_seq).wrapping_sub(conn.response_len) < 1 << 31;
     let mut begins = false;
@@ -133,9 +129,9 @@ pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
         if seen < 1 << 31 && seen > conn.response_len {
             conn.response_len = seen;
         }
-        return;
+        return true;
     }
-    let Some(heads) = heads::of_or_take(conn) else { return };
+    let Some(heads) = heads::of_or_take(conn) else { return false };
     // SAFETY: map values stay valid while a program runs, and the packets of one connection come one after the other.
     let heads = unsafe { &mut *heads };
     if begins {
@@ -146,13 +142,13 @@ pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
     let at = payload.seq.wrapping_sub(conn.response_seq);
     let seen = at.wrapping_add(payload.len);
     if at >= 1 << 31 || seen >= 1 << 31 {
-        return;
+        return false;
     }
     if at == conn.response_have && at < RESPONSE {
         conn.response_have += copy::<SEALED_RESPONSE_LEN>(ctx, payload, heads.response.as_mut_ptr(), at);
     }
     if seen <= conn.response_len {
-        return;
+        return false;
     }
     conn.response_len = seen;
     let end = end_of(heads);
@@ -174,6 +170,8 @@ pub fn keep_response(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) {
     if conn.origin_flags & origin::RECORDS_OUT != 0 {
         follow(ctx, conn, end, payload, at, seen);
     }
+    // What speaks HTTP/2 may not be known to do so yet.
+    begins || conn.may_be_tickets() || conn.flags & flag::TRAILED != 0
 }
 
 /// Where the end of a sealed response is kept: behind its first bytes.

@@ -16,7 +16,7 @@ use tracer_common::{
     Conn, conn_flags as flag, secret,
     trail::{
         EDGE_LEN, HELLO_AGAIN_MS, HELLOS, Lane, ORIGIN_LEN, PIECE_END_LEN, PIECE_HEAD_LEN, PIECE_LEN, Part, Piece,
-        STREAM_QUESTIONS, TRAIL_PARTS, TRAIL_PIECES, Trail, WINDOW_STEP,
+        STREAM_QUESTIONS, TICK_SHIFT, TRAIL_PARTS, TRAIL_PIECES, Trail, WINDOW_STEP,
     },
     triggers,
 };
@@ -107,7 +107,7 @@ fn ask_hello(conn: &Conn, trail: &mut Trail) -> u32 {
     if conn.flags & flag::SEALED == 0 || !is_keyed || trail.hellos >= HELLOS {
         return 0;
     }
-    let age = age_ms(conn);
+    let age = (age_ns(conn) / 1_000_000) as u32;
     if trail.hellos != 0 && age.wrapping_sub(trail.hello_ms) < HELLO_AGAIN_MS || !emit::may_ask_hello() {
         return 0;
     }
@@ -134,11 +134,11 @@ fn may_be_reset(lane: &mut Lane, other: &Lane) -> bool {
     came < WINDOW_STEP
 }
 
-/// Milliseconds since the connection opened.
+/// Nanoseconds since the connection opened.
 #[inline(always)]
-fn age_ms(conn: &Conn) -> u32 {
+fn age_ns(conn: &Conn) -> u64 {
     // SAFETY: the helper has no preconditions.
-    (unsafe { bpf_ktime_get_ns() }.wrapping_sub(conn.opened_ns) / 1_000_000) as u32
+    unsafe { bpf_ktime_get_ns() }.wrapping_sub(conn.opened_ns)
 }
 
 /// Lengths of a record's content, as bits from the lowest on: those below 64, then those from there to 127. Rows: what
@@ -176,7 +176,7 @@ fn follow<const LEN: usize>(
     lane.controls = 0;
     if in_step(lane, payload) {
         find(ctx, lane, payload, u32::from(conn.keyed & secret::IS_MASTER != 0));
-        keep::<LEN>(ctx, lane, kept, age_ms(conn));
+        keep::<LEN>(ctx, lane, kept, (age_ns(conn) >> TICK_SHIFT) as u32);
     }
     lane.controls
 }
@@ -267,7 +267,7 @@ fn note(lane: &mut Lane, offset: u32, here: u32, done: u32) {
 /// Keeps of each part that was found what is to be kept of it: in even steps the beginning of its record, in odd ones
 /// the end of a long one. Without branches where that can be.
 #[inline(always)]
-fn keep<const LEN: usize>(ctx: &SkBuffContext, lane: &mut Lane, kept: *mut u8, time_ms: u32) {
+fn keep<const LEN: usize>(ctx: &SkBuffContext, lane: &mut Lane, kept: *mut u8, ticks: u32) {
     const WHOLE: u32 = PIECE_LEN as u32;
     const HEAD: u32 = PIECE_HEAD_LEN as u32;
     for step in 0..2 * TRAIL_PARTS as u32 {
@@ -291,13 +291,13 @@ fn keep<const LEN: usize>(ctx: &SkBuffContext, lane: &mut Lane, kept: *mut u8, t
         }
         let skipped = part.here.wrapping_sub(have) & is_odd;
         let part = Part { offset: part.offset.wrapping_add(skipped), done: part.done.wrapping_add(skipped), ..part };
-        put::<LEN>(ctx, lane, kept, &part, have, time_ms);
+        put::<LEN>(ctx, lane, kept, &part, have, ticks);
     }
 }
 
 /// Keeps the first `have` bytes of a part.
 #[inline(always)]
-fn put<const LEN: usize>(ctx: &SkBuffContext, lane: &mut Lane, kept: *mut u8, part: &Part, have: u32, time_ms: u32) {
+fn put<const LEN: usize>(ctx: &SkBuffContext, lane: &mut Lane, kept: *mut u8, part: &Part, have: u32, ticks: u32) {
     let pos = lane.pos;
     let len = up_to(have, PIECE_LEN as u64);
     let place = opaque(u64::from(pos)) & (LEN as u64 - 1);
@@ -309,7 +309,7 @@ fn put<const LEN: usize>(ctx: &SkBuffContext, lane: &mut Lane, kept: *mut u8, pa
     }
     let slot = lane.made as usize & (TRAIL_PIECES - 1);
     lane.pieces[slot] = Piece {
-        time_ms,
+        ticks,
         record: part.record,
         pos,
         at: part.done as u16,

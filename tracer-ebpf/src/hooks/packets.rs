@@ -15,7 +15,7 @@ use crate::{
         hello, origin_error, records,
         request::{after_fin, begin_request, heads_if_answered, keep_request, next_request, replace_request},
         response::keep_response,
-        sealed,
+        sealed, sealed_answer,
         sniff::{looks_like_request, packet_may_be_request},
         trail,
     },
@@ -136,8 +136,9 @@ pub fn egress(ctx: &SkBuffContext) {
     // SAFETY: map values stay valid while a program runs, and the socket sends the packets of one connection one
     // after the other.
     let state = unsafe { &mut *conn };
+    let mut answers = false;
     if sight() && state.flags & flag::SEALED != 0 {
-        sealed::keep_response(ctx, state, &payload);
+        answers = sealed::keep_response(ctx, state, &payload);
     } else {
         keep_response(ctx, sk, state, &payload);
     }
@@ -147,6 +148,9 @@ pub fn egress(ctx: &SkBuffContext) {
     let mut trigger = 0;
     if sight() && state.flags & flag::TRAILED != 0 {
         trigger = trail::origin_said(ctx, state, &payload);
+    }
+    if sight() && answers {
+        sealed_answer::look(conn, payload.len);
     }
     // The origin has closed, and its response was not judged because some of it was still unsent.
     if state.origin_flags & origin::PENDING != 0

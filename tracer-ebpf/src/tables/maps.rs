@@ -9,14 +9,14 @@ use aya_ebpf::{
 };
 use tracer_common::{
     Attempt, Config, Conn, Distributions, EarlyData, Heads, KeysOf, LastSignal, Listener, ListenerKey, Owner, Place,
-    PortCounts, RangeKey, Served, TlsKeys, Tuple, Upstream, limits, lost,
+    PortCounts, RangeKey, Served, TlsKeys, Tuple, Upstream, limits, lost, sealed_answer,
     trail::{self, Trail},
     twins,
 };
 
 use super::values::{
-    Answer, BUCKETS, DESKS, FOLLOWED_BUCKETS, FOLLOWED_WAYS, Fault, Followed, PeerEnd, Random, SCRATCH_LEN, Tags,
-    Thread,
+    Answer, BUCKETS, DESKS, FAILED_SLOTS, FOLLOWED_BUCKETS, FOLLOWED_WAYS, Failed, Fault, Followed, PeerEnd, Random,
+    SCRATCH_LEN, Size, Tags, Thread,
 };
 use crate::parse::fields::Walk;
 
@@ -288,6 +288,23 @@ pub static UNTOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(limits::ORIG
 /// let one more through.
 #[map]
 pub static ORIGIN_RATE: Array<[u64; 2]> = Array::with_max_entries(1, 0);
+
+/// Upstream connections that failed of late, by the key of the connection that they serve, modulo the size. The kernel
+/// writes and reads.
+#[map]
+pub static FAILED: Array<Failed> = Array::with_max_entries(FAILED_SLOTS, 0);
+
+/// Sizes of answers inside TLS, by `sealed_answer::slot`. The kernel writes and reads.
+#[map]
+pub static ANSWER_SIZES: Array<Size> = Array::with_max_entries(sealed_answer::SIZES, 0);
+
+/// The names of those that were errors of late; 0: none. Userspace writes; the kernel reads.
+#[map]
+pub static ERROR_SIZES: Array<u32> = Array::with_max_entries(sealed_answer::SIZES, 0);
+
+/// The current second, and the answers inside TLS that were handed over in it for their size alone, on all CPUs.
+#[map]
+pub static SAMPLE_RATE: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 
 /// The ring buffer of records for userspace. Full: the record is counted as lost.
 #[map]

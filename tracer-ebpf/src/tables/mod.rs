@@ -8,6 +8,7 @@ pub mod heads;
 pub mod keys;
 pub mod maps;
 pub mod processes;
+pub mod suspects;
 pub mod threads;
 pub mod trails;
 pub mod twins;

@@ -4,8 +4,8 @@
 //! Most servers open it right after they have read the request: the latest one is meant. An event loop may also read
 //! several requests in a row (a *turn*) before it opens the first connection; then it opens them in the order of its
 //! reads, so that the oldest one of this turn is meant that has none yet. One with a body may wait for the rest of
-//! that, and counts only where it is the latest. Requests of strangers take their part in that order, and lead to no
-//! exchange.
+//! that, and counts only where it is the latest. (Inside TLS nobody knows which have one.) Requests of strangers take
+//! their part in that order, and lead to no exchange.
 //!
 //! A proxy that passes bytes on opens its connection for one that it has accepted and read nothing from. So a
 //! connection counts as soon as it is accepted, where the thread has no request in hand; the two are then a *pair*, for
@@ -57,7 +57,7 @@ pub fn tid() -> u32 {
 /// The current thread has read from this edge connection, to which its process has written up to `written`.
 #[inline(always)]
 pub fn read_from(conn: &Conn, written: u32) {
-    let bits = match conn.flags & (conn_flags::HTTP | conn_flags::BODYLESS) {
+    let bits = match conn.flags & (conn_flags::HTTP | conn_flags::BODYLESS | conn_flags::SEALED) {
         conn_flags::HTTP => HAS_BODY,
         0 | conn_flags::BODYLESS => OPAQUE,
         _ => 0,
@@ -122,6 +122,7 @@ fn note(id: u32, entry: Recent) {
             *thread = Thread { tid: id, ..Thread::EMPTY };
         }
         thread.current = 0;
+        thread.upstream = 0;
         thread.turn = thread.turn.wrapping_add(thread.has_opened);
         thread.has_opened = 0;
         // What is read in several parts takes one entry.
@@ -170,10 +171,22 @@ pub fn work_for(upstream: &Upstream) {
         unsafe {
             if (*thread).tid == tid {
                 (*thread).current = if upstream.front == 0 { STRANGER } else { upstream.front };
+                (*thread).upstream = upstream.key;
                 note_running(tid);
             }
         }
     }
+}
+
+/// The upstream connection that the thread of this process that runs has read from, or closed, since it read a request.
+/// 0: none.
+#[inline(always)]
+pub fn upstream(tgid: u32) -> u64 {
+    let tid = running(tgid);
+    let Some(thread) = THREADS.get_ptr(tid % limits::THREADS) else { return 0 };
+    // SAFETY: a live map value.
+    let thread = unsafe { &*thread };
+    if tid != 0 && thread.tid == tid { thread.upstream } else { 0 }
 }
 
 /// Whether an entry's exchange waits for its response, and whether an upstream connection serves it already.

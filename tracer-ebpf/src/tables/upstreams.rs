@@ -158,7 +158,10 @@ pub fn waits(front: u64, tgid: u32) -> Waits {
         // SAFETY: a live map value.
         let conn = unsafe { &*conn };
         let gone = conn_flags::ORIGIN_FIN | conn_flags::ABORTED;
-        if conn.is_awaited() && conn.owner == tgid && conn.flags & gone == 0 {
+        let is_sealed = conn.flags & conn_flags::SEALED != 0;
+        // On HTTP/2 there may always be one more.
+        let may_wait = conn.flags & conn_flags::TRAILED != 0 || is_sealed && conn.may_be_tickets();
+        if (conn.is_awaited() || may_wait) && conn.owner == tgid && conn.flags & gone == 0 {
             return Waits { opened_ns: conn.opened_ns.max(1), number: conn.exchanges };
         }
         return none;
@@ -172,9 +175,13 @@ pub fn waits(front: u64, tgid: u32) -> Waits {
     none
 }
 
-/// Whether this process still owes the response to this exchange.
+/// Whether this process still owes the response to this exchange. On HTTP/2 the next one may be meant as well.
 #[inline(never)]
 pub fn still_waits(front: u64, exchange: u32, tgid: u32) -> bool {
+    // SAFETY: a live map value.
+    if connections::get(front).is_some_and(|conn| unsafe { (*conn).flags } & conn_flags::TRAILED != 0) {
+        return false;
+    }
     let waits = waits(front, tgid);
     waits.opened_ns != 0 && waits.number == exchange
 }

@@ -72,13 +72,22 @@ pub struct Thread {
     pub turn: u32,
     /// 1: an upstream connection was opened or used since the last read.
     pub has_opened: u32,
+    /// Key of the upstream connection that it has read from, or closed, since the last read. 0: none.
+    pub upstream: u64,
     pub recent: [Recent; limits::THREAD_EDGES],
 }
 
 impl Thread {
     /// One that has read nothing.
-    pub const EMPTY: Self =
-        Self { tid: 0, next: 0, current: 0, turn: 0, has_opened: 0, recent: [Recent::EMPTY; limits::THREAD_EDGES] };
+    pub const EMPTY: Self = Self {
+        tid: 0,
+        next: 0,
+        current: 0,
+        turn: 0,
+        has_opened: 0,
+        upstream: 0,
+        recent: [Recent::EMPTY; limits::THREAD_EDGES],
+    };
 }
 
 /// A connection that a thread has read from, or accepted.
@@ -99,6 +108,33 @@ pub struct Recent {
 
 impl Recent {
     pub const EMPTY: Self = Self { front: 0, read: 0, written: 0, turn: 0, copied: 0 };
+}
+
+/// An upstream connection that has failed, and the connection that it serves.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Failed {
+    /// Key of the latter. 0: the entry is empty.
+    pub front: u64,
+    /// Key of the upstream connection.
+    pub upstream: u64,
+    /// How many answers are still handed over because of it.
+    pub left: u64,
+}
+
+/// Number of these. A power of two.
+pub const FAILED_SLOTS: u32 = 1_024;
+
+/// Answers of one size (`tracer_common::sealed_answer`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Size {
+    /// Its name. 0: the entry is empty.
+    pub name: u32,
+    /// How many were handed over.
+    pub asked: u32,
+    /// When the last one was, jiffies.
+    pub last: u32,
 }
 
 /// Number of bytes of a large header section that are searched at a time, including the last ones of the part

@@ -23,7 +23,7 @@ use crate::{
     tables::{
         connections,
         maps::{ESTABLISHING, EXPLAINS, OTHER_END, OWNERS},
-        processes, threads, upstreams,
+        processes, suspects, threads, upstreams,
     },
     wire::packet::Payload,
 };
@@ -113,6 +113,7 @@ pub fn connected(sk: Sock, new: u8) {
     state.err = sk.err();
     // SAFETY: the helper has no preconditions.
     state.ended_ns = unsafe { bpf_ktime_get_ns() };
+    suspects::note_upstream(state);
     threads::work_for(state);
     upstreams::unfollow(sock);
 }
@@ -194,6 +195,7 @@ fn owner_end(sk: Sock, state: &mut Upstream, old: u8, new: u8) {
     } else if matches!((old, new), (ESTABLISHED, FIN_WAIT1 | CLOSE)) {
         state.flags |= if state.flags & left == 0 { flag::OWNER_LEFT } else { 0 };
     }
+    suspects::note_upstream(state);
     threads::work_for(state);
 }
 
@@ -278,6 +280,8 @@ pub fn receives(ctx: &SkBuffContext, sock: u64, payload: &Payload) {
         // within the packet.
         let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), payload.offset, into.cast(), len) };
         state.head_len = if failed == 0 { len } else { 0 };
+        state.received = state.received.saturating_add(payload.len);
+        return suspects::note_upstream(state);
     }
     state.received = state.received.saturating_add(payload.len);
 }

@@ -14,7 +14,7 @@ use crate::{
         sock::{Identity as _, Sock},
         unix,
     },
-    tables::{threads, upstreams},
+    tables::{suspects, threads, upstreams},
 };
 
 const ECONNRESET: i32 = 104;
@@ -91,6 +91,7 @@ pub fn received(sk: Sock, received: i32, flags: i32) {
     };
     if ended != 0 {
         state.flags |= ended;
+        suspects::note_upstream(state);
         // SAFETY: the helper has no preconditions.
         state.ended_ns = unsafe { bpf_ktime_get_ns() };
         upstreams::unfollow(sock);

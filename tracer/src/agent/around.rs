@@ -54,6 +54,7 @@ impl Agent {
             | Event::Oom(_)
             | Event::Listen(_)
             | Event::Origin(_)
+            | Event::Answer(_)
             | Event::Behind(_) => return None,
         };
         self.conntrack.as_mut()?.dialled(tuple, now_ns)

@@ -1,6 +1,6 @@
 //! What the agent reads as a record comes, and not later: of processes, and from the kernel's log.
 
-use tracer_common::Upstream;
+use tracer_common::{Conn, Upstream};
 
 use crate::{decode::Event, probes::proc, state::State};
 
@@ -32,8 +32,7 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
             if let Some(log) = kernel_log {
                 read_log(log, state);
             }
-            learn_new(state, (record.conn.owner, record.conn.owner_start_ns));
-            learn_servers([&record.upstream, &record.behind], state);
+            learn_upstreams(state, &record.conn, &[&record.upstream, &record.behind]);
         }
         Event::Behind(record) => {
             if record.upstream.server.oom | record.behind.server.oom != 0
@@ -41,15 +40,29 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
             {
                 read_log(log, state);
             }
-            learn_servers([&record.upstream, &record.behind], state);
+            learn_servers(state, &[&record.upstream, &record.behind]);
+        }
+        Event::Answer(record) => {
+            if (record.upstream.key | record.failed.key) != 0
+                && let Some(log) = kernel_log
+            {
+                read_log(log, state);
+            }
+            learn_upstreams(state, &record.conn, &[&record.upstream, &record.behind, &record.failed]);
         }
         Event::Refused(_) | Event::Process(_) | Event::Oom(_) | Event::Listen(_) => {}
     }
 }
 
+/// Looks at the owner of a connection, and at the processes behind it.
+fn learn_upstreams(state: &mut State, conn: &Conn, upstreams: &[&Upstream]) {
+    learn_new(state, (conn.owner, conn.owner_start_ns));
+    learn_servers(state, upstreams);
+}
+
 /// Looks at the processes behind.
-fn learn_servers(upstreams: [&Upstream; 2], state: &mut State) {
-    for upstream in upstreams.into_iter().filter(|upstream| upstream.key != 0) {
+fn learn_servers(state: &mut State, upstreams: &[&Upstream]) {
+    for upstream in upstreams.iter().filter(|upstream| upstream.key != 0) {
         learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
     }
 }

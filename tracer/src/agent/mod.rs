@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result};
 use details::Details;
 use log::{debug, info, warn};
 use look::{learn, learn_new};
-use opener::Opener;
+use opener::{Opener, Tables};
 use sight::Sight;
 use signals::{Asked, Signals};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -120,8 +120,7 @@ impl Agent {
         let debug = if log::log_enabled!(log::Level::Debug) { kernel_debug(&mut kernel) } else { None };
         kernel.attach(if settings.payload { Depth::Payload } else { Depth::Connections })?;
         let programs = sources.probes.then(|| kernel.load_tls()).transpose()?;
-        let secrets =
-            sources.any().then(|| Ok::<_, anyhow::Error>((kernel.secrets()?, kernel.trails()?))).transpose()?;
+        let tables = sources.any().then(|| tables(&mut kernel)).transpose()?;
         let seeded = kernel.seed().unwrap_or_else(|error| {
             warn!("connections that are open now stay unknown until they close: {error:#}");
             crate::probes::Seeded::default()
@@ -156,8 +155,8 @@ impl Agent {
         if let Some(sight) = &mut sight {
             sight.begin(&shared.listeners());
         }
-        let open = |(secrets, trails)| Opener::new(secrets, trails, sources.keylog.as_deref(), Arc::clone(&shared));
-        let opener = secrets.map(open).transpose()?;
+        let open = |tables| Opener::new(tables, sources.keylog.as_deref(), Arc::clone(&shared));
+        let opener = tables.map(open).transpose()?;
         Ok(Self {
             records,
             state,
@@ -370,6 +369,10 @@ impl Agent {
         }
         sink.reopen();
     }
+}
+
+fn tables(kernel: &mut Kernel) -> Result<Tables> {
+    Ok(Tables { secrets: kernel.secrets()?, trails: kernel.trails()?, sizes: kernel.error_sizes()? })
 }
 
 /// The libraries with a probe, in words.

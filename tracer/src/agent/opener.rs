@@ -11,7 +11,7 @@ use crate::{
     http::h2::{self, Connection, Piece},
     probes::{
         Kernel, Sweep,
-        tls::{keylog::Reader, secrets::Secrets, trails::Trails},
+        tls::{keylog::Reader, secrets::Secrets, sizes::ErrorSizes, trails::Trails},
     },
     tls::{
         Said, Session, Talk,
@@ -22,10 +22,18 @@ use crate::{
 /// A server writes the secrets of a connection to its key log when that opens. After so long none are expected.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 
+/// The kernel's tables of what is inside TLS.
+pub(super) struct Tables {
+    pub(super) secrets: Secrets,
+    pub(super) trails: Trails,
+    pub(super) sizes: ErrorSizes,
+}
+
 /// Where the secrets are.
 pub(super) struct Opener {
     secrets: Secrets,
     trails: Trails,
+    sizes: ErrorSizes,
     /// Questions that found a failure, by connection: its key, and when it was opened.
     found: BTreeMap<(u64, u64), u32>,
     keylog: Option<Reader>,
@@ -40,11 +48,12 @@ const MOST_FOUND: usize = 4_096;
 
 impl Opener {
     /// Starts to read a key log, where there is one.
-    pub(super) fn new(secrets: Secrets, trails: Trails, keylog: Option<&Path>, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn new(tables: Tables, keylog: Option<&Path>, shared: Arc<Shared>) -> Result<Self> {
+        let Tables { secrets, trails, sizes } = tables;
         // Sight is on from here on, whatever is found.
         shared.tell_tls(|_| ());
         let found = BTreeMap::new();
-        Ok(Self { secrets, trails, found, keylog: keylog.map(Reader::start).transpose()?, shared })
+        Ok(Self { secrets, trails, sizes, found, keylog: keylog.map(Reader::start).transpose()?, shared })
     }
 
     /// What the kernel has of a connection's session.
@@ -59,20 +68,24 @@ impl Opener {
 
     /// What was said inside TLS in the exchange that a record is about.
     pub(super) fn open(&self, record: &ConnRecord, session: &Session) -> Option<Said> {
+        let said = self.read(record, session);
+        self.shared.tell_tls(|seen| *(if said.is_some() { &mut seen.opened } else { &mut seen.unopened }) += 1);
+        said
+    }
+
+    /// The same, not counted: of an exchange that has not failed.
+    pub(super) fn read(&self, record: &ConnRecord, session: &Session) -> Option<Said> {
         let announced = || Said::read(record, session);
         let logged = || self.keylog.as_ref()?.secrets_of(session).and_then(|logged| Said::read(record, &logged));
         // With the secret of one direction a request may be read, but not what became of it.
         let said = if session.opens_both() { announced().or_else(logged) } else { logged().or_else(announced) };
         privacy::wipe_stack();
-        self.shared.tell_tls(|seen| *(if said.is_some() { &mut seen.opened } else { &mut seen.unopened }) += 1);
         said
     }
 
-    /// What was said lately on the connection of a record that may speak HTTP/2, and whether the origin said goodbye
-    /// (`close_notify`). `None`: it speaks something else, or
-    /// that can't be opened.
-    pub(super) fn streams(&mut self, record: &ConnRecord, session: &Session) -> Option<(Connection, bool)> {
-        let conn = &record.conn;
+    /// What was said lately on a connection that may speak HTTP/2, and whether the origin said goodbye
+    /// (`close_notify`). `None`: it speaks something else, or that can't be opened.
+    pub(super) fn streams(&mut self, conn: &Conn, session: &Session) -> Option<(Connection, bool)> {
         if conn.flags & conn_flags::TRAILED == 0 {
             return None;
         }
@@ -112,10 +125,15 @@ impl Opener {
         self.trails.speaks_http2(conn, *found);
     }
 
+    /// An answer of the size with this name was an error, or none.
+    pub(super) fn answers_of(&mut self, size: u32, is_error: bool) {
+        self.sizes.learn(size, is_error);
+    }
+
     /// Whether the secrets of a session are missing, and may be about to come by the key log.
-    pub(super) fn awaits(&self, record: &ConnRecord, session: &Session) -> bool {
-        let age = Duration::from_nanos(record.header.time_ns.saturating_sub(record.conn.opened_ns));
-        let by_log = record.conn.keyed & secret::BY_KEYLOG != 0 && age < WRITTEN_WITHIN;
+    pub(super) fn awaits(&self, conn: &Conn, time_ns: u64, session: &Session) -> bool {
+        let age = Duration::from_nanos(time_ns.saturating_sub(conn.opened_ns));
+        let by_log = conn.keyed & secret::BY_KEYLOG != 0 && age < WRITTEN_WITHIN;
         by_log && !session.opens_both() && self.keylog.as_ref().is_some_and(|keylog| !keylog.opens(session))
     }
 
@@ -150,7 +168,7 @@ fn pieces(runs: &[Run]) -> Vec<Piece<'_>> {
 
 fn piece(run: &Run) -> Piece<'_> {
     Piece {
-        time: Duration::from_millis(run.time_ms.into()),
+        time: run.time,
         gap: match run.gap {
             Gap::None => h2::Gap::None,
             Gap::Bytes(bytes) => h2::Gap::Bytes(bytes),

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use log::warn;
-use tracer_common::triggers;
+use tracer_common::{AnswerRecord, triggers};
 
 use super::{Agent, look::look_at, waiting::Item};
 use crate::{
     decode::Event,
     diagnose::Around,
     probes::proc,
-    state::{Clock, Output},
+    state::{Clock, Output, as_conn_record},
+    tls::Session,
 };
 
 impl Agent {
@@ -33,6 +34,7 @@ impl Agent {
             let around = Around { published, ..self.around(&event, clock.monotonic_ns) };
             let session = match (&event, &self.opener) {
                 (Event::Conn(record), Some(opener)) => opener.session(&record.conn),
+                (Event::Answer(record), Some(opener)) => opener.session(&record.conn),
                 _ => None,
             };
             let item = Item { event, around, session };
@@ -63,10 +65,31 @@ impl Agent {
         items.into_iter().flat_map(|item| self.judge(item, &clock)).collect()
     }
 
+    /// An answer inside TLS that may be one of 5xx.
+    fn judge_answer(&mut self, record: &AnswerRecord, session: &Session, clock: &Clock) -> Vec<Output> {
+        let Some(opener) = &mut self.opener else { return Vec::new() };
+        let (outputs, is_error) = if let Some((connection, _)) = opener.streams(&record.conn, session) {
+            let (outputs, is_error) = self.state.handle_answers(record, &connection, clock);
+            if is_error {
+                opener.found(&record.conn);
+            }
+            (outputs, is_error)
+        } else {
+            let as_conn = as_conn_record(record);
+            let Some(said) = opener.read(&as_conn, session) else { return Vec::new() };
+            self.state.handle_answer(record, &as_conn, &said, clock)
+        };
+        opener.answers_of(record.size, is_error);
+        outputs
+    }
+
     fn judge(&mut self, item: Item, clock: &Clock) -> Vec<Output> {
         let Item { event, around, session } = item;
+        if let Event::Answer(record) = &event {
+            return session.map_or_else(Vec::new, |session| self.judge_answer(record, &session, clock));
+        }
         if let (Event::Conn(record), Some(opener), Some(session)) = (&event, &mut self.opener, &session)
-            && let Some((connection, says_goodbye)) = opener.streams(record, session)
+            && let Some((connection, says_goodbye)) = opener.streams(&record.conn, session)
         {
             self.state.set_around(around.clone());
             let (outputs, found) = self.state.handle_streams(record, &connection, says_goodbye, clock);

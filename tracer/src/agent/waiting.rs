@@ -52,7 +52,7 @@ impl Waiting {
             Event::Conn(record) => {
                 // What comes of a connection of which something waits comes behind that.
                 let before = self.items.iter().rfind(|(before, _)| before.is_of(&record.conn));
-                let awaits = || item.session.as_ref().is_some_and(|session| opener.awaits(record, session));
+                let awaits = || item.awaits(opener, &record.conn, record.header.time_ns);
                 before.map(|(_, until)| *until).or_else(|| awaits().then(|| now + PATIENCE))
             }
             // The verdict on a failure is known to wait for the end of its process, not the other way round.
@@ -61,6 +61,7 @@ impl Waiting {
                 let of_it = self.items.iter_mut().filter(|(item, _)| item.involves(record.task.tgid));
                 of_it.map(|(_, until)| *until = soon.min(*until)).count().ne(&0).then_some(soon)
             }
+            Event::Answer(record) => item.awaits(opener, &record.conn, record.header.time_ns).then(|| now + PATIENCE),
             _ => None,
         }
     }
@@ -88,6 +89,10 @@ impl Waiting {
 }
 
 impl Item {
+    fn awaits(&self, opener: &Opener, conn: &Conn, time_ns: u64) -> bool {
+        self.session.as_ref().is_some_and(|session| opener.awaits(conn, time_ns, session))
+    }
+
     fn is_of(&self, conn: &Conn) -> bool {
         matches!(&self.event, Event::Conn(record)
             if (record.conn.key, record.conn.opened_ns) == (conn.key, conn.opened_ns))

@@ -228,6 +228,11 @@ impl Kernel {
         tls::trails::Trails::new(&mut self.ebpf)
     }
 
+    /// The sizes of answers inside TLS that were errors. Taken once.
+    pub fn error_sizes(&mut self) -> Result<tls::sizes::ErrorSizes> {
+        tls::sizes::ErrorSizes::new(&mut self.ebpf)
+    }
+
     /// Removes the secrets of connections that are over.
     pub fn forget_secrets(&mut self, sweep: &Sweep, secrets: &mut tls::secrets::Secrets) -> Result<()> {
         secrets.forget_over(|| sweep.open(&mut self.ebpf))

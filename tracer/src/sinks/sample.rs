@@ -81,6 +81,8 @@ pub(crate) fn origin_error() -> OriginError {
         netns: Some(4_026_531_840),
         reused: Some(false),
         exchanges: Some(1),
+        http_version: "1.1",
+        stream_id: None,
         age_ms: Some(32.5),
         response_ms: Some(31.2),
         ray: Some("7d1234567890abcd-LAX".into()),

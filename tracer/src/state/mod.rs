@@ -1,5 +1,6 @@
 //! Bounded state between the events and the verdicts. Sans-I/O: takes values and the time, gives values; never blocks.
 
+mod answers;
 mod behind;
 mod deaths;
 mod ends;
@@ -11,6 +12,7 @@ mod streams;
 mod told;
 mod unwinding;
 
+pub use answers::as_conn_record;
 pub use processes::Facts;
 
 use std::{
@@ -18,22 +20,19 @@ use std::{
     time::Duration,
 };
 
-use tracer_common::{ConnRecord, OriginRecord, ProcessRecord, conn_flags, triggers};
+use tracer_common::{ConnRecord, ProcessRecord, conn_flags, triggers};
 
 use crate::{
     decode::Event,
-    diagnose::{
-        self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger,
-        origin::{OriginError, OriginEvidence, origin_error},
-    },
+    diagnose::{self, Around, Diagnosis, End, EndHow, Evidence, Limits, OomScope, Trigger, origin::OriginError},
     edge::EdgeRanges,
     tls::Said,
 };
 use behind::{Waiting, server};
 use deaths::{Death, Deaths, Held, Server};
 use processes::Processes;
-use told::StreamsTold;
-use unwinding::HeldOrigin;
+use told::{Recent, StreamsTold};
+use unwinding::{HeldOrigin, Unfinished};
 
 /// How long a verdict waits to see whether the process that hung up is ending: one that unwinds (a handled signal, an
 /// exception) closes its connections first and exits a few milliseconds later, or a quarter of a second on a busy host.
@@ -98,6 +97,9 @@ pub struct State {
     /// Connections of which a sealed exchange was told: their key, and when they were opened.
     told: VecDeque<(u64, u64)>,
     streams_told: StreamsTold,
+    answers_told: StreamsTold,
+    /// Upstream connections whose failure was told with an answer: their key, and how often they had been used.
+    failed_told: Recent<(u64, u32)>,
     held: VecDeque<Held>,
     held_origins: VecDeque<HeldOrigin>,
     behind: Waiting,
@@ -125,6 +127,8 @@ impl State {
             said: None,
             told: VecDeque::new(),
             streams_told: StreamsTold::default(),
+            answers_told: StreamsTold::default(),
+            failed_told: Recent::default(),
             held: VecDeque::new(),
             held_origins: VecDeque::new(),
             behind: Waiting::default(),
@@ -211,8 +215,8 @@ impl State {
             Event::AttemptConn(record) => self.verdict(&self.attempt_of(record, clock)),
             Event::Process(record) => self.process_end(record),
             Event::Origin(record) => self.origin_error(record, clock),
-            // It concerns the probes in its libraries alone.
-            Event::Listen(_) => Vec::new(),
+            // The one concerns the probes in its libraries alone, the other comes by `handle_answer`.
+            Event::Listen(_) | Event::Answer(_) => Vec::new(),
             Event::Oom(record) => {
                 let name = ends::name(&record.comm);
                 let name = if name.is_empty() { self.processes.name(record.tgid) } else { Some(name) };
@@ -242,6 +246,9 @@ impl State {
             outputs.extend(self.verdict(&held.evidence));
         }
         while let Some(held) = self.held_origins.pop_front_if(|held| held.until_ns <= now_ns) {
+            if let (Some(Unfinished { connection, number }), Some(_)) = (held.unfinished, held.evidence.stream) {
+                self.answers_told.note(connection, number);
+            }
             outputs.push(self.tell_origin(&held.evidence));
         }
         outputs
@@ -260,6 +267,12 @@ impl State {
         clock: &Clock,
     ) -> Vec<Output> {
         let is_failure = diagnose::diagnose(&evidence).is_some();
+        if is_failure {
+            // Then it was no answer.
+            let stream = evidence.stream.as_ref().map(|stream| stream.id);
+            let failed = Unfinished::new(&record.conn, stream);
+            self.held_origins.retain(|held| held.unfinished.as_ref() != Some(&failed));
+        }
         if is_failure && record.conn.flags & conn_flags::ASKED != 0 {
             if self.told.len() == MAX_TOLD {
                 self.told.pop_front();
@@ -292,27 +305,6 @@ impl State {
         vec![Output::Failure(Box::new(diagnosis))]
     }
 
-    /// An answer of 5xx: told at once, or once it is known whether the process behind is ending.
-    fn origin_error(&mut self, record: &OriginRecord, clock: &Clock) -> Vec<Output> {
-        let evidence = self.origin_evidence(record, clock);
-        let told = self.tell_origin(&evidence);
-        let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
-        let Some(held) = HeldOrigin::new(record, evidence, clock.monotonic_ns.saturating_add(hold)) else {
-            return vec![told];
-        };
-        self.held_origins.push_back(held);
-        if self.held_origins.len() <= MAX_HELD {
-            return Vec::new();
-        }
-        self.held_origins.pop_front().map(|oldest| self.tell_origin(&oldest.evidence)).into_iter().collect()
-    }
-
-    fn tell_origin(&self, evidence: &OriginEvidence) -> Output {
-        let mut error = origin_error(evidence);
-        error.edge_range = self.ranges.range_of(error.peer_addr).map(|range| range.to_string());
-        Output::OriginError(Box::new(error))
-    }
-
     fn process_end(&mut self, record: &ProcessRecord) -> Vec<Output> {
         let process = (record.task.tgid, record.task.start_ns);
         let death = Death::new(record, self.scope(record.task.tgid));
@@ -336,7 +328,7 @@ impl State {
         }
         self.held = waiting;
         for mut held in std::mem::take(&mut self.held_origins) {
-            if held.server == process {
+            if held.server == Some(process) {
                 held.join(&death);
                 outputs.push(self.tell_origin(&held.evidence));
             } else {

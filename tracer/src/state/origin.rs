@@ -1,58 +1,146 @@
-//! From the record of an answer of 5xx, or of what lies behind a failure, to evidence.
+//! From the record of an answer of 5xx to evidence, and to its verdict; and from that of what lies behind a failure.
 
 use std::{net::SocketAddr, time::Duration};
 
 use tracer_common::{
-    BehindRecord, Conn, OriginRecord, Upstream as Record, conn_flags, errno::ECONNREFUSED, upstream_flags as flag,
+    AnswerRecord, BehindRecord, Conn, OriginRecord, Upstream as Record, conn_flags, errno::ECONNREFUSED,
+    upstream_flags as flag,
 };
 
 use super::{
-    Clock, State,
+    Clock, HOLD, MAX_HELD, Output, State,
     ends::{end, name},
     gather::addr,
+    unwinding::{HeldOrigin, Unfinished},
 };
 use crate::{
     diagnose::{
         End, Process,
-        origin::OriginEvidence,
+        origin::{OriginEvidence, origin_error},
         upstream::{Address, Behind, Connect, Hangup, Upstream},
     },
     http::{Request, UpstreamAnswer},
 };
 
+/// What the kernel says of an exchange, and of what happened behind it.
+#[derive(Clone, Copy)]
+pub(super) struct Exchanged<'a> {
+    pub(super) time_ns: u64,
+    pub(super) conn: &'a Conn,
+    tries: u32,
+    pub(super) upstream: Option<&'a Record>,
+    behind: Option<&'a Record>,
+}
+
+/// `None` where there is no connection.
+fn known(upstream: &Record) -> Option<&Record> {
+    Some(upstream).filter(|upstream| upstream.key != 0)
+}
+
+impl<'a> From<&'a OriginRecord> for Exchanged<'a> {
+    fn from(record: &'a OriginRecord) -> Self {
+        let OriginRecord { header, tries, conn, upstream, behind, .. } = record;
+        Self { time_ns: header.time_ns, conn, tries: *tries, upstream: known(upstream), behind: known(behind) }
+    }
+}
+
+impl<'a> From<&'a AnswerRecord> for Exchanged<'a> {
+    fn from(record: &'a AnswerRecord) -> Self {
+        let AnswerRecord { header, tries, conn, upstream, behind, .. } = record;
+        Self { time_ns: header.time_ns, conn, tries: *tries, upstream: known(upstream), behind: known(behind) }
+    }
+}
+
+impl<'a> Exchanged<'a> {
+    /// The same with what failed behind, in the place of what was used last.
+    pub(super) fn failed(record: &'a AnswerRecord) -> Self {
+        Self { tries: 1, upstream: known(&record.failed), behind: None, ..record.into() }
+    }
+
+    /// The same with nothing behind.
+    pub(super) fn alone(record: &'a AnswerRecord) -> Self {
+        Self { tries: 0, upstream: None, behind: None, ..record.into() }
+    }
+}
+
 impl State {
-    /// What the record of an answer of 5xx says.
-    pub(super) fn origin_evidence(&self, record: &OriginRecord, clock: &Clock) -> OriginEvidence {
-        let conn = &record.conn;
-        let since = |from_ns: u64| Duration::from_nanos(record.header.time_ns.saturating_sub(from_ns));
+    /// An answer of 5xx, seen by the kernel.
+    pub(super) fn origin_error(&mut self, record: &OriginRecord, clock: &Clock) -> Vec<Output> {
+        let exchanged = Exchanged::from(record);
+        let have = usize::try_from(record.conn.request_have).unwrap_or(usize::MAX).min(record.request.len());
+        let request = Request::read(&record.request[..have]).unwrap_or_default();
+        let status = u16::try_from(record.status).unwrap_or(u16::MAX);
+        let evidence = self.origin_evidence(exchanged, status, request, clock);
+        self.conclude_origin(exchanged, evidence, None, clock)
+    }
+
+    /// Tells an answer of 5xx at once, or once it is known whether the process behind is ending. `unfinished`: how the
+    /// exchange is named, where some of the answer has yet to come.
+    pub(super) fn conclude_origin(
+        &mut self,
+        exchanged: Exchanged<'_>,
+        evidence: OriginEvidence,
+        unfinished: Option<Unfinished>,
+        clock: &Clock,
+    ) -> Vec<Output> {
+        let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
+        let until_ns = clock.monotonic_ns.saturating_add(hold);
+        let held = match HeldOrigin::new(exchanged.upstream, Box::new(evidence), unfinished, until_ns) {
+            Ok(held) => held,
+            Err(evidence) => return vec![self.tell_origin(&evidence)],
+        };
+        self.held_origins.push_back(held);
+        if self.held_origins.len() <= MAX_HELD {
+            return Vec::new();
+        }
+        self.held_origins.pop_front().map(|oldest| self.tell_origin(&oldest.evidence)).into_iter().collect()
+    }
+
+    pub(super) fn tell_origin(&self, evidence: &OriginEvidence) -> Output {
+        let mut error = origin_error(evidence);
+        error.edge_range = self.ranges.range_of(error.peer_addr).map(|range| range.to_string());
+        Output::OriginError(Box::new(error))
+    }
+
+    /// What is known of an answer of 5xx.
+    pub(super) fn origin_evidence(
+        &self,
+        exchanged: Exchanged<'_>,
+        status: u16,
+        request: Request,
+        clock: &Clock,
+    ) -> OriginEvidence {
+        let Exchanged { time_ns, conn, tries, behind, .. } = exchanged;
+        let since = |from_ns: u64| Duration::from_nanos(time_ns.saturating_sub(from_ns));
         let seeded = conn.flags & conn_flags::SEEDED != 0;
-        let have = usize::try_from(conn.request_have).unwrap_or(usize::MAX).min(record.request.len());
-        let upstream = |of| self.upstream(of, record.header.time_ns);
+        let upstream = |record: Option<&Record>| record.map(|record| self.upstream(record, time_ns));
         OriginEvidence {
-            time: clock.at(record.header.time_ns),
-            status: u16::try_from(record.status).unwrap_or(u16::MAX),
+            time: clock.at(time_ns),
+            status,
             peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
             local: (addr(conn.tuple.local_addr), conn.tuple.local_port),
             netns: Some(conn.tuple.netns).filter(|netns| *netns != 0),
             exchanges: (!seeded).then_some(conn.exchanges.into()),
             age: (!seeded).then(|| since(conn.opened_ns)),
-            request: Request::read(&record.request[..have]).unwrap_or_default(),
+            request,
             took: (conn.read_ns != 0).then(|| since(conn.read_ns)),
             process: self.reader(conn),
-            tries: record.tries,
-            upstream: upstream(&record.upstream),
-            behind: upstream(&record.behind),
+            tries,
+            upstream: upstream(exchanged.upstream),
+            behind: upstream(behind),
             sees_unix: self.sees_unix,
+            stream: None,
+            is_shared: false,
         }
     }
 
     /// What is known behind a connection that failed.
     pub(super) fn what_is_behind(&self, record: &BehindRecord, conn: &Conn) -> Option<Behind> {
-        let upstream = |of| self.upstream(of, record.header.time_ns);
+        let upstream = |of: &Record| self.upstream(of, record.header.time_ns);
         Some(Behind {
             tries: record.tries,
-            upstream: upstream(&record.upstream)?,
-            next: upstream(&record.behind),
+            upstream: upstream(known(&record.upstream)?),
+            next: known(&record.behind).map(upstream),
             is_current: record.upstream.exchange == conn.exchanges,
         })
     }
@@ -67,11 +155,8 @@ impl State {
         }
     }
 
-    /// One upstream connection, as it stood at that time. `None`: none is known.
-    pub(super) fn upstream(&self, record: &Record, now_ns: u64) -> Option<Upstream> {
-        if record.key == 0 {
-            return None;
-        }
+    /// One upstream connection, as it stood at that time.
+    fn upstream(&self, record: &Record, now_ns: u64) -> Upstream {
         let has = |bit| record.flags & bit != 0;
         let is_unix = has(flag::UNIX);
         let server = (record.server.tgid, record.server.start_ns);
@@ -103,7 +188,7 @@ impl State {
         };
         let have = usize::try_from(record.head_len).unwrap_or(usize::MAX);
         let head = record.head.as_flattened();
-        Some(Upstream {
+        Upstream {
             address: if is_unix { Address::Unix(path(record)) } else { Address::Tcp(peer) },
             is_local: is_unix || peer.ip().is_loopback() || record.tuple.peer_addr == record.tuple.local_addr,
             connect: match record.err {
@@ -127,7 +212,7 @@ impl State {
             oom,
             oom_scope,
             signal,
-        })
+        }
     }
 }
 

@@ -6,6 +6,24 @@ use std::collections::{BTreeSet, VecDeque};
 const MAX_CONNECTIONS: usize = 1024;
 const MAX_STREAMS: usize = 1024;
 
+/// The last [`MAX_CONNECTIONS`] names of something.
+#[derive(Default)]
+pub(super) struct Recent<T>(VecDeque<T>);
+
+impl<T: PartialEq> Recent<T> {
+    /// Takes one in. `false`: it was there already.
+    pub(super) fn insert(&mut self, name: T) -> bool {
+        if self.0.contains(&name) {
+            return false;
+        }
+        if self.0.len() >= MAX_CONNECTIONS {
+            self.0.pop_front();
+        }
+        self.0.push_back(name);
+        true
+    }
+}
+
 /// Streams that were told, by connection: its key, and when it was opened.
 #[derive(Default)]
 pub(super) struct StreamsTold(VecDeque<((u64, u64), BTreeSet<u32>)>);

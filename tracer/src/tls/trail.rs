@@ -1,9 +1,11 @@
 //! What was said lately on a connection inside TLS that may speak HTTP/2: the records of its trail, opened with the
 //! connection's secrets.
 
+use std::time::Duration;
+
 use tracer_common::{
     Conn, conn_flags as flag,
-    trail::{EDGE_LEN, Lane, ORIGIN_LEN, TRAIL_PIECES, Trail},
+    trail::{EDGE_LEN, Lane, ORIGIN_LEN, TICK_SHIFT, TRAIL_PIECES, Trail},
 };
 
 use super::{
@@ -36,8 +38,8 @@ impl Talk {
             let from_start = parts.first().is_some_and(|part| part.record == 0 && part.at == 0 && !part.behind_gap);
             let (mut runs, is_closed) = keys::open_parts(side, &parts, &secrets, from_start, look)?;
             if lane.in_step == 0 && lane.made > 0 {
-                let time_ms = runs.last().map_or(0, |run| run.time_ms);
-                runs.push(Run { time_ms, gap: Gap::Unknown, text: Plaintext::default() });
+                let time = runs.last().map_or(Duration::ZERO, |run| run.time);
+                runs.push(Run { time, gap: Gap::Unknown, text: Plaintext::default() });
             }
             Some((runs, is_closed))
         };
@@ -69,7 +71,7 @@ fn parts<'a>(lane: &Lane, bytes: &'a [u8], len: usize) -> Vec<Part<'a>> {
             at: piece.at.into(),
             bytes: bytes.get(from..from + usize::from(piece.have))?,
             behind_gap: piece.behind_gap != 0,
-            time_ms: piece.time_ms,
+            time: Duration::from_nanos(u64::from(piece.ticks) << TICK_SHIFT),
         })
     })
     .collect()

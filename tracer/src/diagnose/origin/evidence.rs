@@ -29,4 +29,8 @@ pub struct OriginEvidence {
     pub behind: Option<Upstream>,
     /// The kernel shows what is sent on unix sockets.
     pub sees_unix: bool,
+    /// On HTTP/2: the stream of the exchange.
+    pub stream: Option<u32>,
+    /// What was seen behind may belong to another stream that was answered at the same time.
+    pub is_shared: bool,
 }

@@ -39,6 +39,10 @@ pub struct OriginError {
     pub reused: Option<bool>,
     /// Exchanges on the connection, this one included.
     pub exchanges: Option<u64>,
+    /// `2`, or `1.1`.
+    pub http_version: &'static str,
+    /// On HTTP/2.
+    pub stream_id: Option<u32>,
     pub age_ms: Option<f64>,
     /// From the read of the request to the answer.
     pub response_ms: Option<f64>,
@@ -87,6 +91,8 @@ pub fn origin_error(e: &OriginEvidence) -> OriginError {
         netns: e.netns,
         reused: e.exchanges.map(|exchanges| exchanges > 1),
         exchanges: e.exchanges,
+        http_version: if e.stream.is_some() { "2" } else { "1.1" },
+        stream_id: e.stream,
         age_ms: e.age.map(ms),
         response_ms: e.took.map(ms),
         ray: e.request.ray.clone(),

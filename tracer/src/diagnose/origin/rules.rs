@@ -54,7 +54,11 @@ fn without_upstream(e: &OriginEvidence) -> (OriginCause, Certainty) {
     match e.status {
         // A gateway that reached nobody, although all that it sends would have been seen.
         BAD_GATEWAY
-            if e.sees_unix && e.tries == 0 && stays_on_a_thread(e) && e.took.is_some_and(|took| took < AT_ONCE) =>
+            if e.sees_unix
+                && e.tries == 0
+                && !e.is_shared
+                && stays_on_a_thread(e)
+                && e.took.is_some_and(|took| took < AT_ONCE) =>
         {
             (OriginCause::UpstreamRefused, Certainty::Possible)
         }

@@ -28,6 +28,8 @@ fn hung_up() -> OriginEvidence {
         upstream: Some(closed()),
         behind: None,
         sees_unix: true,
+        stream: None,
+        is_shared: false,
     }
 }
 

@@ -9,5 +9,6 @@ mod maps;
 mod open;
 pub mod secrets;
 pub mod site;
+pub mod sizes;
 pub mod system;
 pub mod trails;

@@ -1,6 +1,8 @@
 //! Records of one direction of which only parts were kept, in the middle of a connection: each is opened by its tag, or
 //! by its place among others that were.
 
+use std::time::Duration;
+
 use tls_parser::TlsRecordType;
 use zeroize::Zeroizing;
 
@@ -27,8 +29,8 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
     /// An unknown number of records is missing before its record.
     pub behind_gap: bool,
-    /// When it passed, milliseconds.
-    pub time_ms: u32,
+    /// When it passed, since the connection opened.
+    pub time: Duration,
 }
 
 /// What lies between a run of text and the one before.
@@ -44,7 +46,7 @@ pub enum Gap {
 /// Text that was opened. The first of all has an unknown gap before it, unless it is the first that the side said.
 #[derive(Debug)]
 pub struct Run {
-    pub time_ms: u32,
+    pub time: Duration,
     pub gap: Gap,
     pub text: Plaintext,
 }
@@ -93,7 +95,7 @@ pub fn open_parts(
         Some(missing) => Gap::Bytes(missing),
         None => Gap::Unknown,
     };
-    lane.runs.push(Run { time_ms: end.time_ms, gap, text: Plaintext::default() });
+    lane.runs.push(Run { time: end.time, gap, text: Plaintext::default() });
     Some((lane.runs, lane.is_closed))
 }
 
@@ -151,7 +153,7 @@ impl Lane {
             };
             let (kind, content) = if self.tls13 { inner(&text) } else { (TlsRecordType::ApplicationData, &text[..]) };
             if kind == TlsRecordType::ApplicationData {
-                self.put(number, 0, content, content.len(), parts[0].time_ms);
+                self.put(number, 0, content, content.len(), parts[0].time);
             } else {
                 let alert = Alert::read(content).filter(|_| kind == TlsRecordType::Alert);
                 self.is_closed = alert.is_some_and(|alert| alert.name() == Some("close_notify"));
@@ -175,12 +177,12 @@ impl Lane {
             // CBC can be read from its start on.
             let text = text.or_else(|| (part.at == 0).then(|| protection.read(sequence, &record(len, part.bytes))));
             let Some(text) = text else { continue };
-            self.put(number, at, &text, least, part.time_ms);
+            self.put(number, at, &text, least, part.time);
         }
     }
 
     /// Text that begins at byte `at` of its record's, which has `all` bytes.
-    fn put(&mut self, record: u32, at: usize, text: &[u8], all: usize, time_ms: u32) {
+    fn put(&mut self, record: u32, at: usize, text: &[u8], all: usize, time: Duration) {
         let missing = self.last.and_then(|last| last.to(record, at));
         let gap = match missing {
             Some(0) => Gap::None,
@@ -192,7 +194,7 @@ impl Lane {
         if !text.is_empty() {
             let mut copy = Plaintext::with_capacity(text.len());
             copy.push(text);
-            self.runs.push(Run { time_ms, gap, text: copy });
+            self.runs.push(Run { time, gap, text: copy });
             missing = 0;
         }
         self.last = Some(Last { record, at: at + text.len(), all, missing });

@@ -12,6 +12,7 @@ mod life;
 mod mechanism;
 mod netfilter;
 mod origin;
+mod origin_inside;
 mod page;
 mod process;
 mod programs;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Case> {
         process::cases(),
         origin::cases(),
         tcp_proxy::cases(),
+        origin_inside::cases(),
         tls::cases(),
         sight::cases(),
         tls_safety::cases(),

@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases![inside_tls_each_failed_stream_is_told_with_its_ray]
 }
 
-const PORT: u16 = 443;
+pub(super) const PORT: u16 = 443;
 
 /// A string of HPACK (RFC 7541 §5.2), without Huffman coding.
 fn string(text: &str) -> Vec<u8> {
@@ -44,7 +44,7 @@ fn get(stream: u32, path: &str, ray: &str) -> Vec<u8> {
 }
 
 /// One request on a connection, with a ray of its own.
-fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
+pub(super) fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> Result<Exchange> {
     let mut exchange = conn.exchange(Seen::Empty);
     let port = exchange.from.port();
     exchange.ray = format!("{:016x}-AMS", (u64::from(port) << 32) + u64::from(stream));
@@ -53,7 +53,7 @@ fn ask(conn: &mut Conn, tls: &mut ClientConnection, stream: u32, path: &str) -> 
 }
 
 /// A connection with its first, empty settings sent.
-fn connect(lab: &Lab, certificate: &Certificate, is_tls13: bool) -> Result<(Conn, ClientConnection)> {
+pub(super) fn connect(lab: &Lab, certificate: &Certificate, is_tls13: bool) -> Result<(Conn, ClientConnection)> {
     let (from, version) = if is_tls13 { (EDGE_A, &TLS13) } else { (EDGE_B, &TLS12) };
     let mut conn = lab.connect(from, PORT)?;
     let mut tls = client_with(version, certificate.trusted()?, &[b"h2"])?;

@@ -29,7 +29,7 @@ fn parts(number: usize, record: &[u8], head: usize, tail: usize) -> Vec<Part<'_>
         at,
         bytes,
         behind_gap: false,
-        time_ms: 7,
+        time: Duration::from_millis(7),
     };
     let ends = content.len() - tail.min(content.len());
     if head >= ends {
@@ -110,7 +110,7 @@ proptest! {
         let numbered = records.iter().enumerate();
         let all: Vec<_> = numbered.flat_map(|(number, record)| parts(number, record, 1000, 0)).collect();
         let (runs, _) = open_parts(Side::Origin, &all, &secrets(secret, None), true, any_text).unwrap();
-        prop_assert!(runs.iter().all(|run| run.gap == Gap::None && run.time_ms == 7));
+        prop_assert!(runs.iter().all(|run| run.gap == Gap::None && run.time == Duration::from_millis(7)));
         let told: Vec<u8> = runs.iter().flat_map(|run| run.text.to_vec()).collect();
         prop_assert_eq!(told, texts.concat());
     }
@@ -130,7 +130,7 @@ proptest! {
         let mut parts = Vec::new();
         for (record, len, at, bytes, behind_gap) in &given {
             let (record, behind_gap) = (*record, *behind_gap);
-            parts.push(Part { record, len: (*len).into(), at: (*at).into(), bytes, behind_gap, time_ms: 0 });
+            parts.push(Part { record, len: (*len).into(), at: (*at).into(), bytes, behind_gap, time: Duration::ZERO });
         }
         let _any = open_parts(Side::Origin, &parts, &secrets, false, any_text);
     }
