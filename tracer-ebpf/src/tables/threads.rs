@@ -36,7 +36,7 @@ const HAS_BODY: u64 = 4;
 const ACCEPTED: u64 = 8;
 /// Bit of the same: its bytes can't be read as HTTP, so that it stands for what was read last.
 const OPAQUE: u64 = 16;
-/// Bit of what [`meant`] returns: another connection may be meant.
+/// Bit of what [`work_of_thread`] returns: another connection may be meant.
 const UNSURE: u64 = 32;
 /// Mask of the six. (Sockets begin on cache lines.)
 const BITS: u64 = STRANGER | IS_SERVED | HAS_BODY | ACCEPTED | OPAQUE | UNSURE;
@@ -249,9 +249,9 @@ pub fn open(upstream: *mut Upstream) {
 /// parent.
 #[inline(never)]
 fn guess(upstream: &mut Upstream) {
-    let mut seen = meant(upstream.owner | ANY_THREAD, upstream.owner);
+    let mut seen = work_of_thread(upstream.owner | ANY_THREAD, upstream.owner);
     if seen == 0 {
-        seen = meant(upstreams::forked_by() | ANY_THREAD, upstream.owner);
+        seen = work_of_thread(upstreams::forked_by() | ANY_THREAD, upstream.owner);
     }
     let waits = waits(seen, upstream.owner);
     if seen & ACCEPTED != 0 && waits.opened_ns != 0 {
@@ -266,7 +266,7 @@ fn guess(upstream: &mut Upstream) {
 pub fn serve(upstream: *mut Upstream, tid: u32) -> u64 {
     // SAFETY: a live map value.
     let upstream = unsafe { &mut *upstream };
-    let seen = meant(tid, upstream.owner);
+    let seen = work_of_thread(tid, upstream.owner);
     let (front, is_sure) = (seen & !UNSURE, seen & UNSURE == 0);
     if upstream.flags & upstream_flags::PAIRED != 0 {
         if front != 0 && front & !BITS == upstream.front {
@@ -345,10 +345,13 @@ fn tries_with(before: &Served, key: u64, waits: &Waits) -> u32 {
     }
 }
 
+// Without a mangled name it is a "global function" to the kernel: the verifier checks it once, apart from its callers.
+
 /// The connection whose exchange this thread (or any of a process) is at work for: its key, with bits. 0: none is
 /// known.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn meant(id: u32, tgid: u32) -> u64 {
+extern "C" fn work_of_thread(id: u32, tgid: u32) -> u64 {
     let Some(thread) = slot(id) else { return 0 };
     // SAFETY: a live map value. The helper has no preconditions.
     let (thread, now) = unsafe { (&mut *thread, bpf_jiffies64() as u32) };
