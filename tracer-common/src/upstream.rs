@@ -35,6 +35,8 @@ pub mod upstream_flags {
     /// It was opened for a connection from which nothing had been read by then: its owner passes bytes on and does not
     /// read requests. It serves that connection as long as both last.
     pub const PAIRED: u32 = 1 << 10;
+    /// It was opened for something that is known, and is no exchange that is followed.
+    pub const APART: u32 = 1 << 11;
 }
 
 shared! {

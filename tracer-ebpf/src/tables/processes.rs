@@ -204,25 +204,11 @@ pub fn own(conn: &mut Conn, tgid: u32) {
         }
         return;
     }
-    let owner = new_owner(tgid);
-    conn.owner_comm = owner.comm;
-    conn.owner_start_ns = owner.start_ns;
-}
-
-/// The current process deals with edge connections.
-#[inline(always)]
-pub fn note_owner(tgid: u32) {
-    if OWNERS.get_ptr(&tgid).is_none() {
-        new_owner(tgid);
-    }
-}
-
-#[inline(always)]
-fn new_owner(tgid: u32) -> Owner {
     let leader = TaskRef::current().leader();
-    let owner = Owner { comm: leader.comm(), start_ns: leader.start_ns() };
+    conn.owner_comm = leader.comm();
+    conn.owner_start_ns = leader.start_ns();
+    let owner = Owner { comm: conn.owner_comm, start_ns: conn.owner_start_ns };
     if OWNERS.insert(&tgid, &owner, 0).is_err() {
         count(&LOST, lost::OWNERS);
     }
-    owner
 }

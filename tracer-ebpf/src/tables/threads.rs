@@ -43,6 +43,11 @@ const BITS: u64 = STRANGER | IS_SERVED | HAS_BODY | ACCEPTED | OPAQUE | UNSURE;
 
 /// Bit of a process's id, in place of a thread's: what any of its threads has accepted. No thread's id has it.
 const ANY_THREAD: u32 = 1 << 31;
+/// Bit of a thread's id: what it has accepted, which is kept apart from what it has read.
+const ACCEPTS: u32 = 1 << 30;
+
+/// Most bytes that a proxy puts before what it passes on: a PROXY header with all of its fields.
+const MOST_AHEAD: u32 = 536;
 
 /// What [`state`] says of an entry.
 const OVER: u32 = 0;
@@ -69,7 +74,7 @@ pub fn read_from(conn: &Conn, written: u32) {
 #[inline(always)]
 pub fn accepted(conn: &Conn) {
     let entry = Recent { front: conn.key | ACCEPTED, written: conn.written, copied: conn.copied, ..Recent::EMPTY };
-    note(tid(), entry);
+    note(tid() | ACCEPTS, entry);
     note(upstreams::current() | ANY_THREAD, entry);
 }
 
@@ -79,7 +84,7 @@ pub fn accepted_stranger(sock: u64) {
     let seen = RawSock(sock);
     if seen.state() == Some(ESTABLISHED) {
         let (written, copied) = (seen.write_seq(), seen.copied_seq());
-        note(tid(), Recent { front: sock | STRANGER | ACCEPTED, written, copied, ..Recent::EMPTY });
+        note(tid() | ACCEPTS, Recent { front: sock | STRANGER | ACCEPTED, written, copied, ..Recent::EMPTY });
     }
 }
 
@@ -89,13 +94,23 @@ pub fn read_behind(upstream: &Upstream) {
     note(tid(), Recent { front: upstream.key, ..Recent::EMPTY });
 }
 
-/// The current thread has read from a connection of no edge. `false`: it reads from none of the edge's, so that the
-/// order does not matter.
+/// Whether the current thread has read from edge connections or accepted some. `false`: the order of what it does does
+/// not matter.
 #[inline(always)]
 pub fn deals_with_edges() -> bool {
-    let tid = tid();
+    is_kept(tid()) || is_kept(tid() | ACCEPTS)
+}
+
+/// Whether a thread of this process has accepted edge connections lately.
+#[inline(always)]
+pub fn has_accepted(tgid: u32) -> bool {
+    is_kept(tgid | ANY_THREAD)
+}
+
+#[inline(always)]
+fn is_kept(id: u32) -> bool {
     // SAFETY: a live map value.
-    THREADS.get_ptr(tid % limits::THREADS).is_some_and(|thread| unsafe { (*thread).tid } == tid)
+    slot(id).is_some_and(|thread| unsafe { (*thread).tid == id })
 }
 
 /// The current thread, which deals with edges, has read from the connection with this socket, that a stranger opened.
@@ -104,11 +119,12 @@ pub fn read_from_stranger(sock: u64, written: u32) {
     note(tid(), Recent { front: sock | STRANGER, written, ..Recent::EMPTY });
 }
 
-/// The slot of a thread, or of a process with [`ANY_THREAD`], whose first thread has another one.
+/// The slot of a thread, of what it has accepted, or of a process.
 #[inline(always)]
 fn slot(id: u32) -> Option<*mut Thread> {
-    let apart = if id & ANY_THREAD != 0 { limits::THREADS / 2 } else { 0 };
-    THREADS.get_ptr_mut((id & !ANY_THREAD).wrapping_add(apart) % limits::THREADS)
+    // Of three that belong together each has one of its own.
+    let apart = (id >> 30) * (limits::THREADS / 3);
+    THREADS.get_ptr_mut((id & !(ANY_THREAD | ACCEPTS)).wrapping_add(apart) % limits::THREADS)
 }
 
 #[inline(never)]
@@ -135,7 +151,7 @@ fn note(id: u32, entry: Recent) {
         };
         thread.recent[at] = Recent { read: bpf_jiffies64() as u32, turn: thread.turn, ..entry };
     }
-    if id & ANY_THREAD == 0 {
+    if id & (ANY_THREAD | ACCEPTS) == 0 {
         note_running(id);
     }
 }
@@ -236,28 +252,71 @@ fn waits(front: u64, tgid: u32) -> Waits {
     none
 }
 
-/// Finds the exchange that the current thread opens this upstream connection for, and ties the two.
+/// Finds the exchange that the current thread opens this upstream connection for, and ties the two; or else the
+/// connection that the thread has accepted and not read from. If another thread has accepted it, or the process of which
+/// this one is a fork (`parent`; 0: none), that is a guess.
 #[inline(never)]
-pub fn open(upstream: *mut Upstream) {
-    if serve(upstream, tid()) == 0 {
-        // SAFETY: a live map value.
-        guess(unsafe { &mut *upstream });
+pub fn open(upstream: *mut Upstream, parent: u32) {
+    let tid = tid();
+    let known = serve(upstream, tid);
+    // SAFETY: a live map value.
+    let upstream = unsafe { &mut *upstream };
+    let (mut seen, mut guessed) = (known, 0);
+    if seen == 0 {
+        seen = work_of_thread(tid | ACCEPTS, upstream.owner);
+    }
+    if seen == 0 {
+        guessed = upstream_flags::AMBIGUOUS;
+        seen = work_of_thread(upstream.owner | ANY_THREAD, upstream.owner);
+    }
+    if seen == 0 && parent != 0 {
+        seen = work_of_thread(parent | ANY_THREAD, upstream.owner);
+    }
+    if seen & UNSURE != 0 {
+        guessed = upstream_flags::AMBIGUOUS;
+    }
+    if known == 0 && seen & (ACCEPTED | STRANGER) == ACCEPTED {
+        let waits = waits(seen, upstream.owner);
+        if waits.opened_ns != 0 {
+            upstream.flags |= upstream_flags::PAIRED | guessed;
+            tie(upstream, seen & !BITS, &waits);
+        }
+    } else if seen != 0 && upstream.front == 0 {
+        upstream.flags |= upstream_flags::APART;
     }
 }
 
-/// Takes for its pair what the process has accepted last; or, where it was forked without a program of its own, its
-/// parent.
+/// The first `len` bytes are sent on an upstream connection that was opened before it was known for whom, or as a pair.
+/// A proxy that passes bytes on has just read as many: that shows whom it serves.
 #[inline(never)]
-fn guess(upstream: &mut Upstream) {
-    let mut seen = work_of_thread(upstream.owner | ANY_THREAD, upstream.owner);
-    if seen == 0 {
-        seen = work_of_thread(upstreams::forked_by() | ANY_THREAD, upstream.owner);
+pub fn first_bytes(upstream: *mut Upstream, tid: u32, len: u32) {
+    // SAFETY: a live map value.
+    let upstream = unsafe { &mut *upstream };
+    let seen = work_of_thread(tid, upstream.owner);
+    let (front, pair) = (seen & !BITS, upstream.front);
+    if front != 0 && front != pair && seen & (STRANGER | UNSURE) == 0 && read_last(front) == len {
+        let waits = waits(seen & !UNSURE, upstream.owner);
+        if waits.opened_ns != 0 {
+            upstream.flags = upstream.flags & !upstream_flags::AMBIGUOUS | upstream_flags::PAIRED;
+            return tie(upstream, front, &waits);
+        }
     }
-    let waits = waits(seen, upstream.owner);
-    if seen & ACCEPTED != 0 && waits.opened_ns != 0 {
-        upstream.flags |= upstream_flags::PAIRED | upstream_flags::AMBIGUOUS;
-        tie(upstream, seen & !BITS, &waits);
+    let ahead = len.wrapping_sub(read_last(pair));
+    let is_exact = ahead == 0 && front == pair;
+    let is_guess = upstream.flags & upstream_flags::AMBIGUOUS != 0;
+    if pair != 0 && (is_exact || !is_guess && ahead <= MOST_AHEAD) {
+        upstream.flags &= !upstream_flags::AMBIGUOUS;
+        return serve_on(upstream);
     }
+    upstream.front = 0;
+    upstream.flags &= !(upstream_flags::PAIRED | upstream_flags::AMBIGUOUS);
+}
+
+/// Bytes that the process has read from this edge connection since it last wrote to it.
+#[inline(always)]
+fn read_last(front: u64) -> u32 {
+    // SAFETY: a live map value.
+    connections::get(front).map_or(0, |conn| unsafe { (*conn).copied.wrapping_sub((*conn).turn_copied) })
 }
 
 /// Finds the exchange that this thread of its owner opens, or uses, this upstream connection for, and ties the two.
@@ -267,34 +326,13 @@ pub fn serve(upstream: *mut Upstream, tid: u32) -> u64 {
     // SAFETY: a live map value.
     let upstream = unsafe { &mut *upstream };
     let seen = work_of_thread(tid, upstream.owner);
-    let (front, is_sure) = (seen & !UNSURE, seen & UNSURE == 0);
-    if upstream.flags & upstream_flags::PAIRED != 0 {
-        if front != 0 && front & !BITS == upstream.front {
-            upstream.flags &= !upstream_flags::AMBIGUOUS;
-            serve_on(upstream);
-            return seen;
+    let waits = waits(seen & !UNSURE, upstream.owner);
+    if seen & STRANGER == 0 && waits.opened_ns != 0 {
+        if seen & UNSURE != 0 {
+            upstream.flags |= upstream_flags::AMBIGUOUS;
         }
-        let is_guess = upstream.flags & upstream_flags::AMBIGUOUS != 0;
-        if (front == 0 || !is_sure) && !is_guess {
-            serve_on(upstream);
-            return seen;
-        }
-        // Another one is meant, or nobody knows which.
-        upstream.front = 0;
-        upstream.flags &= !(upstream_flags::PAIRED | upstream_flags::AMBIGUOUS);
+        tie(upstream, seen & !BITS, &waits);
     }
-    let waits = waits(front, upstream.owner);
-    if front & STRANGER != 0 || waits.opened_ns == 0 {
-        return seen;
-    }
-    upstream.flags &= !upstream_flags::AMBIGUOUS;
-    if !is_sure {
-        upstream.flags |= upstream_flags::AMBIGUOUS;
-    }
-    if front & ACCEPTED != 0 {
-        upstream.flags |= upstream_flags::PAIRED;
-    }
-    tie(upstream, front & !BITS, &waits);
     seen
 }
 

@@ -22,7 +22,7 @@ use crate::{
     parse::verifier::up_to,
     tables::{
         connections,
-        maps::{ESTABLISHING, EXPLAINS, OTHER_END, OWNERS},
+        maps::{ESTABLISHING, EXPLAINS, OTHER_END},
         processes, suspects, threads, upstreams,
     },
     wire::packet::Payload,
@@ -32,7 +32,7 @@ use crate::{
 /// there is no route, nothing else is ever seen of it.
 #[inline(always)]
 pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
-    if !is_followed() {
+    if !upstreams::is_owner() && !threads::has_accepted(upstreams::current()) {
         return;
     }
     // SAFETY: the helper has no preconditions.
@@ -43,13 +43,7 @@ pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
         (*upstream).tuple.peer_addr = addr;
         (*upstream).tuple.peer_port = port;
     }
-    threads::open(upstream);
-}
-
-/// Whether what the current process opens is followed: it owns edge connections, or was forked by one that does.
-#[inline(always)]
-fn is_followed() -> bool {
-    upstreams::is_owner() || OWNERS.get_ptr(&upstreams::forked_by()).is_some()
+    threads::open(upstream, 0);
 }
 
 /// The current task connects: the SYN is about to leave.
@@ -58,12 +52,16 @@ pub fn connects(sk: Sock) {
     let sock = sk.key();
     if let Some(known) = upstreams::of(sock)
         // SAFETY: a live map value.
-        && unsafe { (*known).flags & !(flag::AMBIGUOUS | flag::PAIRED) == 0 && (*known).sock == sock }
+        && unsafe { (*known).flags & !(flag::AMBIGUOUS | flag::PAIRED | flag::APART) == 0 && (*known).sock == sock }
     {
         // SAFETY: as above.
         return ends(sk, unsafe { &mut (*known).tuple });
     }
-    if !is_followed() || !sk.is_tcp() {
+    // One that was seen to want to connect is known. Or the process is a fork of one that accepts.
+    let parent = upstreams::forked_by();
+    if !(upstreams::is_owner() || threads::has_accepted(upstreams::current()) || threads::has_accepted(parent))
+        || !sk.is_tcp()
+    {
         return;
     }
     // SAFETY: the helper has no preconditions.
@@ -71,11 +69,11 @@ pub fn connects(sk: Sock) {
     let Some(upstream) = upstreams::begin(sock, now) else { return };
     // SAFETY: a live map value.
     ends(sk, unsafe { &mut (*upstream).tuple });
-    threads::open(upstream);
+    threads::open(upstream, parent);
 }
 
 /// The current task accepts a connection, or asks for the address of its peer, whose port is given (as the packets have
-/// it). Where the connection is an edge's, the process owns it from here on as far as its upstream connections go.
+/// it). Where the connection is an edge's, what the process opens is followed from here on.
 #[inline(always)]
 pub fn takes(sock: u64, port: u16) {
     let Some(conn) = connections::get(sock) else {
@@ -87,7 +85,6 @@ pub fn takes(sock: u64, port: u16) {
     // SAFETY: a live map value.
     let conn = unsafe { &*conn };
     if conn.peer as u16 == port && conn.turns == 0 {
-        processes::note_owner(upstreams::current());
         threads::accepted(conn);
     }
 }

@@ -32,9 +32,10 @@ pub fn asked(upstream: *mut Upstream, len: u32, tid: u32) {
             state.front = 0;
             let _known = threads::serve(upstream, tid);
         }
-    } else if state.asked_ns == 0 && (state.front == 0 || state.flags & flag::PAIRED != 0) {
-        // The first bytes: by then it is known for sure whom they came from.
-        let _known = threads::serve(upstream, tid);
+    } else if state.asked_ns == 0
+        && (state.flags & flag::PAIRED != 0 || state.front == 0 && state.flags & flag::APART == 0)
+    {
+        threads::first_bytes(upstream, tid, len);
     }
     if state.asked_ns == 0 {
         // SAFETY: the helper has no preconditions.
