@@ -174,8 +174,8 @@ fn an_idle_connection_that_the_server_behind_closed_is_a_race_for_that_one_to_av
     };
     let race = diagnose(&late(End::Running)).unwrap();
     assert_eq!((race.cause, race.upstream.upstream_pid), (Cause::KeepaliveRace, Some(31)));
-    let says = "node[31], behind web, closed first after 5.0 s idle; Cloudflare keeps connections up to 900 s: raise the \
-                keep-alive timeout of node[31] above that.";
+    let says = "node[31], behind web, closed first after 5.0 s idle; Cloudflare keeps connections up to 900 s: raise \
+                the keep-alive timeout of node[31] above that.";
     assert_eq!(race.advice, says);
     assert_eq!(told(&late(End::Exited(0))).0, Cause::KeepaliveRace, "it retired in good order");
     assert_eq!(told(&late(End::Signaled(11))).0, Cause::Crash);

@@ -3,8 +3,10 @@
 use super::super::finding::Finding;
 use super::super::servers::target::{At, Target};
 use super::super::servers::unit::span;
-use super::ARROW;
 use super::application::Application;
+
+/// Set between the names of the two.
+pub(super) const ARROW: &str = " → ";
 
 /// A shorter queue overflows in a burst that a healthy application survives.
 const SHORT: u32 = 128;

@@ -10,13 +10,11 @@ mod local;
 use std::collections::BTreeMap;
 
 use self::application::{Application, look};
+use self::judge::ARROW;
 use self::local::Local;
 use super::finding::{Finding, Status};
 use super::servers::target::{At, Target};
 use super::{listeners, network};
-
-/// Set between the names of the two.
-const ARROW: &str = " → ";
 
 /// Judges every pair: each place in the configuration of one of these servers (its name and pid) that passes requests
 /// on, and what listens there.

@@ -11,6 +11,7 @@ pub(super) mod line;
 mod load;
 mod nginx;
 pub(super) mod target;
+mod targets;
 pub(super) mod tree;
 pub(super) mod unit;
 
@@ -94,17 +95,17 @@ impl Servers {
                 let config = nginx::load(server, &tree);
                 let within = |path: PathBuf| root.join(path.strip_prefix("/").unwrap_or(&path));
                 self.writes.extend(nginx::temporary(&config.found).into_iter().map(within));
-                self.pass(server, nginx::targets(&config.found));
+                self.pass(server, targets::nginx(&config.found));
                 self.take(name, config, nginx::judge);
             }
             Kind::Apache => {
                 let config = apache::load(server, &tree);
-                self.pass(server, apache::targets(&config.found));
+                self.pass(server, targets::apache(&config.found));
                 self.take(name, config, apache::judge);
             }
             Kind::Haproxy => {
                 let config = haproxy::load(server, &tree);
-                self.pass(server, haproxy::targets(&config.found));
+                self.pass(server, targets::haproxy(&config.found));
                 self.take(name, config, haproxy::judge);
             }
             Kind::Caddy => self.take(name, caddy::load(server, &tree), caddy::judge),

@@ -1,7 +1,6 @@
-//! Apache's httpd: keep-alive, limits of request headers, and where requests are passed on.
+//! Apache's httpd: keep-alive and limits of request headers.
 
 mod condition;
-mod targets;
 
 use std::time::Duration;
 
@@ -13,8 +12,6 @@ use super::line::{lines, words};
 use super::load::{Loaded, Problem};
 use super::tree::{Tree, join};
 use super::unit::time;
-
-pub(super) use targets::targets;
 
 /// Where it is compiled to look, by its packagers, with the folder that its relative paths begin at.
 const USUAL: [(&str, &str); 4] = [
@@ -34,11 +31,11 @@ const INCLUDES: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     /// In lower case.
-    name: String,
-    value: String,
-    place: String,
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) place: String,
     /// The virtual host that it stands in, by number; `None`: the server's own.
-    host: Option<usize>,
+    pub(super) host: Option<usize>,
 }
 
 /// Reads the configuration of a running httpd.

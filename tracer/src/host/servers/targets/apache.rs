@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::super::apache::Setting;
 use super::super::idle::Value;
 use super::super::target::{At, TARGETS, Target};
 use super::super::unit::time;
-use super::Setting;
 
 /// Its default of `Timeout`.
 const WAIT: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ fn waits(config: &[Setting], host: Option<usize>) -> Value<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings;
+    use super::super::super::apache::settings;
     use super::*;
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::block::Directive;
 use super::super::idle::Value;
+use super::super::nginx::{blocks, find, seconds};
 use super::super::target::{At, TARGETS, Target};
-use super::{blocks, find, seconds};
 
 /// The directives that pass requests on, and for how long each waits.
 const PASSES: [(&str, &str); 3] = [

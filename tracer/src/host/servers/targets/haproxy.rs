@@ -1,9 +1,9 @@
 //! Where HAProxy passes requests on.
 
+use super::super::haproxy::{Section, defaults};
 use super::super::idle::Value;
 use super::super::target::{At, TARGETS, Target};
 use super::super::unit::time;
-use super::{Section, defaults};
 
 /// Every server of its backends.
 pub(in super::super) fn targets(config: &[Section]) -> Vec<Target> {
@@ -33,7 +33,7 @@ pub(in super::super) fn targets(config: &[Section]) -> Vec<Target> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sections;
+    use super::super::super::haproxy::sections;
     use super::*;
 
     #[test]
