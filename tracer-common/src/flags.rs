@@ -22,6 +22,8 @@ pub mod kinds {
     pub const ORIGIN: u32 = 9;
     /// An [`AnswerRecord`](crate::AnswerRecord).
     pub const ANSWER: u32 = 10;
+    /// A [`BehindRecord`](crate::BehindRecord).
+    pub const BEHIND: u32 = 11;
 }
 
 /// Values of [`ConnRecord::trigger`](crate::ConnRecord::trigger): the event that made the kernel emit the record.

@@ -54,4 +54,4 @@ pub use sealed::{
     TlsKeys, secret,
 };
 pub use sealed_answer::AnswerRecord;
-pub use upstream::{OriginRecord, Served, Upstream, upstream_flags};
+pub use upstream::{BehindRecord, OriginRecord, Served, Upstream, upstream_flags};

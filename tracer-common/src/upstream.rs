@@ -32,6 +32,11 @@ pub mod upstream_flags {
     pub const CLOSED_BY: u32 = 1 << 8;
     /// More than one exchange may have been meant when the connection was opened or used.
     pub const AMBIGUOUS: u32 = 1 << 9;
+    /// It was opened for a connection from which nothing had been read by then: its owner passes bytes on and does not
+    /// read requests. It serves that connection as long as both last.
+    pub const PAIRED: u32 = 1 << 10;
+    /// It was opened for something that is known, and is no exchange that is followed.
+    pub const APART: u32 = 1 << 11;
 }
 
 shared! {
@@ -67,6 +72,9 @@ shared! {
         /// Bytes sent for this exchange, and received.
         pub sent: u32,
         pub received: u32,
+        /// Bytes sent and received before that. They wrap around.
+        pub sent_before: u32,
+        pub received_before: u32,
         /// Bytes kept in `head`.
         pub head_len: u32,
         /// Exchanges that it was used for, this one included.
@@ -83,7 +91,7 @@ shared! {
         /// The signal that explains why the server closed it.
         pub signal: LastSignal,
     }
-    size: 96 + 36 + UPSTREAM_HEAD_LEN + SOCKET_PATH_LEN + 40 + 72
+    size: 104 + 36 + UPSTREAM_HEAD_LEN + SOCKET_PATH_LEN + 40 + 72
 }
 
 shared! {
@@ -101,6 +109,25 @@ shared! {
         pub tries: u32,
     }
     size: 24
+}
+
+shared! {
+    /// What is known behind an edge connection that may have failed. Comes right before the record of that connection,
+    /// where anything is known.
+    pub struct BehindRecord {
+        pub header: Header,
+        /// [`Conn::key`] and [`Conn::opened_ns`] of the edge connection.
+        pub conn: u64,
+        pub opened_ns: u64,
+        /// Upstream connections that were opened or used for this exchange.
+        pub tries: u32,
+        pub pad: u32,
+        /// The last of these connections.
+        pub upstream: Upstream,
+        /// The same behind that: what the server had opened to answer. Its key is 0: none is known.
+        pub behind: Upstream,
+    }
+    size: 40 + 2 * size_of::<Upstream>()
 }
 
 shared! {

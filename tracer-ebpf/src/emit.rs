@@ -7,9 +7,9 @@
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_probe_read_kernel};
 use tracer_common::{
-    AnswerRecord, Attempt, AttemptConnRecord, AttemptRecord, Conn, ConnRecord, Header, Heads, LastSignal, ListenRecord,
-    OomRecord, OriginRecord, Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, Upstream, conn_flags,
-    errno::ECONNABORTED, gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
+    AnswerRecord, Attempt, AttemptConnRecord, AttemptRecord, BehindRecord, Conn, ConnRecord, Header, Heads, LastSignal,
+    ListenRecord, OomRecord, OriginRecord, Owner, ProcessRecord, RefusedRecord, SmallConnRecord, Task, Tuple, Upstream,
+    conn_flags, errno::ECONNABORTED, gate::is_question, kinds, limits, lost, origin_flags, triggers, unexplained,
 };
 
 use crate::tables::{
@@ -58,6 +58,9 @@ pub fn conn(conn: *mut Conn, trigger: u32, rst_reason: u32) {
         state.flags |= conn_flags::ASKED;
     } else {
         state.flags |= conn_flags::REPORTED;
+    }
+    if state.flags & conn_flags::H2 == 0 {
+        behind(state);
     }
     explain(&state.closer, state.owner);
     // What follows the header section of a response explains little, so it need not fit into the small record.
@@ -453,6 +456,28 @@ unsafe fn take_upstream(into: *mut Upstream, front: u64, opened_ns: u64, exchang
         }
         (*served).tries
     }
+}
+
+/// Hands over what is known behind a connection, if anything is. Its own record has to follow.
+#[inline(never)]
+fn behind(conn: &Conn) {
+    let Some(served) = upstreams::server_of(conn.key, conn.opened_ns.max(1)) else { return };
+    let Some(mut entry) = RECORDS.reserve::<BehindRecord>(0) else { return count(&LOST, lost::RING) };
+    let record = entry.as_mut_ptr();
+    // SAFETY: `record` is a reserved, properly sized slot of the ring buffer, written before it is submitted.
+    unsafe {
+        (*record).header = header::<BehindRecord>(kinds::BEHIND);
+        (*record).conn = conn.key;
+        (*record).opened_ns = conn.opened_ns;
+        (*record).pad = 0;
+        let exchange = (*served).exchange;
+        (*record).tries = take_upstream(&raw mut (*record).upstream, conn.key, conn.opened_ns.max(1), exchange);
+        if (*record).upstream.key == 0 {
+            return entry.discard(0);
+        }
+        take_behind(&raw mut (*record).behind, &raw const (*record).upstream);
+    }
+    entry.submit(0);
 }
 
 /// Hands over that the current process listens on a port, or executes a program (port 0). Not inlined: its caller would

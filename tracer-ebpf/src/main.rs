@@ -122,6 +122,20 @@ pub fn connect6(ctx: SockAddrContext) -> i32 {
     1
 }
 
+/// Returns 1 always, which lets the call go on.
+#[cgroup_sock_addr(getpeername4)]
+pub fn getpeername4(ctx: SockAddrContext) -> i32 {
+    hooks::connects::getpeername(&ctx);
+    1
+}
+
+/// Returns 1 always, which lets the call go on.
+#[cgroup_sock_addr(getpeername6)]
+pub fn getpeername6(ctx: SockAddrContext) -> i32 {
+    hooks::connects::getpeername(&ctx);
+    1
+}
+
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     hooks::unix::send_length(&ctx, Role::First);

@@ -1,8 +1,8 @@
 //! Bytes from the ring buffer → events. Foreign bytes: every length is checked, nothing panics.
 
 use tracer_common::{
-    AnswerRecord, AttemptConnRecord, AttemptRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord, OriginRecord,
-    ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
+    AnswerRecord, AttemptConnRecord, AttemptRecord, BehindRecord, ConnRecord, Header, Heads, ListenRecord, OomRecord,
+    OriginRecord, ProcessRecord, RefusedRecord, SmallConnRecord, kinds, limits,
 };
 use zerocopy::FromBytes;
 
@@ -27,6 +27,8 @@ pub enum Event {
     Origin(Box<OriginRecord>),
     /// An answer inside TLS that may be one of 5xx.
     Answer(Box<AnswerRecord>),
+    /// What lies behind the connection of the record that follows.
+    Behind(Box<BehindRecord>),
 }
 
 /// A record that is not one of ours.
@@ -56,6 +58,7 @@ impl Event {
             kinds::LISTEN => Ok(Self::Listen(whole(bytes)?)),
             kinds::ORIGIN => Ok(Self::Origin(Box::new(whole(bytes)?))),
             kinds::ANSWER => Ok(Self::Answer(Box::new(whole(bytes)?))),
+            kinds::BEHIND => Ok(Self::Behind(Box::new(whole(bytes)?))),
             kind => Err(Malformed::Kind(kind)),
         }
     }
@@ -73,6 +76,7 @@ impl Event {
             Self::Listen(record) => record.header.time_ns,
             Self::Origin(record) => record.header.time_ns,
             Self::Answer(record) => record.header.time_ns,
+            Self::Behind(record) => record.header.time_ns,
         }
     }
 }
@@ -123,10 +127,12 @@ mod tests {
         listen.header.kind = kinds::LISTEN;
         let mut origin = vec![0; size_of::<OriginRecord>()];
         origin[0] = u8::try_from(kinds::ORIGIN).unwrap();
+        let mut behind = vec![0; size_of::<BehindRecord>()];
+        behind[0] = u8::try_from(kinds::BEHIND).unwrap();
         let mut answer = vec![0; size_of::<AnswerRecord>()];
         answer[0] = u8::try_from(kinds::ANSWER).unwrap();
         let plain = [oom.as_bytes(), refused.as_bytes(), process.as_bytes(), attempt.as_bytes(), listen.as_bytes()];
-        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin, &answer]) {
+        for bytes in plain.into_iter().chain([&conn[..], &small, &of_conn, &origin, &answer, &behind]) {
             for len in 0..bytes.len() {
                 assert_eq!(Event::decode(&bytes[..len]), Err(Malformed::Short));
             }

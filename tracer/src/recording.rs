@@ -68,6 +68,13 @@ impl<W: Write> Recorder<W> {
                 }
                 self.put(record.as_bytes())
             }
+            Event::Behind(record) => {
+                let mut record = record.clone();
+                for upstream in [&mut record.upstream, &mut record.behind] {
+                    scrub_answer(upstream);
+                }
+                self.put(record.as_bytes())
+            }
             // Without its ciphertext nothing can be told of it.
             Event::Answer(_) => Ok(()),
         }

@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod fault;
+mod forward;
 mod gateway;
 mod request;
 mod supervisor;
@@ -59,6 +60,9 @@ pub struct Spec {
     /// Close a kept-alive connection after so many milliseconds without a request.
     #[arg(long)]
     pub idle_ms: Option<u64>,
+    /// Read no request, but pass the bytes of each connection on to this port on loopback, and back.
+    #[arg(long)]
+    pub forward: Option<u16>,
     /// Serve on the socket that is standard input, as a worker.
     #[arg(long, hide = true)]
     pub worker: bool,
@@ -75,6 +79,7 @@ impl Spec {
             mode: Mode::Http,
             workers: 1,
             idle_ms: None,
+            forward: None,
             worker: false,
         }
     }
@@ -100,6 +105,13 @@ impl Spec {
         self
     }
 
+    /// Passing bytes on to this port.
+    #[must_use]
+    pub fn forward(mut self, port: u16) -> Self {
+        self.forward = Some(port);
+        self
+    }
+
     /// With this process name.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
@@ -119,6 +131,7 @@ impl Spec {
             format!("--workers={}", self.workers),
         ];
         args.extend(self.idle_ms.map(|ms| format!("--idle-ms={ms}")));
+        args.extend(self.forward.map(|port| format!("--forward={port}")));
         args.extend(self.worker.then(|| "--worker".to_owned()));
         args
     }
@@ -159,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_command_line_gives_the_spec_again() {
-        let spec = Spec::new(80).workers(3).mode(Mode::CloseUnread).idle(Duration::from_millis(250)).name("api");
+        let spec =
+            Spec::new(80).workers(3).mode(Mode::CloseUnread).idle(Duration::from_millis(250)).forward(81).name("api");
         let again = Spec::try_parse_from(spec.to_args()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{spec:?}"));
     }

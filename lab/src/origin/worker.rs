@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::set_socket_linger;
 
 use super::behaviour::{self, After};
-use super::{Mode, Spec, request};
+use super::{Mode, Spec, forward, request};
 
 /// The listening socket that the supervisor handed over as standard input.
 pub(super) fn inherited_listener() -> Result<TcpListener> {
@@ -36,12 +36,16 @@ pub(super) fn serve(listener: TcpListener, spec: &Spec) -> Result<()> {
         if spec.mode == Mode::Close {
             continue;
         }
-        let (mode, idle) = (spec.mode, spec.idle_timeout());
+        let (mode, idle, to) = (spec.mode, spec.idle_timeout(), spec.forward);
         // The thread has a name of its own: a tracer must tell the process' name all the same.
         std::thread::Builder::new()
             .name("connection".into())
             .spawn(move || {
-                if let Err(error) = connection(stream, mode, idle) {
+                let served = match to {
+                    Some(port) => forward::pass_on(&stream, port),
+                    None => connection(stream, mode, idle),
+                };
+                if let Err(error) = served {
                     eprintln!("connection: {error:#}");
                 }
             })

@@ -1,6 +1,9 @@
-//! A process calls `connect()` on a TCP socket, before the kernel looks for a route.
+//! A process calls `connect()` on a TCP socket, before the kernel looks for a route; or it accepts a connection.
 //!
 //! `cgroup/connect4`, `cgroup/connect6` on the root cgroup, 5.10 to 7.2; the call goes on in any case.
+//!
+//! `cgroup/getpeername4`, `cgroup/getpeername6`, the same; they run in `accept()` where it is to give the peer's
+//! address, which most servers ask for, and in `getpeername()`.
 
 use aya_ebpf::{EbpfContext as _, bindings::bpf_sock_addr, programs::SockAddrContext};
 use tracer_common::v4_mapped;
@@ -47,5 +50,18 @@ fn wants(at: *const bpf_sock_addr, addr: [u8; 16]) {
     let (port, sk) = unsafe { ((&raw const (*at).user_port).read_volatile(), (*at).__bindgen_anon_1.sk) };
     if !sk.is_null() {
         tcp::wants(number(sk), addr, u16::from_be(port as u16));
+    }
+}
+
+/// The peer's address of a connection over either family is given out.
+#[inline(always)]
+pub fn getpeername(ctx: &SockAddrContext) {
+    let at = ctx.as_ptr().cast::<bpf_sock_addr>();
+    // SAFETY: the verifier lets a program read these fields of its context.
+    unsafe {
+        let sk = (*at).__bindgen_anon_1.sk;
+        if is_tcp(at) && !sk.is_null() {
+            tcp::takes(number(sk), (&raw const (*at).user_port).read_volatile() as u16);
+        }
     }
 }

@@ -4,15 +4,21 @@
 //! Most servers open it right after they have read the request: the latest one is meant. An event loop may also read
 //! several requests in a row (a *turn*) before it opens the first connection; then it opens them in the order of its
 //! reads, so that the oldest one of this turn is meant that has none yet. One with a body may wait for the rest of
-//! that, and counts only where it is the latest. (Inside TLS nobody knows which have one.) Requests of strangers, and
-//! those inside TLS whose secrets are not known, take their part in that order, and lead to no exchange.
+//! that, and counts only where it is the latest. (Inside TLS nobody knows which have one.) Requests of strangers take
+//! their part in that order, and lead to no exchange.
+//!
+//! A proxy that passes bytes on opens its connection for one that it has accepted and read nothing from. So a
+//! connection counts as soon as it is accepted, where the thread has no request in hand; the two are then a *pair*, for
+//! as long as they last. Where another thread, or a forked child, opens the connection, what its process has accepted
+//! last is a guess, until the first bytes are passed on.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_jiffies64};
 use tracer_common::{Conn, Served, Upstream, conn_flags, limits, tcp_state::ESTABLISHED, upstream_flags};
 
 use super::{
+    connections,
     maps::{RUNNING, SERVED, THREADS, TYING},
-    upstreams::{self, Waits},
+    upstreams::{self, Pair, Waits},
     values::{Recent, Thread},
 };
 use crate::kernel::look::{Look as _, RawSock};
@@ -26,8 +32,22 @@ const STRANGER: u64 = 1;
 const IS_SERVED: u64 = 2;
 /// Bit of the same: the request may have a body.
 const HAS_BODY: u64 = 4;
-/// Mask of the three.
-const BITS: u64 = STRANGER | IS_SERVED | HAS_BODY;
+/// Bit of the same: the thread has accepted the connection and read nothing from it.
+const ACCEPTED: u64 = 8;
+/// Bit of the same: its bytes can't be read as HTTP, so that it stands for what was read last.
+const OPAQUE: u64 = 16;
+/// Bit of what [`work_of_thread`] returns: another connection may be meant.
+const UNSURE: u64 = 32;
+/// Mask of the six. (Sockets begin on cache lines.)
+const BITS: u64 = STRANGER | IS_SERVED | HAS_BODY | ACCEPTED | OPAQUE | UNSURE;
+
+/// Bit of a process's id, in place of a thread's: what any of its threads has accepted. No thread's id has it.
+const ANY_THREAD: u32 = 1 << 31;
+/// Bit of a thread's id: what it has accepted, which is kept apart from what it has read.
+const ACCEPTS: u32 = 1 << 30;
+
+/// Most bytes that a proxy puts before what it passes on: a PROXY header with all of its fields.
+const MOST_AHEAD: u32 = 536;
 
 /// What [`state`] says of an entry.
 const OVER: u32 = 0;
@@ -44,60 +64,96 @@ pub fn tid() -> u32 {
 pub fn read_from(conn: &Conn, written: u32) {
     let bits = match conn.flags & (conn_flags::HTTP | conn_flags::BODYLESS | conn_flags::SEALED) {
         conn_flags::HTTP => HAS_BODY,
-        0 | conn_flags::BODYLESS => STRANGER,
+        0 | conn_flags::BODYLESS => OPAQUE,
         _ => 0,
     };
-    note(conn.key | bits, written);
+    note(tid(), Recent { front: conn.key | bits, written, ..Recent::EMPTY });
+}
+
+/// The current thread has accepted this edge connection.
+#[inline(always)]
+pub fn accepted(conn: &Conn) {
+    let entry = Recent { front: conn.key | ACCEPTED, written: conn.written, copied: conn.copied, ..Recent::EMPTY };
+    note(tid() | ACCEPTS, entry);
+    note(upstreams::current() | ANY_THREAD, entry);
+}
+
+/// The current thread, which deals with edges, has accepted the connection with this socket, that a stranger opened.
+#[inline(always)]
+pub fn accepted_stranger(sock: u64) {
+    let seen = RawSock(sock);
+    if seen.state() == Some(ESTABLISHED) {
+        let (written, copied) = (seen.write_seq(), seen.copied_seq());
+        note(tid() | ACCEPTS, Recent { front: sock | STRANGER | ACCEPTED, written, copied, ..Recent::EMPTY });
+    }
 }
 
 /// The current thread has read a request from the server's end of this upstream connection.
 #[inline(always)]
 pub fn read_behind(upstream: &Upstream) {
-    note(upstream.key, 0);
+    note(tid(), Recent { front: upstream.key, ..Recent::EMPTY });
 }
 
-/// The current thread has read from a connection of no edge. `false`: it reads from none of the edge's, so that the
-/// order does not matter.
+/// Whether the current thread has read from edge connections or accepted some. `false`: the order of what it does does
+/// not matter.
 #[inline(always)]
 pub fn deals_with_edges() -> bool {
-    let tid = tid();
+    is_kept(tid()) || is_kept(tid() | ACCEPTS)
+}
+
+/// Whether a thread of this process has accepted edge connections lately.
+#[inline(always)]
+pub fn has_accepted(tgid: u32) -> bool {
+    is_kept(tgid | ANY_THREAD)
+}
+
+#[inline(always)]
+fn is_kept(id: u32) -> bool {
     // SAFETY: a live map value.
-    THREADS.get_ptr(tid % limits::THREADS).is_some_and(|thread| unsafe { (*thread).tid } == tid)
+    slot(id).is_some_and(|thread| unsafe { (*thread).tid == id })
 }
 
 /// The current thread, which deals with edges, has read from the connection with this socket, that a stranger opened.
 #[inline(always)]
 pub fn read_from_stranger(sock: u64, written: u32) {
-    note(sock | STRANGER, written);
+    note(tid(), Recent { front: sock | STRANGER, written, ..Recent::EMPTY });
+}
+
+/// The slot of a thread, of what it has accepted, or of a process.
+#[inline(always)]
+fn slot(id: u32) -> Option<*mut Thread> {
+    // Of three that belong together each has one of its own.
+    let apart = (id >> 30) * (limits::THREADS / 3);
+    THREADS.get_ptr_mut((id & !(ANY_THREAD | ACCEPTS)).wrapping_add(apart) % limits::THREADS)
 }
 
 #[inline(never)]
-fn note(front: u64, written: u32) {
-    let tid = tid();
-    let Some(thread) = THREADS.get_ptr_mut(tid % limits::THREADS) else { return };
+fn note(id: u32, entry: Recent) {
+    let Some(thread) = slot(id) else { return };
     // SAFETY: a live map value. Threads that share the slot at that moment notice by the thread's id. The helper has no
     // preconditions.
     unsafe {
         let thread = &mut *thread;
-        if thread.tid != tid {
-            *thread = Thread { tid, ..Thread::EMPTY };
+        if thread.tid != id {
+            *thread = Thread { tid: id, ..Thread::EMPTY };
         }
         thread.current = 0;
         thread.upstream = 0;
         thread.turn = thread.turn.wrapping_add(thread.has_opened);
         thread.has_opened = 0;
-        let read = bpf_jiffies64() as u32;
         // What is read in several parts takes one entry.
         let before = thread.next.wrapping_sub(1) as usize % limits::THREAD_EDGES;
-        let at = if thread.recent[before].front & !BITS == front & !BITS {
+        let at = if thread.recent[before].front & !BITS == entry.front & !BITS {
             before
         } else {
             thread.next = thread.next.wrapping_add(1);
             thread.next.wrapping_sub(1) as usize % limits::THREAD_EDGES
         };
-        thread.recent[at] = Recent { front, read, written, turn: thread.turn, pad: 0 };
+        thread.recent[at] = Recent { read: bpf_jiffies64() as u32, turn: thread.turn, ..entry };
     }
-    note_running(tid);
+    if id & (ANY_THREAD | ACCEPTS) == 0 {
+        note_running(id);
+    }
 }
 
 /// The current thread runs on this CPU.
@@ -151,118 +207,237 @@ pub fn upstream(tgid: u32) -> u64 {
 
 /// Whether an entry's exchange waits for its response, and whether an upstream connection serves it already.
 #[inline(never)]
-fn state(front: u64, written: u32, tgid: u32) -> u32 {
+fn state(entry: &Recent, tgid: u32) -> u32 {
+    let front = entry.front;
     if front & STRANGER != 0 {
         let sock = RawSock(front & !BITS);
-        let is_over = sock.write_seq() != written || sock.state() != Some(ESTABLISHED);
+        let is_read = front & ACCEPTED != 0 && sock.copied_seq() != entry.copied;
+        let is_over = is_read || sock.write_seq() != entry.written || sock.state() != Some(ESTABLISHED);
         return match front & IS_SERVED {
             _ if is_over => OVER,
             0 => WAITS,
             _ => SERVED_ALREADY,
         };
     }
-    let front = front & !BITS;
-    let waits = upstreams::waits(front, tgid);
+    if front & OPAQUE != 0 && RawSock(front & !BITS).write_seq() != entry.written {
+        return OVER;
+    }
+    let waits = waits(front, tgid);
     if waits.opened_ns == 0 {
-        OVER
-    } else if upstreams::served(front, waits.opened_ns, waits.number).is_some() {
-        SERVED_ALREADY
-    } else {
-        WAITS
+        return OVER;
+    }
+    match upstreams::served_by_pair(front & !BITS, waits.opened_ns) {
+        Pair::None => {}
+        Pair::Stands => return OVER,
+        Pair::Failed => return WAITS,
+    }
+    if upstreams::served(front & !BITS, waits.opened_ns, waits.number).is_some() { SERVED_ALREADY } else { WAITS }
+}
+
+/// The exchange for which this process owes a response on this connection, by an entry's key with its bits.
+#[inline(always)]
+fn waits(front: u64, tgid: u32) -> Waits {
+    let key = front & !BITS;
+    if front & (ACCEPTED | OPAQUE) == 0 {
+        return upstreams::waits(key, tgid);
+    }
+    let none = Waits { opened_ns: 0, number: 0 };
+    let Some(conn) = connections::get(key) else { return none };
+    // SAFETY: a live map value.
+    let conn = unsafe { &*conn };
+    let is_current = if front & ACCEPTED != 0 { conn.turns == 0 } else { conn.owner == tgid };
+    if is_current && conn.flags & (conn_flags::ORIGIN_FIN | conn_flags::ABORTED) == 0 {
+        return Waits { opened_ns: conn.opened_ns.max(1), number: conn.exchanges };
+    }
+    none
+}
+
+/// Finds the exchange that the current thread opens this upstream connection for, and ties the two; or else the
+/// connection that the thread has accepted and not read from. If another thread has accepted it, or the process of which
+/// this one is a fork (`parent`; 0: none), that is a guess.
+#[inline(never)]
+pub fn open(upstream: *mut Upstream, parent: u32) {
+    let tid = tid();
+    let known = serve(upstream, tid);
+    // SAFETY: a live map value.
+    let upstream = unsafe { &mut *upstream };
+    let (mut seen, mut guessed) = (known, 0);
+    if seen == 0 {
+        seen = work_of_thread(tid | ACCEPTS, upstream.owner);
+    }
+    if seen == 0 {
+        guessed = upstream_flags::AMBIGUOUS;
+        seen = work_of_thread(upstream.owner | ANY_THREAD, upstream.owner);
+    }
+    if seen == 0 && parent != 0 {
+        seen = work_of_thread(parent | ANY_THREAD, upstream.owner);
+    }
+    if seen & UNSURE != 0 {
+        guessed = upstream_flags::AMBIGUOUS;
+    }
+    if known == 0 && seen & (ACCEPTED | STRANGER) == ACCEPTED {
+        let waits = waits(seen, upstream.owner);
+        if waits.opened_ns != 0 {
+            upstream.flags |= upstream_flags::PAIRED | guessed;
+            tie(upstream, seen & !BITS, &waits);
+        }
+    } else if seen != 0 && upstream.front == 0 {
+        upstream.flags |= upstream_flags::APART;
     }
 }
 
-/// Finds the exchange that this thread of its owner opens, or uses, this upstream connection for, and ties the two.
+/// The first `len` bytes are sent on an upstream connection that was opened before it was known for whom, or as a pair.
+/// A proxy that passes bytes on has just read as many: that shows whom it serves.
 #[inline(never)]
-pub fn serve(upstream: *mut Upstream, tid: u32) {
-    // SAFETY: a live map value.
-    let tgid = unsafe { (*upstream).owner };
-    let Meant { front, is_sure } = meant(tid, tgid);
-    if front & STRANGER != 0 {
-        return;
-    }
-    let Waits { opened_ns, number: exchange } = upstreams::waits(front, tgid);
-    if opened_ns == 0 {
-        return;
-    }
+pub fn first_bytes(upstream: *mut Upstream, tid: u32, len: u32) {
     // SAFETY: a live map value.
     let upstream = unsafe { &mut *upstream };
+    let seen = work_of_thread(tid, upstream.owner);
+    let (front, pair) = (seen & !BITS, upstream.front);
+    if front != 0 && front != pair && seen & (STRANGER | UNSURE) == 0 && read_last(front) == len {
+        let waits = waits(seen & !UNSURE, upstream.owner);
+        if waits.opened_ns != 0 {
+            upstream.flags = upstream.flags & !upstream_flags::AMBIGUOUS | upstream_flags::PAIRED;
+            return tie(upstream, front, &waits);
+        }
+    }
+    let ahead = len.wrapping_sub(read_last(pair));
+    let is_exact = ahead == 0 && front == pair;
+    let is_guess = upstream.flags & upstream_flags::AMBIGUOUS != 0;
+    if pair != 0 && (is_exact || !is_guess && ahead <= MOST_AHEAD) {
+        upstream.flags &= !upstream_flags::AMBIGUOUS;
+        return serve_on(upstream);
+    }
+    upstream.front = 0;
+    upstream.flags &= !(upstream_flags::PAIRED | upstream_flags::AMBIGUOUS);
+}
+
+/// Bytes that the process has read from this edge connection since it last wrote to it.
+#[inline(always)]
+fn read_last(front: u64) -> u32 {
+    // SAFETY: a live map value.
+    connections::get(front).map_or(0, |conn| unsafe { (*conn).copied.wrapping_sub((*conn).turn_copied) })
+}
+
+/// Finds the exchange that this thread of its owner opens, or uses, this upstream connection for, and ties the two.
+/// Returns what the thread is at work for, or 0.
+#[inline(never)]
+pub fn serve(upstream: *mut Upstream, tid: u32) -> u64 {
+    // SAFETY: a live map value.
+    let upstream = unsafe { &mut *upstream };
+    let seen = work_of_thread(tid, upstream.owner);
+    let waits = waits(seen & !UNSURE, upstream.owner);
+    if seen & STRANGER == 0 && waits.opened_ns != 0 {
+        if seen & UNSURE != 0 {
+            upstream.flags |= upstream_flags::AMBIGUOUS;
+        }
+        tie(upstream, seen & !BITS, &waits);
+    }
+    seen
+}
+
+/// Ties an upstream connection to the exchange that has begun on the connection of which it is the pair.
+#[inline(never)]
+pub fn serve_on(upstream: &mut Upstream) {
+    let Some(conn) = connections::get(upstream.front) else { return };
+    // SAFETY: a live map value.
+    let waits = unsafe { Waits { opened_ns: (*conn).opened_ns.max(1), number: (*conn).exchanges } };
+    let Some(served) = SERVED.get_ptr(&upstream.front) else { return };
+    // SAFETY: a live map value.
+    if unsafe { (*served).opened_ns == waits.opened_ns && (*served).upstream == upstream.key } {
+        tie(upstream, upstream.front, &waits);
+    }
+}
+
+#[inline(always)]
+fn tie(upstream: &mut Upstream, front: u64, waits: &Waits) {
     let tries = match SERVED.get_ptr(&front) {
         // SAFETY: a live map value.
-        Some(before) => unsafe { tries_before(&*before, upstream.key, opened_ns, exchange) },
-        None => 0,
+        Some(before) => unsafe { tries_with(&*before, upstream.key, waits) },
+        None => 1,
     };
     upstream.front = front;
-    upstream.exchange = exchange;
-    if !is_sure {
-        upstream.flags |= upstream_flags::AMBIGUOUS;
-    }
+    upstream.exchange = waits.number;
     let Some(tying) = TYING.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's slot of a live map value.
     let tying = unsafe { &mut *tying };
     tying.upstream = upstream.key;
-    tying.opened_ns = opened_ns;
-    tying.exchange = exchange;
-    tying.tries = tries + 1;
+    tying.opened_ns = waits.opened_ns;
+    tying.exchange = waits.number;
+    tying.tries = tries;
     let _evicts_when_full = SERVED.insert(&front, tying, 0);
 }
 
-/// How many upstream connections were opened or used for this exchange before. What served an earlier one, or failed
-/// before this try, is forgotten, unless it is this one (`key`) once more.
+/// How many upstream connections were opened or used for this exchange, with this one (`key`). What served an earlier
+/// one, or failed before this try, is forgotten, unless it is this one once more.
 #[inline(always)]
-fn tries_before(before: &Served, key: u64, opened_ns: u64, exchange: u32) -> u32 {
-    if before.upstream != key {
+fn tries_with(before: &Served, key: u64, waits: &Waits) -> u32 {
+    let is_same = before.upstream == key;
+    if !is_same {
         upstreams::forget_closed(before.upstream);
     }
-    if before.opened_ns == opened_ns && before.exchange == exchange { before.tries } else { 0 }
+    if before.opened_ns == waits.opened_ns && before.exchange == waits.number {
+        before.tries + u32::from(!is_same)
+    } else {
+        1
+    }
 }
 
-/// The connection whose exchange the current thread is at work for.
-struct Meant {
-    /// Its key, or that of a stranger's with [`STRANGER`]. 0: none is known.
-    front: u64,
-    /// No other could be meant.
-    is_sure: bool,
-}
+// Without a mangled name it is a "global function" to the kernel: the verifier checks it once, apart from its callers.
 
-#[inline(always)]
-fn meant(tid: u32, tgid: u32) -> Meant {
-    let none = Meant { front: 0, is_sure: false };
-    let Some(thread) = THREADS.get_ptr_mut(tid % limits::THREADS) else { return none };
+/// The connection whose exchange this thread (or any of a process) is at work for: its key, with bits. 0: none is
+/// known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn work_of_thread(id: u32, tgid: u32) -> u64 {
+    let Some(thread) = slot(id) else { return 0 };
     // SAFETY: a live map value. The helper has no preconditions.
     let (thread, now) = unsafe { (&mut *thread, bpf_jiffies64() as u32) };
-    if tid == 0 || thread.tid != tid {
-        return none;
+    if id == 0 || thread.tid != id {
+        return 0;
     }
     thread.has_opened = 1;
     let current = thread.current;
-    if current == STRANGER || current != 0 && state(current, 0, tgid) != OVER {
-        return Meant { front: current, is_sure: true };
+    if current == STRANGER || current != 0 && upstreams::waits(current, tgid).opened_ns != 0 {
+        return current;
     }
+    // Of what was read: the latest, and the oldest of this turn that waits. The same of what was only accepted.
     let (mut oldest, mut latest, mut at, mut waiting) = (0, 0, 0, 0_u32);
+    let (mut first, mut last, mut accepted) = (0, 0, 0_u32);
     for back in 0..limits::THREAD_EDGES {
         let place = (thread.next as usize).wrapping_sub(1 + back) % limits::THREAD_EDGES;
-        let Recent { front, read, written, turn, .. } = thread.recent[place];
-        let state = if front == 0 { OVER } else { state(front, written, tgid) };
+        let entry = &thread.recent[place];
+        let front = entry.front;
+        let state = if front == 0 { OVER } else { state(entry, tgid) };
+        let in_turn = state == WAITS && entry.turn == thread.turn && now.wrapping_sub(entry.read) <= TURN;
+        if front & ACCEPTED != 0 {
+            if state == WAITS {
+                last = if last == 0 { front } else { last };
+                first = if in_turn { front } else { first };
+                accepted += 1;
+            }
+            continue;
+        }
         let is_latest = latest == 0 && state != OVER;
         if is_latest {
             latest = front;
         }
-        if state == WAITS
-            && turn == thread.turn
-            && now.wrapping_sub(read) <= TURN
-            && (is_latest || front & HAS_BODY == 0)
-        {
+        if in_turn && (is_latest || front & HAS_BODY == 0) {
             oldest = front;
             at = place;
             waiting += 1;
         }
     }
-    if oldest == 0 {
-        return Meant { front: latest & !HAS_BODY, is_sure: true };
-    }
     if oldest & STRANGER != 0 {
         thread.recent[at % limits::THREAD_EDGES].front |= IS_SERVED;
     }
-    Meant { front: oldest & !HAS_BODY, is_sure: waiting == 1 }
+    let unsure = |count: u32| if count > 1 { UNSURE } else { 0 };
+    if oldest != 0 {
+        oldest & !HAS_BODY | unsure(waiting)
+    } else if latest != 0 {
+        latest & !HAS_BODY
+    } else {
+        let front = if first != 0 { first } else { last };
+        if front == 0 { 0 } else { front | unsure(accepted) }
+    }
 }

@@ -1,7 +1,7 @@
 //! Upstream connections: by the sockets at both ends, and by the connection that they serve.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use tracer_common::{Owner, Served, Upstream, conn_flags, upstream_flags as flag};
+use tracer_common::{Owner, Served, Upstream, conn_flags, pf, upstream_flags as flag};
 
 use super::{
     connections,
@@ -21,6 +21,13 @@ pub fn current() -> u32 {
 pub fn is_owner() -> bool {
     let tgid = current();
     OWNERS.get_ptr(&tgid).is_some() || SERVERS.get_ptr(&tgid).is_some()
+}
+
+/// The process that forked the current one, where that has not executed a program of its own; else 0.
+#[inline(always)]
+pub fn forked_by() -> u32 {
+    let current = TaskRef::current();
+    if current.flags() & pf::FORKNOEXEC != 0 { current.leader().parent().leader().tgid() } else { 0 }
 }
 
 #[inline(always)]
@@ -187,6 +194,44 @@ pub fn served(front: u64, opened_ns: u64, exchange: u32) -> Option<*mut Served> 
     // of its opening shows.
     let is_current = unsafe { (*served).opened_ns == opened_ns && (*served).exchange == exchange };
     is_current.then_some(served)
+}
+
+/// What serves this connection, or did so last, whichever exchange that was for.
+#[inline(always)]
+pub fn server_of(front: u64, opened_ns: u64) -> Option<*const Served> {
+    let served = SERVED.get_ptr(&front)?;
+    // SAFETY: a live map value.
+    (unsafe { (*served).opened_ns } == opened_ns).then_some(served)
+}
+
+/// What [`served_by_pair`] says of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pair {
+    /// It has none.
+    None,
+    /// It has one.
+    Stands,
+    /// It had one that could not be opened.
+    Failed,
+}
+
+/// Whether the upstream connection that serves this connection is its pair.
+#[inline(always)]
+pub fn served_by_pair(front: u64, opened_ns: u64) -> Pair {
+    let Some(served) = server_of(front, opened_ns) else { return Pair::None };
+    // SAFETY: a live map value.
+    let Some(upstream) = get(unsafe { (*served).upstream }) else { return Pair::None };
+    // SAFETY: as above.
+    let flags = unsafe { (*upstream).flags };
+    if flags & flag::PAIRED == 0 {
+        Pair::None
+    } else if flags & flag::NOT_CONNECTED != 0 {
+        Pair::Failed
+    } else if flags & flag::AMBIGUOUS == 0 {
+        Pair::Stands
+    } else {
+        Pair::None
+    }
 }
 
 /// The process that reads now serves the upstream connection: notes it, so that its end is reported.

@@ -90,7 +90,7 @@ impl Thread {
     };
 }
 
-/// A connection that a thread has read from.
+/// A connection that a thread has read from, or accepted.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Recent {
@@ -102,11 +102,12 @@ pub struct Recent {
     pub written: u32,
     /// The turn in which it was read.
     pub turn: u32,
-    pub pad: u32,
+    /// What the process had read from it when it accepted it: `copied_seq`.
+    pub copied: u32,
 }
 
 impl Recent {
-    const EMPTY: Self = Self { front: 0, read: 0, written: 0, turn: 0, pad: 0 };
+    pub const EMPTY: Self = Self { front: 0, read: 0, written: 0, turn: 0, copied: 0 };
 }
 
 /// An upstream connection that has failed, and the connection that it serves.

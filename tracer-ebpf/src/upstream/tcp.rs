@@ -24,7 +24,7 @@ use crate::{
     },
     parse::verifier::up_to,
     tables::{
-        keys,
+        connections, keys,
         maps::{ESTABLISHING, EXPLAINS, OTHER_END},
         processes, suspects, threads, upstreams,
     },
@@ -35,7 +35,7 @@ use crate::{
 /// there is no route, nothing else is ever seen of it.
 #[inline(always)]
 pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
-    if !upstreams::is_owner() {
+    if !upstreams::is_owner() && !threads::has_accepted(upstreams::current()) {
         return;
     }
     // SAFETY: the helper has no preconditions.
@@ -46,7 +46,7 @@ pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
         (*upstream).tuple.peer_addr = addr;
         (*upstream).tuple.peer_port = port;
     }
-    threads::serve(upstream, threads::tid());
+    threads::open(upstream, 0);
 }
 
 /// The current task connects: the SYN is about to leave.
@@ -55,12 +55,16 @@ pub fn connects(sk: Sock) {
     let sock = sk.key();
     if let Some(known) = upstreams::of(sock)
         // SAFETY: a live map value.
-        && unsafe { (*known).flags & !flag::AMBIGUOUS == 0 && (*known).sock == sock }
+        && unsafe { (*known).flags & !(flag::AMBIGUOUS | flag::PAIRED | flag::APART) == 0 && (*known).sock == sock }
     {
         // SAFETY: as above.
         return ends(sk, unsafe { &mut (*known).tuple });
     }
-    if !upstreams::is_owner() || !sk.is_tcp() {
+    // One that was seen to want to connect is known. Or the process is a fork of one that accepts.
+    let parent = upstreams::forked_by();
+    if !(upstreams::is_owner() || threads::has_accepted(upstreams::current()) || threads::has_accepted(parent))
+        || !sk.is_tcp()
+    {
         return;
     }
     // SAFETY: the helper has no preconditions.
@@ -68,7 +72,24 @@ pub fn connects(sk: Sock) {
     let Some(upstream) = upstreams::begin(sock, now) else { return };
     // SAFETY: a live map value.
     ends(sk, unsafe { &mut (*upstream).tuple });
-    threads::serve(upstream, threads::tid());
+    threads::open(upstream, parent);
+}
+
+/// The current task accepts a connection, or asks for the address of its peer, whose port is given (as the packets have
+/// it). Where the connection is an edge's, what the process opens is followed from here on.
+#[inline(always)]
+pub fn takes(sock: u64, port: u16) {
+    let Some(conn) = connections::get(sock) else {
+        if threads::deals_with_edges() {
+            threads::accepted_stranger(sock);
+        }
+        return;
+    };
+    // SAFETY: a live map value.
+    let conn = unsafe { &*conn };
+    if conn.peer as u16 == port && conn.turns == 0 {
+        threads::accepted(conn);
+    }
 }
 
 /// An attempt to connect has ended: the connection is established, or it is not to be.

@@ -15,14 +15,27 @@ pub fn asked(upstream: *mut Upstream, len: u32, tid: u32) {
     // SAFETY: a live map value.
     let state = unsafe { &mut *upstream };
     if state.received > 0 && !upstreams::still_waits(state.front, state.exchange, state.owner) {
-        state.flags = state.flags & (ENDS | flag::UNIX | flag::CONNECTED | flag::SERVED) | flag::REUSED;
+        let kept = ENDS | flag::UNIX | flag::CONNECTED | flag::SERVED;
+        let pair = state.flags & flag::PAIRED;
+        state.flags = state.flags & (kept | flag::PAIRED | flag::AMBIGUOUS) | flag::REUSED;
+        state.sent_before = state.sent_before.wrapping_add(state.sent);
+        state.received_before = state.received_before.wrapping_add(state.received);
         state.sent = 0;
         state.received = 0;
         state.head_len = 0;
-        state.front = 0;
         state.uses = state.uses.wrapping_add(1);
         state.asked_ns = 0;
-        threads::serve(upstream, tid);
+        if pair != 0 {
+            threads::serve_on(state);
+        } else {
+            state.flags &= !flag::AMBIGUOUS;
+            state.front = 0;
+            let _known = threads::serve(upstream, tid);
+        }
+    } else if state.asked_ns == 0
+        && (state.flags & flag::PAIRED != 0 || state.front == 0 && state.flags & flag::APART == 0)
+    {
+        threads::first_bytes(upstream, tid, len);
     }
     if state.asked_ns == 0 {
         // SAFETY: the helper has no preconditions.

@@ -61,7 +61,7 @@ fn begins(sk: Sock, sent: u32) {
     state.sent = sent;
     unix::read_path(peer, &mut state.path);
     upstreams::follow(peer, state.key);
-    threads::serve(upstream, threads::tid());
+    let _known = threads::serve(upstream, threads::tid());
 }
 
 /// The current task has received `received` bytes; 0: the other end has closed; negative: it failed.

@@ -56,6 +56,19 @@ CREATE TABLE IF NOT EXISTS tracer.failures
     `oom_scope` LowCardinality(Nullable(String)),
     `reset_by` LowCardinality(Nullable(String)),
     `reset_reason` LowCardinality(Nullable(String)),
+    `upstream_tries` Nullable(UInt32) CODEC(ZSTD(1)),
+    `upstream_addr` LowCardinality(Nullable(String)),
+    `upstream_process` LowCardinality(Nullable(String)),
+    `upstream_pid` Nullable(UInt32) CODEC(ZSTD(1)),
+    `upstream_unit` LowCardinality(Nullable(String)),
+    `upstream_container` LowCardinality(Nullable(String)),
+    `upstream_end_how` LowCardinality(Nullable(String)),
+    `upstream_end_signal` LowCardinality(Nullable(String)),
+    `upstream_end_code` Nullable(Int32) CODEC(ZSTD(1)),
+    `upstream_oom_scope` LowCardinality(Nullable(String)),
+    `upstream_bytes_sent` Nullable(UInt64) CODEC(ZSTD(1)),
+    `upstream_bytes_received` Nullable(UInt64) CODEC(ZSTD(1)),
+    `upstream_status` Nullable(UInt16) CODEC(ZSTD(1)),
     `evidence` Array(String) CODEC(ZSTD(1)),
     `advice` String CODEC(ZSTD(1)),
 
@@ -78,6 +91,19 @@ ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `http_version` LowCardinali
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `stream_id` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `http_version`;
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `h2_error_code` LowCardinality(Nullable(String)) AFTER `stream_id`;
 ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `h2_error_by` LowCardinality(Nullable(String)) AFTER `h2_error_code`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_tries` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `reset_reason`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_addr` LowCardinality(Nullable(String)) AFTER `upstream_tries`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_process` LowCardinality(Nullable(String)) AFTER `upstream_addr`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_pid` Nullable(UInt32) CODEC(ZSTD(1)) AFTER `upstream_process`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_unit` LowCardinality(Nullable(String)) AFTER `upstream_pid`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_container` LowCardinality(Nullable(String)) AFTER `upstream_unit`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_end_how` LowCardinality(Nullable(String)) AFTER `upstream_container`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_end_signal` LowCardinality(Nullable(String)) AFTER `upstream_end_how`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_end_code` Nullable(Int32) CODEC(ZSTD(1)) AFTER `upstream_end_signal`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_oom_scope` LowCardinality(Nullable(String)) AFTER `upstream_end_code`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_bytes_sent` Nullable(UInt64) CODEC(ZSTD(1)) AFTER `upstream_oom_scope`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_bytes_received` Nullable(UInt64) CODEC(ZSTD(1)) AFTER `upstream_bytes_sent`;
+ALTER TABLE tracer.failures ADD COLUMN IF NOT EXISTS `upstream_status` Nullable(UInt16) CODEC(ZSTD(1)) AFTER `upstream_bytes_received`;
 
 -- Counts by minute, kept for a year: what dashboards read.
 CREATE TABLE IF NOT EXISTS tracer.failures_per_minute

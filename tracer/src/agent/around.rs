@@ -54,7 +54,8 @@ impl Agent {
             | Event::Oom(_)
             | Event::Listen(_)
             | Event::Origin(_)
-            | Event::Answer(_) => return None,
+            | Event::Answer(_)
+            | Event::Behind(_) => return None,
         };
         self.conntrack.as_mut()?.dialled(tuple, now_ns)
     }

@@ -34,6 +34,14 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
             }
             learn_upstreams(state, &record.conn, &[&record.upstream, &record.behind]);
         }
+        Event::Behind(record) => {
+            if record.upstream.server.oom | record.behind.server.oom != 0
+                && let Some(log) = kernel_log
+            {
+                read_log(log, state);
+            }
+            learn_servers(state, &[&record.upstream, &record.behind]);
+        }
         Event::Answer(record) => {
             if (record.upstream.key | record.failed.key) != 0
                 && let Some(log) = kernel_log
@@ -49,6 +57,11 @@ pub(super) fn look_at(event: &Event, state: &mut State, kernel_log: &mut Option<
 /// Looks at the owner of a connection, and at the processes behind it.
 fn learn_upstreams(state: &mut State, conn: &Conn, upstreams: &[&Upstream]) {
     learn_new(state, (conn.owner, conn.owner_start_ns));
+    learn_servers(state, upstreams);
+}
+
+/// Looks at the processes behind.
+fn learn_servers(state: &mut State, upstreams: &[&Upstream]) {
     for upstream in upstreams.iter().filter(|upstream| upstream.key != 0) {
         learn_new(state, (upstream.server.tgid, upstream.server.start_ns));
     }

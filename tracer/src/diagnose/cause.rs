@@ -89,9 +89,10 @@ impl Cause {
             Self::TlsToPlainPort | Self::TlsHandshakeFailed => &[Some(525)],
             Self::TlsClientCertRequired => &[Some(520), Some(525)],
             Self::CertInvalid => &[Some(526)],
-            // 524: the socket lived on in another process, or the edge had left by then.
+            // 524: the socket lived on in another process, or the edge had left by then. 525: a process behind a proxy
+            // that passed on a handshake.
             Self::OomKill | Self::Crash | Self::SupervisorKill | Self::ProcessKilled | Self::ProcessExit => {
-                &[Some(520), Some(524), None]
+                &[Some(520), Some(524), Some(525), None]
             }
             Self::TruncatedBody | Self::ResetMidResponse | Self::MalformedResponse | Self::Http2ProtocolError => {
                 &[Some(520), None]
@@ -148,5 +149,19 @@ spelled! {
         TlsNoAnswer = "tls_no_answer",
         TlsAlertLate = "tls_alert_late",
         TlsEdgeAlert = "tls_edge_alert",
+    }
+}
+
+spelled! {
+    /// How a process ended.
+    EndHow {
+        /// The OOM killer took it.
+        Oom = "oom",
+        /// Of a fault or abort of its own.
+        Crash = "crash",
+        /// By a signal from outside.
+        Killed = "killed",
+        /// Of its own accord.
+        Exit = "exit",
     }
 }

@@ -4,21 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Cause, Certainty, FirewallHook, OomScope, ResetBy, Symptom, spelled::spelled};
-
-spelled! {
-    /// How a process ended.
-    EndHow {
-        /// The OOM killer took it.
-        Oom = "oom",
-        /// Of a fault or abort of its own.
-        Crash = "crash",
-        /// By a signal from outside.
-        Killed = "killed",
-        /// Of its own accord.
-        Exit = "exit",
-    }
-}
+use super::{Cause, Certainty, EndHow, FirewallHook, OomScope, ResetBy, Symptom, upstream::UpstreamFields};
 
 /// One failure: the record of the outward contract, in its order. `None` is "not known", never a guess.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,6 +67,9 @@ pub struct Diagnosis {
     pub oom_scope: Option<OomScope>,
     pub reset_by: Option<ResetBy>,
     pub reset_reason: Option<String>,
+    /// What happened behind the process, where that has a part in the failure.
+    #[serde(flatten)]
+    pub upstream: UpstreamFields,
     pub evidence: Vec<String>,
     pub advice: String,
     /// It came without its request because that was inside TLS. For a summary's hint; no part of the record.

@@ -3,19 +3,24 @@
 use super::{
     Attempt, Cause, Certainty, Diagnosis, End, Evidence, Protocol, ResetBy, Stream, Taken, Trigger,
     advice::advice,
+    behind::Part,
     lost::Loss,
     outcome::{edge_status, end_how, end_signal, request_age, symptom},
     units::ms,
+    upstream::UpstreamFields,
     words::{error_text, evidence},
 };
 
-/// Puts the record together.
-pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certainty) -> Diagnosis {
+/// Puts the record together. `part`: what happened behind; `by_end`: the end of the process that held the connection
+/// is the cause.
+pub(super) fn record(
+    e: &Evidence,
+    loss: Loss,
+    (cause, certainty): (Cause, Certainty),
+    part: Option<Part<'_>>,
+    by_end: bool,
+) -> Diagnosis {
     let process = e.process.as_ref().filter(|_| loss != Loss::Refused);
-    let by_end = matches!(
-        cause,
-        Cause::OomKill | Cause::Crash | Cause::ProcessKilled | Cause::SupervisorKill | Cause::ProcessExit
-    );
     let attempt = match loss {
         Loss::Attempt(attempt) => Some(attempt),
         _ => None,
@@ -73,8 +78,11 @@ pub(super) fn record(e: &Evidence, loss: Loss, cause: Cause, certainty: Certaint
         oom_scope: e.oom_scope.filter(|_| e.oom),
         reset_by: reset_by(e, attempt),
         reset_reason: e.reset_reason.clone(),
-        evidence: evidence(e, loss, by_end),
-        advice: advice(cause, e, loss),
+        upstream: part.map_or_else(UpstreamFields::default, |part| {
+            UpstreamFields::of(part.tries, Some((part.upstream, part.cause)))
+        }),
+        evidence: evidence(e, loss, part, by_end),
+        advice: advice(cause, e, loss, part),
         inside_tls: is_inside_tls(e, loss),
     }
 }

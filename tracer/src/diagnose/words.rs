@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Attempt, End, Evidence, Missing, OomScope, Protocol, ResetBy, Sender, Stream, StreamEnd, Symptom, Taken, Trigger,
+    behind::Part,
     context::{around, is_unaccepted, published},
     handshake::{Broken, left_by_origin},
     lost::Loss,
@@ -11,6 +12,7 @@ use super::{
     rules::is_cut,
     signal,
     units::{many, named, span},
+    upstream::connection,
 };
 use crate::{
     http::{Fault, Lacks, Progress, Unfinished, h2},
@@ -21,7 +23,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(10);
 
 /// Observations, in the order in which they happened.
-pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
+pub(super) fn evidence(e: &Evidence, loss: Loss, part: Option<Part<'_>>, by_end: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if e.seeded {
         lines.push("the connection was open before the tracer started: its history is unknown".to_owned());
@@ -78,11 +80,31 @@ pub(super) fn evidence(e: &Evidence, loss: Loss, by_end: bool) -> Vec<String> {
         _ => {}
     }
     lines.extend(waiting(e, loss));
+    lines.extend(part.into_iter().flat_map(|part| happened(e, part)));
     lines.extend(around(e, loss));
     if by_end {
         lines.extend(end(e));
     }
     lines.extend(close(e, loss));
+    lines
+}
+
+/// What happened behind the process.
+fn happened(e: &Evidence, part: Part<'_>) -> Vec<String> {
+    let owner = e.process.as_ref().map_or_else(|| "the process".to_owned(), named);
+    let Some(behind) = &e.behind else { return Vec::new() };
+    let mut lines = Vec::new();
+    if part.tries > 1 {
+        lines.push(format!("{owner} tried {}; told is the last one", many(part.tries, "upstream connection")));
+    }
+    if behind.upstream.ambiguous {
+        lines.push(format!("which of its connections {owner} had opened for this one is inferred"));
+    }
+    lines.extend(connection(&behind.upstream, &owner));
+    if part.is_next {
+        let server = behind.upstream.process.as_ref().map_or_else(|| behind.upstream.address.to_string(), named);
+        lines.extend(connection(part.upstream, &server));
+    }
     lines
 }
 

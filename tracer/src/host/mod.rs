@@ -14,6 +14,7 @@ mod memory;
 mod network;
 mod number;
 mod oom;
+mod pairs;
 pub mod servers;
 mod tls;
 mod tunnel;
@@ -97,6 +98,12 @@ pub fn examine(settings: &Settings, ranges: &EdgeRanges) -> Roots {
     findings.extend(tunnel::tunnels(own, ranges));
     findings.extend(host(&holders, settings.tls_sight));
     Roots { heading: heading(own, networks.len() - 1), findings }
+}
+
+/// The findings for a reader who does not want all of them.
+#[must_use]
+pub fn brief(findings: Vec<Finding>) -> Vec<Finding> {
+    pairs::brief(findings)
 }
 
 fn heading(own: Option<u64>, others: usize) -> String {
@@ -241,6 +248,7 @@ fn host(holders: &Holders, tls_sight: bool) -> Vec<Finding> {
     found.push(limits::files(&holders.files(), &read("/proc/sys/fs/file-nr")));
     found.push(cgroup::limits(&processes));
     found.extend(servers.findings);
+    found.extend(pairs::examine(&servers.passes, sysctl("net/core/somaxconn")));
     found.extend(tls::libraries(&processes, tls_sight));
     found
 }

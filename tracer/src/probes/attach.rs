@@ -71,7 +71,7 @@ fn attach(ebpf: &mut Ebpf, layout: &Layout, hook: &Hook, btf: &Btf) -> Result<()
                 attach_program(program, name, btf)?;
             }
         }
-        Attachment::CgroupConnect => {
+        Attachment::CgroupAddress => {
             let cgroup = cgroup2_root().context("opening the cgroup v2 root")?;
             let program: &mut CgroupSockAddr = program.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;

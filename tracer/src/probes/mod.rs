@@ -85,8 +85,8 @@ pub enum Attachment {
     /// The root cgroup's packets, inwards or outwards.
     CgroupIngress,
     CgroupEgress,
-    /// `connect()` of the root cgroup's processes.
-    CgroupConnect,
+    /// What the root cgroup's processes do with a socket's addresses: `connect()`, `accept()`.
+    CgroupAddress,
 }
 
 /// One hook: how it is attached, and what the verdicts lose without it.
@@ -116,11 +116,18 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("tcp_send_reset", false, "app_reset, closed_unread, listener_closed and port_closed are not seen"),
     Hook {
         name: "connect4",
-        attachment: Attachment::CgroupConnect,
+        attachment: Attachment::CgroupAddress,
         essential: false,
         blurs: "an upstream without a route to it, over IPv4",
     },
-    Hook { name: "connect6", attachment: Attachment::CgroupConnect, essential: false, blurs: "the same over IPv6" },
+    Hook { name: "connect6", attachment: Attachment::CgroupAddress, essential: false, blurs: "the same over IPv6" },
+    Hook {
+        name: "getpeername4",
+        attachment: Attachment::CgroupAddress,
+        essential: false,
+        blurs: "over IPv4, an upstream that refused a proxy which had read nothing",
+    },
+    Hook { name: "getpeername6", attachment: Attachment::CgroupAddress, essential: false, blurs: "the same over IPv6" },
     tracepoint("sock_send_length", false, "which upstream was used over a unix socket"),
     tracepoint("sock_recv_length", false, "which process served it, and whether it hung up"),
     tracepoint("tcp_retransmit_synack", false, "a SYN-ACK that gets lost (reply_lost) is not told"),

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use super::escape::terminal;
-use super::text::{INDENT, Style, clock, paint};
+use super::text::{INDENT, Style, behind, clock, paint};
 use crate::diagnose::origin::OriginError;
 
 /// One answer as lines of text, the final line end included. All foreign text is escaped.
@@ -52,21 +52,14 @@ pub(super) fn place(e: &OriginError) -> String {
     }
     let peer = SocketAddr::new(e.peer_addr.to_canonical(), e.peer_port);
     place.push_str(&format!(":{} ← {peer}", e.local_port));
-    let address = e.upstream_addr.as_deref().map(|address| format!("at {}", terminal(address)));
-    let process = e.upstream_process.as_deref().map(|process| {
-        let pid = e.upstream_pid.map_or_else(String::new, |pid| format!("[{pid}]"));
-        format!("{}{pid}", terminal(process))
-    });
-    let behind: Vec<_> = [process, address].into_iter().flatten().collect();
-    if !behind.is_empty() {
-        place.push_str(&format!(", behind it {}", behind.join(" ")));
-    }
+    place.push_str(&behind(&e.upstream));
     place
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::upstream::UpstreamFields;
     use crate::sinks::sample::origin_error;
 
     #[test]
@@ -88,8 +81,11 @@ mod tests {
     fn foreign_bytes_are_escaped() {
         let evil = OriginError {
             path: Some("/\x1b[2J".into()),
-            upstream_addr: Some("unix:/tmp/\x1b]0;x".into()),
-            upstream_process: Some("\x07".into()),
+            upstream: UpstreamFields {
+                upstream_addr: Some("unix:/tmp/\x1b]0;x".into()),
+                upstream_process: Some("\x07".into()),
+                ..UpstreamFields::default()
+            },
             ..origin_error()
         };
         let mut text = String::new();

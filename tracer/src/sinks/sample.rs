@@ -1,6 +1,7 @@
 //! A failure and an answer of 5xx for the sinks' tests.
 
 use crate::diagnose::origin::{OriginCause, OriginError};
+use crate::diagnose::upstream::UpstreamFields;
 use crate::diagnose::{Cause, Certainty, Diagnosis, EndHow, OomScope, Symptom};
 
 pub(crate) fn diagnosis() -> Diagnosis {
@@ -52,6 +53,7 @@ pub(crate) fn diagnosis() -> Diagnosis {
         oom_scope: None,
         reset_by: None,
         reset_reason: None,
+        upstream: UpstreamFields::default(),
         evidence: vec![
             "the process read the request (182 bytes)".into(),
             "no response byte was sent".into(),
@@ -94,19 +96,21 @@ pub(crate) fn origin_error() -> OriginError {
         exe: Some("/usr/sbin/nginx".into()),
         unit: Some("nginx.service".into()),
         container: None,
-        upstream_tries: 1,
-        upstream_addr: Some("unix:/run/php/php8.2-fpm.sock".into()),
-        upstream_process: Some("php-fpm8.2".into()),
-        upstream_pid: Some(4_711),
-        upstream_unit: Some("php8.2-fpm.service".into()),
-        upstream_container: None,
-        upstream_end_how: Some(EndHow::Oom),
-        upstream_end_signal: Some("SIGKILL".into()),
-        upstream_end_code: None,
-        upstream_oom_scope: Some(OomScope::Memcg),
-        upstream_bytes_sent: Some(840),
-        upstream_bytes_received: Some(0),
-        upstream_status: None,
+        upstream: UpstreamFields {
+            upstream_tries: Some(1),
+            upstream_addr: Some("unix:/run/php/php8.2-fpm.sock".into()),
+            upstream_process: Some("php-fpm8.2".into()),
+            upstream_pid: Some(4_711),
+            upstream_unit: Some("php8.2-fpm.service".into()),
+            upstream_container: None,
+            upstream_end_how: Some(EndHow::Oom),
+            upstream_end_signal: Some("SIGKILL".into()),
+            upstream_end_code: None,
+            upstream_oom_scope: Some(OomScope::Memcg),
+            upstream_bytes_sent: Some(840),
+            upstream_bytes_received: Some(0),
+            upstream_status: None,
+        },
         evidence: vec!["the OOM killer chose php-fpm8.2[4711]".into()],
         advice: "Raise the memory limit.".into(),
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::escape::terminal;
 use crate::diagnose::Diagnosis;
+use crate::diagnose::upstream::UpstreamFields;
 
 pub(super) const INDENT: &str = "               ";
 
@@ -92,5 +93,17 @@ pub(super) fn place(d: &Diagnosis) -> String {
     }
     let peer = SocketAddr::new(d.peer_addr.to_canonical(), d.peer_port);
     let _ = write!(place, ":{} ← {peer}", d.local_port);
+    place.push_str(&behind(&d.upstream));
     place
+}
+
+/// Who stood behind: `, behind it php-fpm[34] at unix:/run/php/php-fpm.sock`; empty where nobody did.
+pub(super) fn behind(upstream: &UpstreamFields) -> String {
+    let address = upstream.upstream_addr.as_deref().map(|address| format!("at {}", terminal(address)));
+    let process = upstream.upstream_process.as_deref().map(|process| {
+        let pid = upstream.upstream_pid.map_or_else(String::new, |pid| format!("[{pid}]"));
+        format!("{}{pid}", terminal(process))
+    });
+    let behind: Vec<_> = [process, address].into_iter().flatten().collect();
+    if behind.is_empty() { String::new() } else { format!(", behind it {}", behind.join(" ")) }
 }

@@ -51,6 +51,16 @@ pub(super) struct Held {
     /// When the connection ended, kernel time.
     pub(super) at_ns: u64,
     pub(super) until_ns: u64,
+    pub(super) server: Option<Server>,
+}
+
+/// The process of an upstream that hung up before the connection ended, and may be ending.
+#[derive(Clone, Copy)]
+pub(super) struct Server {
+    /// Its pid and start.
+    pub(super) process: (u32, u64),
+    /// Turns that it had begun when it read the request.
+    pub(super) turns: u32,
 }
 
 impl Held {

@@ -89,6 +89,7 @@ impl State {
             reset_reason: reason(record.rst_reason, &self.rst_reasons),
             destroyed,
             outlived: false,
+            behind: None,
             around: self.around.clone(),
         }
     }
@@ -400,6 +401,7 @@ impl State {
             reset_reason: None,
             destroyed: false,
             outlived: false,
+            behind: None,
             around: self.around.clone(),
         }
     }

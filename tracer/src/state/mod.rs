@@ -1,6 +1,7 @@
 //! Bounded state between the events and the verdicts. Sans-I/O: takes values and the time, gives values; never blocks.
 
 mod answers;
+mod behind;
 mod deaths;
 mod ends;
 mod gather;
@@ -27,7 +28,8 @@ use crate::{
     edge::EdgeRanges,
     tls::Said,
 };
-use deaths::{Death, Deaths, Held};
+use behind::{Waiting, server};
+use deaths::{Death, Deaths, Held, Server};
 use processes::Processes;
 use told::{Recent, StreamsTold};
 use unwinding::{HeldOrigin, Unfinished};
@@ -100,6 +102,7 @@ pub struct State {
     failed_told: Recent<(u64, u32)>,
     held: VecDeque<Held>,
     held_origins: VecDeque<HeldOrigin>,
+    behind: Waiting,
     deaths: Deaths,
     sees_unix: bool,
 }
@@ -128,6 +131,7 @@ impl State {
             failed_told: Recent::default(),
             held: VecDeque::new(),
             held_origins: VecDeque::new(),
+            behind: Waiting::default(),
             deaths: Deaths::default(),
             sees_unix: false,
         }
@@ -190,12 +194,21 @@ impl State {
     /// Takes one event.
     pub fn handle(&mut self, event: &Event, clock: &Clock) -> Vec<Output> {
         match event {
-            Event::Conn(record) if self.was_told(record) => Vec::new(),
             Event::Conn(record) => {
+                let behind = self.behind.take(&record.conn);
+                if self.was_told(record) {
+                    return Vec::new();
+                }
                 let mut evidence = self.evidence(record, clock);
                 let reader = (record.conn.owner, record.conn.owner_start_ns);
                 self.deaths.explain(&mut evidence, reader, record.header.time_ns);
-                self.conclude(evidence, record, clock)
+                evidence.behind = behind.as_ref().and_then(|behind| self.what_is_behind(behind, &record.conn));
+                let server = evidence.behind.as_ref().zip(behind.as_ref()).and_then(|(seen, of)| server(seen, of));
+                self.conclude(evidence, record, server, clock)
+            }
+            Event::Behind(record) => {
+                self.behind.keep(record);
+                Vec::new()
             }
             Event::Refused(record) => self.verdict(&self.refused(record, clock)),
             Event::Attempt(record) => self.verdict(&self.attempt(record, clock)),
@@ -246,7 +259,13 @@ impl State {
         self.expire(u64::MAX)
     }
 
-    fn conclude(&mut self, evidence: Evidence, record: &ConnRecord, clock: &Clock) -> Vec<Output> {
+    fn conclude(
+        &mut self,
+        evidence: Evidence,
+        record: &ConnRecord,
+        server: Option<Server>,
+        clock: &Clock,
+    ) -> Vec<Output> {
         let is_failure = diagnose::diagnose(&evidence).is_some();
         if is_failure {
             // Then it was no answer.
@@ -272,6 +291,7 @@ impl State {
             turns: conn.close.closer_turns,
             at_ns: conn.close.time_ns,
             until_ns: clock.monotonic_ns.saturating_add(hold),
+            server,
         });
         if self.held.len() <= MAX_HELD {
             return Vec::new();
@@ -293,8 +313,14 @@ impl State {
         let mut outputs: Vec<_> = (record.behind == 0).then_some(end).into_iter().collect();
         let mut waiting = VecDeque::with_capacity(self.held.len());
         for mut held in std::mem::take(&mut self.held) {
+            let server = held.server.filter(|server| server.process == process);
             if held.process == process {
                 held.join(&death);
+                outputs.extend(self.verdict(&held.evidence));
+            } else if let Some(server) = server {
+                if let Some(behind) = &mut held.evidence.behind {
+                    unwinding::ended(&mut behind.upstream, server.turns, &death);
+                }
                 outputs.extend(self.verdict(&held.evidence));
             } else {
                 waiting.push_back(held);

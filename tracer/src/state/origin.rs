@@ -1,9 +1,10 @@
-//! From the record of an answer of 5xx to evidence, and to its verdict.
+//! From the record of an answer of 5xx to evidence, and to its verdict; and from that of what lies behind a failure.
 
 use std::{net::SocketAddr, time::Duration};
 
 use tracer_common::{
-    AnswerRecord, Conn, OriginRecord, Upstream as Record, conn_flags, errno::ECONNREFUSED, upstream_flags as flag,
+    AnswerRecord, BehindRecord, Conn, OriginRecord, Upstream as Record, conn_flags, errno::ECONNREFUSED,
+    upstream_flags as flag,
 };
 
 use super::{
@@ -15,7 +16,8 @@ use super::{
 use crate::{
     diagnose::{
         End, Process,
-        origin::{Address, Connect, Hangup, OriginEvidence, Upstream, origin_error},
+        origin::{OriginEvidence, origin_error},
+        upstream::{Address, Behind, Connect, Hangup, Upstream},
     },
     http::{Request, UpstreamAnswer},
 };
@@ -132,6 +134,17 @@ impl State {
         }
     }
 
+    /// What is known behind a connection that failed.
+    pub(super) fn what_is_behind(&self, record: &BehindRecord, conn: &Conn) -> Option<Behind> {
+        let upstream = |of: &Record| self.upstream(of, record.header.time_ns);
+        Some(Behind {
+            tries: record.tries,
+            upstream: upstream(known(&record.upstream)?),
+            next: known(&record.behind).map(upstream),
+            is_current: record.upstream.exchange == conn.exchanges,
+        })
+    }
+
     /// The process at the other end; of one that nobody has read from, the name of the one that listens.
     fn server(&self, record: &Record) -> Option<Process> {
         let name = name(&record.server.comm);
@@ -187,8 +200,11 @@ impl State {
             hangup,
             reused: has(flag::REUSED),
             ambiguous: has(flag::AMBIGUOUS),
+            paired: has(flag::PAIRED),
             sent: record.sent.into(),
             received: record.received.into(),
+            sent_in_all: record.sent_before.wrapping_add(record.sent).into(),
+            received_in_all: record.received_before.wrapping_add(record.received).into(),
             answer: (!is_unix).then(|| UpstreamAnswer::read(&head[..have.min(head.len())])),
             waited: (record.asked_ns != 0).then(|| Duration::from_nanos(now_ns.saturating_sub(record.asked_ns))),
             process: self.server(record),

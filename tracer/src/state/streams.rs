@@ -47,7 +47,7 @@ impl State {
             }
             found += 1;
             self.streams_told.note(name, id);
-            outputs.extend(self.conclude(evidence, record, clock));
+            outputs.extend(self.conclude(evidence, record, None, clock));
         }
         (outputs, found)
     }

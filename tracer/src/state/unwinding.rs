@@ -6,7 +6,8 @@ use tracer_common::{Conn, Upstream};
 use super::deaths::Death;
 use crate::diagnose::{
     End, Sender,
-    origin::{Hangup, OriginCause, OriginEvidence, origin_error},
+    origin::{OriginCause, OriginEvidence, origin_error},
+    upstream::{self, Hangup},
 };
 
 /// An answer of which some has yet to come, or more to be known.
@@ -53,25 +54,11 @@ impl HeldOrigin {
         Ok(Self { evidence, server, turns, unfinished, until_ns })
     }
 
-    /// The process has ended while the verdict waited: adds that to the evidence if it explains the answer. It does not
-    /// if the process had begun another request since, or was struck after it had hung up by itself.
+    /// The process has ended while the verdict waited: adds that to the evidence if it explains the answer.
     pub(super) fn join(&mut self, death: &Death) {
-        let Some(upstream) = &mut self.evidence.upstream else { return };
-        if death.turns != self.turns {
-            return;
+        if let Some(upstream) = &mut self.evidence.upstream {
+            ended(upstream, self.turns, death);
         }
-        let told_before = death.signal.as_ref().is_some_and(|signal| {
-            matches!(signal.sender, Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })
-        });
-        let own = death.oom || death.signal.as_ref().is_some_and(|signal| signal.sender == Sender::Kernel);
-        upstream.end = match death.end {
-            End::Exited(status) => End::ExitedAfter(status),
-            End::Signaled(_) if own || told_before && upstream.signal.is_some() => death.end,
-            _ => return,
-        };
-        upstream.signal.clone_from(&death.signal);
-        upstream.oom = death.oom;
-        upstream.oom_scope = death.oom_scope;
     }
 }
 
@@ -86,4 +73,25 @@ fn is_ending(record: &Upstream, evidence: &OriginEvidence) -> bool {
             origin_error(evidence).cause,
             OriginCause::UpstreamClosed | OriginCause::UpstreamReset | OriginCause::UpstreamInvalid
         )
+}
+
+/// The process of an upstream that hung up has ended since. Notes that, if it explains the hang-up. It does not if the
+/// process had begun another request since (`turns`: those that it had begun by then), or was struck after it had hung
+/// up by itself.
+pub(super) fn ended(upstream: &mut upstream::Upstream, turns: u32, death: &Death) {
+    if death.turns != turns {
+        return;
+    }
+    let told_before = death.signal.as_ref().is_some_and(|signal| {
+        matches!(signal.sender, Sender::Master { .. } | Sender::OrderedMaster { .. } | Sender::Other { .. })
+    });
+    let own = death.oom || death.signal.as_ref().is_some_and(|signal| signal.sender == Sender::Kernel);
+    upstream.end = match death.end {
+        End::Exited(status) => End::ExitedAfter(status),
+        End::Signaled(_) if own || told_before && upstream.signal.is_some() => death.end,
+        _ => return,
+    };
+    upstream.signal.clone_from(&death.signal);
+    upstream.oom = death.oom;
+    upstream.oom_scope = death.oom_scope;
 }

@@ -13,6 +13,7 @@ use crate::recorded::{events, names, replay};
 pub(crate) const SCHEMA: &str = include_str!("../../dist/clickhouse/schema.sql");
 const QUERIES: &str = include_str!("../../dist/clickhouse/queries.sql");
 const RECORD: &str = include_str!("../../src/diagnose/diagnosis.rs");
+const UPSTREAM: &str = include_str!("../../src/diagnose/upstream/fields.rs");
 /// The columns that the shipper fills.
 const SHIPPED: [&str; 1] = ["origin"];
 /// Names the file that gets the recorded events as NDJSON, for a proof elsewhere.
@@ -29,9 +30,13 @@ fn columns() -> BTreeMap<&'static str, &'static str> {
 
 /// The fields of the record, with their types in Rust.
 fn fields() -> BTreeMap<&'static str, &'static str> {
-    let record = RECORD.split("pub struct Diagnosis {").nth(1).and_then(|rest| rest.split("\n}").next());
-    let lines = record.expect("the record").lines().filter_map(|line| line.trim().strip_prefix("pub "));
-    lines.map(|line| line.trim_end_matches(',').split_once(": ").expect("a field")).collect()
+    let of = |source: &'static str, head: &str| -> &'static str {
+        source.split(head).nth(1).and_then(|rest| rest.split("\n}").next()).expect("the record")
+    };
+    let (own, upstream) = (of(RECORD, "pub struct Diagnosis {"), of(UPSTREAM, "pub struct UpstreamFields {"));
+    let lines = own.lines().chain(upstream.lines()).filter_map(|line| line.trim().strip_prefix("pub "));
+    let fields = lines.map(|line| line.trim_end_matches(',').split_once(": ").expect("a field"));
+    fields.filter(|(_, kind)| *kind != "UpstreamFields").collect()
 }
 
 /// The types that a column may have for a field of this type.

@@ -77,6 +77,9 @@ pub fn run(args: &DoctorArgs) -> Result<u8> {
     let text = if config.json {
         escape::json(&serde_json::to_string(&report)?).into_owned() + "\n"
     } else {
+        if !config.verbose {
+            report.host = host::brief(report.host);
+        }
         text(&report, config.verbose) + &finding::text(&roots.heading, &report.host)
     };
     // Colours go to a terminal alone, and not where NO_COLOR or CLICOLOR=0 asks for none.

@@ -10,5 +10,5 @@ mod tests;
 mod words;
 
 pub use cause::OriginCause;
-pub use evidence::{Address, Connect, Hangup, OriginEvidence, Upstream};
+pub use evidence::OriginEvidence;
 pub use record::{OriginError, origin_error};

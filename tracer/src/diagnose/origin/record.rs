@@ -5,14 +5,17 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{
-    super::{Certainty, EndHow, OomScope, outcome::end_signal, units::ms},
+    super::{
+        Certainty,
+        units::ms,
+        upstream::{Upstream, UpstreamFields},
+    },
     advice::advice,
     cause::OriginCause,
-    evidence::{OriginEvidence, Upstream},
+    evidence::OriginEvidence,
     rules::{From, judge},
     words::evidence,
 };
-use crate::diagnose::End;
 
 /// One answer of 5xx: the record of the outward contract, in its order. `None` is "not known", never a guess.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,21 +58,9 @@ pub struct OriginError {
     pub exe: Option<String>,
     pub unit: Option<String>,
     pub container: Option<String>,
-    /// Connections that it opened or used behind it for this request.
-    pub upstream_tries: u32,
-    pub upstream_addr: Option<String>,
-    pub upstream_process: Option<String>,
-    pub upstream_pid: Option<u32>,
-    pub upstream_unit: Option<String>,
-    pub upstream_container: Option<String>,
-    pub upstream_end_how: Option<EndHow>,
-    pub upstream_end_signal: Option<String>,
-    pub upstream_end_code: Option<i32>,
-    pub upstream_oom_scope: Option<OomScope>,
-    pub upstream_bytes_sent: Option<u64>,
-    pub upstream_bytes_received: Option<u64>,
-    /// Status of the upstream's own answer.
-    pub upstream_status: Option<u16>,
+    /// What it had opened or used behind it for this request.
+    #[serde(flatten)]
+    pub upstream: UpstreamFields,
     pub evidence: Vec<String>,
     pub advice: String,
 }
@@ -84,10 +75,6 @@ pub fn origin_error(e: &OriginEvidence) -> OriginError {
         From::Behind => e.behind.as_ref(),
     };
     let process = e.process.as_ref();
-    // Where nobody took the connection, nobody stands behind it.
-    let behind = told.and_then(|upstream| upstream.process.as_ref()).filter(|_| cause != OriginCause::UpstreamRefused);
-    let how = how(cause);
-    let end = told.filter(|_| how.is_some()).map(|upstream| upstream.end);
     OriginError {
         schema: 1,
         kind: "origin_error",
@@ -119,34 +106,8 @@ pub fn origin_error(e: &OriginEvidence) -> OriginError {
         exe: process.and_then(|process| process.exe.clone()),
         unit: process.and_then(|process| process.unit.clone()),
         container: process.and_then(|process| process.container.clone()),
-        upstream_tries: e.tries,
-        upstream_addr: told.map(|upstream| upstream.address.to_string()),
-        upstream_process: behind.map(|process| process.name.clone()),
-        upstream_pid: behind.map(|process| process.pid).filter(|pid| *pid != 0),
-        upstream_unit: behind.and_then(|process| process.unit.clone()),
-        upstream_container: behind.and_then(|process| process.container.clone()),
-        upstream_end_how: how,
-        upstream_end_signal: end.and_then(end_signal),
-        upstream_end_code: match end {
-            Some(End::Exited(code) | End::ExitedAfter(code)) => Some(i32::from(code)),
-            _ => None,
-        },
-        upstream_oom_scope: told.filter(|_| cause == OriginCause::OomKill).and_then(|upstream| upstream.oom_scope),
-        upstream_bytes_sent: told.map(|upstream| upstream.sent),
-        upstream_bytes_received: told.map(|upstream| upstream.received),
-        upstream_status: told.and_then(|upstream| upstream.answer).and_then(|answer| answer.status),
+        upstream: UpstreamFields::of(e.tries, told.map(|upstream| (upstream, cause))),
         evidence: evidence(e, cause, from),
         advice: advice(e, cause, told),
-    }
-}
-
-/// How the upstream's process ended, where that is the cause.
-const fn how(cause: OriginCause) -> Option<EndHow> {
-    match cause {
-        OriginCause::OomKill => Some(EndHow::Oom),
-        OriginCause::Crash => Some(EndHow::Crash),
-        OriginCause::SupervisorKill | OriginCause::ProcessKilled => Some(EndHow::Killed),
-        OriginCause::ProcessExit => Some(EndHow::Exit),
-        _ => None,
     }
 }

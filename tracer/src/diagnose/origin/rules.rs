@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    super::{Certainty, End, rules::ended_by},
+    super::{
+        Certainty,
+        upstream::{Hangup, Upstream, broken, floor, is_broken_off, unreached},
+    },
     cause::OriginCause,
-    evidence::{Connect, Hangup, OriginEvidence, Upstream},
+    evidence::OriginEvidence,
 };
 use crate::http::Section;
 
@@ -44,11 +47,6 @@ pub(super) fn judge(e: &OriginEvidence) -> (OriginCause, Certainty, From) {
         return (cause, certainty.max(floor(upstream)).max(floor(behind)), From::Behind);
     }
     (cause, certainty.max(floor(upstream)), From::Upstream)
-}
-
-/// No verdict is surer than the tie between the exchange and the connection.
-fn floor(upstream: &Upstream) -> Certainty {
-    if upstream.ambiguous { Certainty::Likely } else { Certainty::Certain }
 }
 
 /// The process that answered had opened no connection that was seen.
@@ -106,60 +104,6 @@ fn of_upstream(e: &OriginEvidence, upstream: &Upstream) -> (OriginCause, Certain
         _ if is_gateways => (OriginCause::UpstreamInvalid, Certainty::Likely),
         _ => (OriginCause::ApplicationError, Certainty::Likely),
     }
-}
-
-/// The connection could not be opened.
-fn unreached(upstream: &Upstream) -> Option<(OriginCause, Certainty)> {
-    match upstream.connect {
-        Connect::Established => None,
-        Connect::Refused => Some((OriginCause::UpstreamRefused, Certainty::Certain)),
-        Connect::Unreachable(_) => Some((OriginCause::UpstreamUnreachable, Certainty::Certain)),
-        Connect::Unanswered if upstream.is_local => Some((OriginCause::UpstreamRefused, Certainty::Likely)),
-        Connect::Unanswered => Some((OriginCause::UpstreamUnreachable, Certainty::Certain)),
-    }
-}
-
-/// The connection broke before the answer was complete.
-fn broken(upstream: &Upstream) -> Option<(OriginCause, Certainty)> {
-    if is_answered(upstream) {
-        return None;
-    }
-    if matches!(upstream.hangup, Hangup::Closed | Hangup::Reset)
-        && let Some(verdict) = ended(upstream)
-    {
-        return Some(verdict);
-    }
-    match upstream.hangup {
-        Hangup::Reset => Some((OriginCause::UpstreamReset, Certainty::Certain)),
-        Hangup::Closed => {
-            let certainty = if upstream.received == 0 { Certainty::Certain } else { Certainty::Likely };
-            Some((OriginCause::UpstreamClosed, certainty))
-        }
-        Hangup::Nobody | Hangup::Owner => None,
-    }
-}
-
-/// The end of the process, where that is why the connection broke.
-fn ended(upstream: &Upstream) -> Option<(OriginCause, Certainty)> {
-    let (cause, certainty) = ended_by(upstream.end, upstream.oom, upstream.signal.as_ref())?;
-    let name = cause.name();
-    let cause = OriginCause::ALL.iter().copied().find(|cause| cause.name() == name)?;
-    Some((cause, certainty))
-}
-
-/// Whether the upstream's answer is complete as far as a gateway waits for it.
-fn is_answered(upstream: &Upstream) -> bool {
-    match upstream.answer {
-        Some(answer) => answer.section == Section::Whole,
-        // Unseen: what dies or is reset after some bytes of an answer may have said all.
-        None => upstream.received > 0 && !is_broken_off(upstream),
-    }
-}
-
-/// Whether it was reset, or its process ended other than in good order.
-fn is_broken_off(upstream: &Upstream) -> bool {
-    let in_order = matches!(upstream.end, End::Running | End::Exited(0) | End::ExitedAfter(0));
-    upstream.hangup == Hangup::Reset || !in_order
 }
 
 /// Whether the gateway says 502 although the upstream answered: it did not take the answer.

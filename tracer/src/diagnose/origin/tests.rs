@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    super::{Certainty, End, EndHow, OomScope, Process, Sender, Signal},
+    super::{
+        Certainty, End, EndHow, OomScope, Process, Sender, Signal,
+        upstream::{Address, Connect, Hangup, Upstream},
+    },
     *,
 };
 use crate::http::{Request, Section, UpstreamAnswer};
@@ -38,8 +41,11 @@ fn closed() -> Upstream {
         hangup: Hangup::Closed,
         reused: false,
         ambiguous: false,
+        paired: false,
         sent: 320,
         received: 0,
+        sent_in_all: 320,
+        received_in_all: 0,
         answer: Some(UpstreamAnswer::default()),
         waited: Some(Duration::from_millis(29)),
         process: Some(Process { name: "php-fpm8.2".to_owned(), pid: 31, ..Process::default() }),
@@ -75,9 +81,12 @@ fn answered(status: u16, section: Section) -> Option<UpstreamAnswer> {
 fn a_living_upstream_that_hangs_up_is_closed_or_reset() {
     let error = check(|_, _| {}, OriginCause::UpstreamClosed, Certainty::Certain);
     assert_eq!((error.edge_status, error.response_status, error.kind), (502, 502, "origin_error"));
-    assert_eq!((error.upstream_process.as_deref(), error.upstream_pid), (Some("php-fpm8.2"), Some(31)));
-    assert_eq!(error.upstream_addr.as_deref(), Some("127.0.0.1:9000"));
-    assert_eq!((error.upstream_end_how, error.upstream_end_signal), (None, None));
+    assert_eq!(
+        (error.upstream.upstream_process.as_deref(), error.upstream.upstream_pid),
+        (Some("php-fpm8.2"), Some(31))
+    );
+    assert_eq!(error.upstream.upstream_addr.as_deref(), Some("127.0.0.1:9000"));
+    assert_eq!((error.upstream.upstream_end_how, error.upstream.upstream_end_signal), (None, None));
     check(|_, u| u.hangup = Hangup::Reset, OriginCause::UpstreamReset, Certainty::Certain);
     let in_head = |_: &mut _, u: &mut Upstream| (u.received, u.answer) = (28, answered(200, Section::Open));
     check(in_head, OriginCause::UpstreamClosed, Certainty::Likely);
@@ -91,7 +100,10 @@ fn the_end_of_the_process_behind_outranks_how_the_connection_broke() {
         OriginCause::OomKill,
         Certainty::Certain,
     );
-    assert_eq!((error.upstream_end_how, error.upstream_end_signal.as_deref()), (Some(EndHow::Oom), Some("SIGKILL")));
+    assert_eq!(
+        (error.upstream.upstream_end_how, error.upstream.upstream_end_signal.as_deref()),
+        (Some(EndHow::Oom), Some("SIGKILL"))
+    );
     assert!(error.advice.contains("`pm.max_children`"), "{}", error.advice);
     check(
         |_, u| (u.end, u.signal) = (End::Signaled(11), signal(11, Sender::Kernel)),
@@ -112,7 +124,7 @@ fn the_end_of_the_process_behind_outranks_how_the_connection_broke() {
         Certainty::Certain,
     );
     let error = check(|_, u| u.end = End::Exited(3), OriginCause::ProcessExit, Certainty::Certain);
-    assert_eq!(error.upstream_end_code, Some(3));
+    assert_eq!(error.upstream.upstream_end_code, Some(3));
     // Reset or not.
     check(|_, u| (u.end, u.hangup) = (End::Exited(3), Hangup::Reset), OriginCause::ProcessExit, Certainty::Certain);
 }
@@ -161,7 +173,10 @@ fn an_answer_that_the_gateway_does_not_take_is_invalid() {
 #[test]
 fn a_connection_that_nobody_takes_is_refused_or_leads_nowhere() {
     let error = check(|_, u| u.connect = Connect::Refused, OriginCause::UpstreamRefused, Certainty::Certain);
-    assert_eq!((error.upstream_process, error.upstream_addr.as_deref()), (None, Some("127.0.0.1:9000")));
+    assert_eq!(
+        (error.upstream.upstream_process, error.upstream.upstream_addr.as_deref()),
+        (None, Some("127.0.0.1:9000"))
+    );
     check(|_, u| u.connect = Connect::Unreachable(113), OriginCause::UpstreamUnreachable, Certainty::Certain);
     check(|_, u| u.connect = Connect::Unanswered, OriginCause::UpstreamRefused, Certainty::Likely);
     let elsewhere = |_: &mut _, u: &mut Upstream| (u.connect, u.is_local) = (Connect::Unanswered, false);
@@ -220,10 +235,10 @@ fn what_failed_two_connections_behind_is_the_root() {
         e.behind = Some(behind);
     };
     let error = check(|e, u| own(e, u, closed()), OriginCause::UpstreamClosed, Certainty::Certain);
-    assert_eq!(error.upstream_process.as_deref(), Some("php-fpm8.2"));
+    assert_eq!(error.upstream.upstream_process.as_deref(), Some("php-fpm8.2"));
     let sound = Upstream { received: 90, answer: answered(200, Section::Whole), hangup: Hangup::Owner, ..closed() };
     let error = check(|e, u| own(e, u, sound), OriginCause::ApplicationError, Certainty::Certain);
-    assert_eq!(error.upstream_process.as_deref(), Some("inner"));
+    assert_eq!(error.upstream.upstream_process.as_deref(), Some("inner"));
 }
 
 #[test]

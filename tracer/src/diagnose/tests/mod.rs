@@ -1,5 +1,6 @@
 //! The rules, one file for each topic, and what they share.
 
+mod behind;
 mod close;
 mod context;
 mod network;
@@ -63,6 +64,7 @@ fn unanswered() -> Evidence {
         reset_reason: None,
         destroyed: false,
         outlived: false,
+        behind: None,
         around: Around::default(),
     }
 }

@@ -37,10 +37,10 @@ const MOST: usize = 10_000;
 /// A section and its lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Section {
-    kind: String,
+    pub(super) kind: String,
     /// What follows the kind: a name, `from NAME`.
     head: Vec<String>,
-    lines: Vec<(String, Vec<String>)>,
+    pub(super) lines: Vec<(String, Vec<String>)>,
 }
 
 /// Reads the configuration of a running HAProxy: files, and every `.cfg` in folders.
@@ -96,7 +96,7 @@ pub(super) fn sections(path: &str, text: &str) -> Vec<Section> {
 
 impl Section {
     /// The last line that begins with these words: its place and the word after them.
-    fn last(&self, start: &[&str]) -> Option<(&str, &str)> {
+    pub(super) fn last(&self, start: &[&str]) -> Option<(&str, &str)> {
         let fits = |words: &[String]| words.len() > start.len() && start.iter().zip(words).all(|(a, b)| a == b);
         let (place, words) = self.lines.iter().rev().find(|(_, words)| fits(words))?;
         Some((place, &words[start.len()]))
@@ -136,7 +136,7 @@ pub(super) fn judge(server: &str, config: &[Section]) -> Vec<Finding> {
 }
 
 /// The section of defaults that counts for the section at `at`: the one it names, else the last before it.
-fn defaults(config: &[Section], at: usize) -> Option<&Section> {
+pub(super) fn defaults(config: &[Section], at: usize) -> Option<&Section> {
     let mut before = config[..at].iter().rev().filter(|section| section.kind == "defaults");
     match config[at].head.iter().position(|word| word == "from") {
         Some(from) => before.find(|section| section.head.first() == config[at].head.get(from + 1)),

@@ -14,18 +14,18 @@ pub(super) const DEFAULT: &str = "(its default)";
 
 /// A setting's value and where it stands; `None`: the server's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Value<T> {
-    pub(super) value: T,
-    pub(super) place: Option<String>,
+pub(in super::super) struct Value<T> {
+    pub(in super::super) value: T,
+    pub(in super::super) place: Option<String>,
 }
 
 impl<T> Value<T> {
-    pub(super) fn default(value: T) -> Self {
+    pub(in super::super) fn default(value: T) -> Self {
         Self { value, place: None }
     }
 
     /// ` (FILE:LINE)` or ` (its default)`.
-    pub(super) fn origin(&self) -> String {
+    pub(in super::super) fn origin(&self) -> String {
         self.place.as_ref().map_or_else(|| format!(" {DEFAULT}"), |place| format!(" ({place})"))
     }
 }

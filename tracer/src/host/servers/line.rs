@@ -4,7 +4,7 @@
 const LONGEST: usize = 1 << 16;
 
 /// The lines of a text with their numbers; a backslash at the end joins the next one.
-pub(super) fn lines(text: &str) -> Vec<(usize, String)> {
+pub(in super::super) fn lines(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut whole: Option<(usize, String)> = None;
     for (number, line) in (1..).zip(text.lines()) {

@@ -6,18 +6,21 @@ pub mod block;
 mod caddy;
 mod find;
 mod haproxy;
-mod idle;
-mod line;
+pub(super) mod idle;
+pub(super) mod line;
 mod load;
 mod nginx;
-mod tree;
-mod unit;
+pub(super) mod target;
+mod targets;
+pub(super) mod tree;
+pub(super) mod unit;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use self::find::{Kind, Server, running};
 use self::load::Loaded;
+use self::target::Target;
 use self::tree::Tree;
 use super::finding::{Finding, Status};
 
@@ -26,6 +29,8 @@ use super::finding::{Finding, Status};
 pub(super) struct Servers {
     pub(super) findings: Vec<Finding>,
     pub(super) writes: Vec<PathBuf>,
+    /// Where they pass requests on; with the name and pid of each.
+    pub(super) passes: Vec<(String, i32, Target)>,
 }
 
 /// Looks at every known server of which one of `holders` is a process: those that hold watched listeners.
@@ -90,13 +95,26 @@ impl Servers {
                 let config = nginx::load(server, &tree);
                 let within = |path: PathBuf| root.join(path.strip_prefix("/").unwrap_or(&path));
                 self.writes.extend(nginx::temporary(&config.found).into_iter().map(within));
+                self.pass(server, targets::nginx(&config.found));
                 self.take(name, config, nginx::judge);
             }
-            Kind::Apache => self.take(name, apache::load(server, &tree), apache::judge),
-            Kind::Haproxy => self.take(name, haproxy::load(server, &tree), haproxy::judge),
+            Kind::Apache => {
+                let config = apache::load(server, &tree);
+                self.pass(server, targets::apache(&config.found));
+                self.take(name, config, apache::judge);
+            }
+            Kind::Haproxy => {
+                let config = haproxy::load(server, &tree);
+                self.pass(server, targets::haproxy(&config.found));
+                self.take(name, config, haproxy::judge);
+            }
             Kind::Caddy => self.take(name, caddy::load(server, &tree), caddy::judge),
             Kind::Node => {}
         }
+    }
+
+    fn pass(&mut self, server: &Server, targets: Vec<Target>) {
+        self.passes.extend(targets.into_iter().map(|target| (server.name.clone(), server.pid, target)));
     }
 
     /// Judges what could be read, and says what could not; of nothing at all nothing is said.

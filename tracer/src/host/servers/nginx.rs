@@ -109,11 +109,11 @@ pub(super) fn temporary(config: &[Directive]) -> Vec<PathBuf> {
     found
 }
 
-fn blocks<'a>(of: &'a [Directive], name: &'a str) -> impl Iterator<Item = &'a [Directive]> {
+pub(super) fn blocks<'a>(of: &'a [Directive], name: &'a str) -> impl Iterator<Item = &'a [Directive]> {
     of.iter().filter(move |one| one.name() == name).filter_map(|one| one.block.as_deref())
 }
 
-fn find<'a>(block: &'a [Directive], name: &str) -> Option<&'a Directive> {
+pub(super) fn find<'a>(block: &'a [Directive], name: &str) -> Option<&'a Directive> {
     block.iter().find(|one| one.name() == name)
 }
 
@@ -121,7 +121,7 @@ fn value<T>(of: &Directive, value: Option<T>) -> Option<Value<T>> {
     Some(Value { value: value?, place: Some(format!("{}:{}", of.file, of.line)) })
 }
 
-fn seconds(of: &Directive) -> Option<Value<Duration>> {
+pub(super) fn seconds(of: &Directive) -> Option<Value<Duration>> {
     value(of, time(of.arg(1), 1000))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A run of numbers with units: `75`, `1m 30s`, `500ms`. `bare` is the unit of a number without one, in milliseconds.
-pub(super) fn time(text: &str, bare: u64) -> Option<Duration> {
+pub(in super::super) fn time(text: &str, bare: u64) -> Option<Duration> {
     let mut total: u64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -51,7 +51,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// A time for people: `75 s`, `500 ms`.
-pub(super) fn span(time: Duration) -> String {
+pub(in super::super) fn span(time: Duration) -> String {
     let millis = time.as_millis();
     if millis.is_multiple_of(1000) { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
 }

@@ -145,7 +145,8 @@ impl Metrics {
             self.origin_errors.with_label_values(&[&error.response_status.to_string(), cause]).inc();
         }
         if !matches!(error.cause, OriginCause::ApplicationError | OriginCause::Unexplained) {
-            let upstream = process_label(&self.upstreams, error.upstream_process.as_deref().unwrap_or_default());
+            let upstream =
+                process_label(&self.upstreams, error.upstream.upstream_process.as_deref().unwrap_or_default());
             self.upstream_failures.with_label_values(&[upstream.as_str(), cause]).inc();
         }
     }

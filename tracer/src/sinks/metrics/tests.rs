@@ -393,7 +393,8 @@ fn an_origin_error_counts_by_status_and_cause_and_by_the_process_behind_and_is_n
     assert!(has(&before, r#"tracer_origin_errors_total{cause="unexplained",status="502"} 2"#));
     let unexplained = OriginError { cause: OriginCause::Unexplained, ..origin_error() };
     let own = OriginError { cause: OriginCause::ApplicationError, response_status: 599, ..origin_error() };
-    let refused = OriginError { cause: OriginCause::UpstreamRefused, upstream_process: None, ..origin_error() };
+    let mut refused = OriginError { cause: OriginCause::UpstreamRefused, ..origin_error() };
+    refused.upstream.upstream_process = None;
     for error in [&origin_error(), &unexplained, &own, &refused] {
         metrics.origin_error(error);
     }

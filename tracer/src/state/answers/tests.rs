@@ -126,7 +126,7 @@ fn what_was_read_last_belongs_to_the_answer_in_this_packet_alone() {
     let behind: Vec<_> = outputs
         .into_iter()
         .map(|output| match output {
-            Output::OriginError(error) => (error.stream_id, error.upstream_addr),
+            Output::OriginError(error) => (error.stream_id, error.upstream.upstream_addr),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -76,8 +76,11 @@ fn a_process_that_died_before_its_socket_closed_is_the_cause_at_once() {
     assert_eq!(causes(state.handle(&death(3_000_000, 5, 3), &clock(3_000_000))), []);
     let error = told(state.handle(&record(|_| {}), &clock(5_000_000)).remove(0));
     assert_eq!(error.cause, OriginCause::ProcessKilled);
-    assert_eq!(error.upstream_addr.as_deref(), Some("unix:/run/a.sok"));
-    assert_eq!((error.upstream_process.as_deref(), error.upstream_pid), (Some("php-fpm8.2"), Some(31)));
+    assert_eq!(error.upstream.upstream_addr.as_deref(), Some("unix:/run/a.sok"));
+    assert_eq!(
+        (error.upstream.upstream_process.as_deref(), error.upstream.upstream_pid),
+        (Some("php-fpm8.2"), Some(31))
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod sight;
 mod silence;
 mod stage;
 mod streams;
+mod tcp_proxy;
 mod tls;
 mod tls_safety;
 mod unit;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Case> {
         race::cases(),
         process::cases(),
         origin::cases(),
+        tcp_proxy::cases(),
         origin_inside::cases(),
         tls::cases(),
         sight::cases(),

@@ -31,11 +31,11 @@ const INCLUDES: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     /// In lower case.
-    name: String,
-    value: String,
-    place: String,
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) place: String,
     /// The virtual host that it stands in, by number; `None`: the server's own.
-    host: Option<usize>,
+    pub(super) host: Option<usize>,
 }
 
 /// Reads the configuration of a running httpd.
@@ -97,6 +97,10 @@ impl Scope {
             "</virtualhost>" => self.host = None,
             "include" | "includeoptional" => {
                 return Some(Line::Include { pattern: value(), required: name == "include" });
+            }
+            "proxypass" | "proxypassmatch" | "proxytimeout" | "timeout" | "sethandler" => {
+                let value = args.iter().map(|arg| self.conditions.filled_in(arg)).collect::<Vec<_>>().join(" ");
+                return Some(Line::Setting(Setting { value, place: place(), host: self.host, name }));
             }
             _ if name.starts_with("keepalive") || name.starts_with("limitrequest") => {
                 return Some(Line::Setting(Setting { value: value(), place: place(), host: self.host, name }));

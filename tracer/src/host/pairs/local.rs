@@ -1,0 +1,160 @@
+//! The sockets that applications listen on, TCP and unix, of one network namespace, with their accept queues.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::TCP_LISTEN;
+use netlink_packet_sock_diag::unix::nlas::UnixDiagName;
+use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest, UnixResponse};
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
+
+use super::super::listeners::{self, Listener};
+use super::super::servers::target::At;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+/// More than the kernel puts into one datagram of a dump.
+const DATAGRAM: usize = 64 << 10;
+
+/// A socket that is listened on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Socket {
+    /// Connections that wait to be accepted, and how many may.
+    pub(super) queue: u32,
+    pub(super) limit: u32,
+    pub(super) inode: u64,
+    /// Connections that have been accepted and are open. `None`: not counted (TCP).
+    pub(super) accepted: Option<u32>,
+}
+
+/// What listens in a network namespace.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Local {
+    tcp: Vec<Listener>,
+    unix: BTreeMap<OsString, Socket>,
+}
+
+impl Local {
+    /// The calling thread's namespace.
+    pub(super) fn here() -> Result<Self, String> {
+        let read = || Ok(Self { tcp: listeners::listening()?, unix: unix()? });
+        read().map_err(|error: anyhow::Error| format!("{error:#}"))
+    }
+
+    /// What listens at this address, or at every address.
+    pub(super) fn at(&self, at: &At) -> Option<Socket> {
+        match at {
+            At::Unix(path) => self.unix.get(std::ffi::OsStr::new(path)).copied(),
+            At::Tcp(addr, port) => {
+                let fits = |one: &&Listener| {
+                    let own = one.addr.to_canonical();
+                    one.port == *port && (own == addr.to_canonical() || own.is_unspecified())
+                };
+                let one = self.tcp.iter().find(fits)?;
+                Some(Socket { queue: one.queue, limit: one.limit, inode: one.inode, accepted: None })
+            }
+        }
+    }
+}
+
+/// The unix sockets with a path that are listened on, by that path.
+fn unix() -> Result<BTreeMap<OsString, Socket>> {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))
+        .context("opening a sock_diag socket")?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let request = UnixRequest {
+        state_flags: StateFlags::LISTEN | StateFlags::ESTABLISHED,
+        inode: 0,
+        show_flags: ShowFlags::NAME | ShowFlags::RQLEN,
+        cookie: [0xff; 8],
+    };
+    let mut request = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    sendto(&socket, &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).context("asking sock_diag")?;
+    let (mut listening, mut open) = (BTreeMap::new(), BTreeMap::new());
+    let mut buffer = vec![0; DATAGRAM];
+    loop {
+        let (len, _) = recv(&socket, &mut buffer[..], RecvFlags::empty()).context("reading from sock_diag")?;
+        if take(&buffer[..len], &mut listening, &mut open)? {
+            break;
+        }
+    }
+    for (path, socket) in &mut listening {
+        socket.accepted = Some(open.get(path).copied().unwrap_or(0));
+    }
+    Ok(listening)
+}
+
+/// Takes the messages of one datagram; true: the dump is over.
+fn take(
+    mut datagram: &[u8],
+    listening: &mut BTreeMap<OsString, Socket>,
+    open: &mut BTreeMap<OsString, u32>,
+) -> Result<bool> {
+    while !datagram.is_empty() {
+        let message = NetlinkMessage::<SockDiagMessage>::deserialize(datagram).context("reading from sock_diag")?;
+        match message.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(found)) => note(&found, listening, open),
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => bail!("sock_diag: {error}"),
+            _ => {}
+        }
+        let len = (message.header.length as usize).next_multiple_of(4).max(4);
+        datagram = datagram.get(len..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+fn note(found: &UnixResponse, listening: &mut BTreeMap<OsString, Socket>, open: &mut BTreeMap<OsString, u32>) {
+    let Some(UnixDiagName::Pathname(path)) = found.name() else { return };
+    if found.header.state != TCP_LISTEN {
+        // One that waits to be accepted has no inode yet.
+        *open.entry(path.clone()).or_default() += u32::from(found.header.inode != 0);
+        return;
+    }
+    let socket = Socket {
+        queue: found.number_of_pending_connection().unwrap_or(0),
+        limit: found.max_number_of_pending_connection().unwrap_or(0),
+        inode: found.header.inode.into(),
+        accepted: None,
+    };
+    listening.insert(path.clone(), socket);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn a_unix_socket_is_found_with_its_queue_and_what_was_accepted() {
+        let path = std::env::temp_dir().join(format!("tracer-pairs-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let _clients = [UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap()];
+        let accepted = listener.accept().unwrap();
+        let at = At::Unix(path.to_str().unwrap().to_owned());
+        let found = Local::here().unwrap().at(&at).unwrap();
+        assert_eq!((found.queue, found.accepted), (1, Some(1)));
+        assert!(found.limit > 0 && found.inode > 0, "{found:?}");
+        drop(accepted);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Local::here().unwrap().at(&At::Unix("/no/such.sock".to_owned())), None);
+    }
+
+    #[test]
+    fn half_a_datagram_is_an_error_and_not_a_panic() {
+        for len in 1..16 {
+            assert!(take(&vec![0xff; len], &mut BTreeMap::new(), &mut BTreeMap::new()).is_err(), "{len}");
+        }
+    }
+}
