@@ -32,8 +32,8 @@ pub const TICK_SHIFT: u32 = 12;
 pub const HELLOS: u32 = 4;
 pub const HELLO_AGAIN_MS: u32 = 50;
 
-/// Records of short frames with which a stream may fail, and which are handed over although the last ones were sound, of
-/// either direction. Beyond that, one in so many milliseconds.
+/// Records of short frames with which a stream may fail, and which are handed over although the last ones were sound,
+/// of either direction. Beyond that, one in so many milliseconds.
 pub const STREAM_QUESTIONS: u32 = 8;
 pub const STREAM_AGAIN_MS: u32 = 1000;
 
@@ -123,8 +123,8 @@ shared! {
         pub in_step: u32,
         /// 1: packets are missing before the current record.
         pub gap: u32,
-        /// How many bytes of the other direction a window update may be due for, at the last short control frame of this
-        /// one.
+        /// How many bytes of the other direction a window update may be due for, at the last short control frame of
+        /// this one.
         pub other_bytes: u32,
         /// Questions so far whether one of these was a reset, and when the last was asked, milliseconds since the
         /// connection opened.

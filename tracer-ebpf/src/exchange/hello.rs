@@ -19,8 +19,8 @@ const ALPN: u16 = 16;
 const EXTENSIONS: u32 = 40;
 const PROTOCOLS: u32 = 4;
 
-/// The origin answers the connection's first bytes: if they are a ClientHello, notes whether it offers HTTP/2. (They may
-/// have come before the connection existed.) What is not kept may.
+/// The origin answers the connection's first bytes: if they are a ClientHello, notes whether it offers HTTP/2. (They
+/// may have come before the connection existed.) What is not kept may.
 #[inline(never)]
 pub fn note_offer(conn: &mut Conn) {
     if may_offer(conn) {

@@ -253,8 +253,8 @@ fn waits(front: u64, tgid: u32) -> Waits {
 }
 
 /// Finds the exchange that the current thread opens this upstream connection for, and ties the two; or else the
-/// connection that the thread has accepted and not read from. If another thread has accepted it, or the process of which
-/// this one is a fork (`parent`; 0: none), that is a guess.
+/// connection that the thread has accepted and not read from. If another thread has accepted it, or the process of
+/// which this one is a fork (`parent`; 0: none), that is a guess.
 #[inline(never)]
 pub fn open(upstream: *mut Upstream, parent: u32) {
     let tid = tid();

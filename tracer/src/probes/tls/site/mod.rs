@@ -38,7 +38,8 @@ pub fn find(file: &[u8]) -> Result<Site, NotFound> {
             }
             site(&image, &[found.address], Shape::LogSecret, (library, version))
         }
-        (Err(NotFound::NoLibrary), Err(NotFound::NoLibrary)) if aes::stands_in(file) => {
+        // A label may stand in the file without its function: a program that reads key logs has it, too.
+        (Err(NotFound::NoLibrary), Err(NotFound::NoLibrary | NotFound::NoCall)) if aes::stands_in(file) => {
             image.check_machine()?;
             let functions = aes::find(&image)?;
             site(&image, &functions, Shape::AesKey, (Library::Rustls, name::rustls(file).unwrap_or_default()))
