@@ -47,7 +47,7 @@ const FOLLOWED: usize = 4 * 16;
 const THREAD: usize = 32 + limits::THREAD_EDGES * 24;
 
 /// Upstream connections that failed of late, and the sizes of answers inside TLS.
-const SUSPECTS: usize = 1_024 * 24 + array(sealed_answer::SIZES, 16) + array(sealed_answer::SIZES, 4);
+const SUSPECTS: usize = 1_024 * 32 + array(sealed_answer::SIZES, 16) + array(sealed_answer::SIZES, 4);
 
 /// What is kept of connections behind those of the edge.
 const fn upstreams() -> usize {

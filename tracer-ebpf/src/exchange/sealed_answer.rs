@@ -27,7 +27,7 @@ pub fn look(conn: *mut Conn, payload: u32) {
         return;
     }
     let size = sealed_answer::name(state.port_slot, payload);
-    let failed = suspects::behind(state.key);
+    let failed = suspects::behind(state.key, state.opened_ns);
     if failed != 0 {
         suspects::answered(state.key, state.flags & flag::TRAILED == 0 && !state.may_be_tickets());
     } else if !suspects::is_of_error_size(size) && !(suspects::is_due(size) && may_sample(state)) {

@@ -47,18 +47,21 @@ fn has_failed(upstream: &Upstream) -> bool {
 #[inline(never)]
 fn note(upstream: &Upstream) {
     if let Some(failed) = FAILED.get_ptr_mut(place(upstream.front)) {
+        let began_ns = if upstream.asked_ns == 0 { upstream.opened_ns } else { upstream.asked_ns };
         // SAFETY: a live map value. Two CPUs that write at once leave a mixture: who reads compares both keys.
-        unsafe { *failed = Failed { front: upstream.front, upstream: upstream.key, left: ANSWERS } };
+        unsafe { *failed = Failed { front: upstream.front, upstream: upstream.key, began_ns, left: ANSWERS } };
     }
 }
 
-/// The upstream connection that failed last behind this connection. 0: none.
+/// The upstream connection that failed last behind this connection, which was opened at that time: its key was perhaps
+/// another's before. 0: none.
 #[inline(always)]
-pub fn behind(front: u64) -> u64 {
+pub fn behind(front: u64, opened_ns: u64) -> u64 {
     let Some(failed) = FAILED.get_ptr(place(front)) else { return 0 };
     // SAFETY: a live map value.
     let failed = unsafe { &*failed };
-    if failed.front == front && failed.left != 0 { failed.upstream } else { 0 }
+    let is_its = failed.front == front && failed.began_ns >= opened_ns;
+    if is_its && failed.left != 0 { failed.upstream } else { 0 }
 }
 
 /// An answer was handed over because of that. `is_last`: no other can be meant.

@@ -253,10 +253,10 @@ fn waits(front: u64, tgid: u32) -> Waits {
 }
 
 /// Finds the exchange that the current thread opens this upstream connection for, and ties the two; or else the
-/// connection that the thread has accepted and not read from. If another thread has accepted it, or the process of
-/// which this one is a fork (`parent`; 0: none), that is a guess.
+/// connection that the thread has accepted and not read from. If another thread of the process has accepted it, that is
+/// a guess.
 #[inline(never)]
-pub fn open(upstream: *mut Upstream, parent: u32) {
+pub fn open(upstream: *mut Upstream) {
     let tid = tid();
     let known = serve(upstream, tid);
     // SAFETY: a live map value.
@@ -268,9 +268,6 @@ pub fn open(upstream: *mut Upstream, parent: u32) {
     if seen == 0 {
         guessed = upstream_flags::AMBIGUOUS;
         seen = work_of_thread(upstream.owner | ANY_THREAD, upstream.owner);
-    }
-    if seen == 0 && parent != 0 {
-        seen = work_of_thread(parent | ANY_THREAD, upstream.owner);
     }
     if seen & UNSURE != 0 {
         guessed = upstream_flags::AMBIGUOUS;

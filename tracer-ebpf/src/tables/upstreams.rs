@@ -1,7 +1,7 @@
 //! Upstream connections: by the sockets at both ends, and by the connection that they serve.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use tracer_common::{Owner, Served, Upstream, conn_flags, pf, upstream_flags as flag};
+use tracer_common::{Owner, Served, Upstream, conn_flags, upstream_flags as flag};
 
 use super::{
     connections,
@@ -21,13 +21,6 @@ pub fn current() -> u32 {
 pub fn is_owner() -> bool {
     let tgid = current();
     OWNERS.get_ptr(&tgid).is_some() || SERVERS.get_ptr(&tgid).is_some()
-}
-
-/// The process that forked the current one, where that has not executed a program of its own; else 0.
-#[inline(always)]
-pub fn forked_by() -> u32 {
-    let current = TaskRef::current();
-    if current.flags() & pf::FORKNOEXEC != 0 { current.leader().parent().leader().tgid() } else { 0 }
 }
 
 #[inline(always)]

@@ -118,6 +118,8 @@ pub struct Failed {
     pub front: u64,
     /// Key of the upstream connection.
     pub upstream: u64,
+    /// When that was opened, or used for this exchange.
+    pub began_ns: u64,
     /// How many answers are still handed over because of it.
     pub left: u64,
 }

@@ -15,7 +15,7 @@ use tracer_common::{
     upstream_flags as flag,
 };
 
-use super::traffic::{asked, was_read};
+use super::traffic::{upstream_asked, was_read};
 use crate::{
     emit,
     kernel::{
@@ -46,10 +46,10 @@ pub fn wants(sock: u64, addr: [u8; 16], port: u16) {
         (*upstream).tuple.peer_addr = addr;
         (*upstream).tuple.peer_port = port;
     }
-    threads::open(upstream, 0);
+    threads::open(upstream);
 }
 
-/// The current task connects: the SYN is about to leave.
+/// The current task connects: the SYN is about to leave. It was seen to want to; now both ends are known.
 #[inline(never)]
 pub fn connects(sk: Sock) {
     let sock = sk.key();
@@ -58,21 +58,8 @@ pub fn connects(sk: Sock) {
         && unsafe { (*known).flags & !(flag::AMBIGUOUS | flag::PAIRED | flag::APART) == 0 && (*known).sock == sock }
     {
         // SAFETY: as above.
-        return ends(sk, unsafe { &mut (*known).tuple });
+        ends(sk, unsafe { &mut (*known).tuple });
     }
-    // One that was seen to want to connect is known. Or the process is a fork of one that accepts.
-    let parent = upstreams::forked_by();
-    if !(upstreams::is_owner() || threads::has_accepted(upstreams::current()) || threads::has_accepted(parent))
-        || !sk.is_tcp()
-    {
-        return;
-    }
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let Some(upstream) = upstreams::begin(sock, now) else { return };
-    // SAFETY: a live map value.
-    ends(sk, unsafe { &mut (*upstream).tuple });
-    threads::open(upstream, parent);
 }
 
 /// The current task accepts a connection, or asks for the address of its peer, whose port is given (as the packets have
@@ -264,7 +251,8 @@ pub fn sends(sock: u64, payload: &Payload) {
     {
         // SAFETY: as above.
         let tid = threads::running(unsafe { (*upstream).owner });
-        asked(upstream, payload.len, tid);
+        // SAFETY: as above.
+        upstream_asked(unsafe { (*upstream).key }, payload.len, tid);
     }
 }
 

@@ -8,10 +8,14 @@ use crate::tables::{counters::turns, maps::TURNS, threads, upstreams};
 /// How the connection ended: a request that is sent all the same meets that end.
 const ENDS: u32 = flag::SERVER_FIN | flag::SERVER_RST | flag::CLOSED_BY;
 
-/// The owner sends `len` bytes to the server: a request, or more of one. After an answer it is the next request, for
-/// another exchange. `tid`: the thread that sends; 0: not known.
-#[inline(always)]
-pub fn asked(upstream: *mut Upstream, len: u32, tid: u32) {
+// Without a mangled name it is a "global function" to the kernel: the verifier checks it once, apart from its callers.
+
+/// The owner sends `len` bytes to the server of the upstream connection with this key: a request, or more of one. After
+/// an answer it is the next request, for another exchange. `tid`: the thread that sends; 0: not known. Always 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn upstream_asked(key: u64, len: u32, tid: u32) -> u64 {
+    let Some(upstream) = upstreams::get(key) else { return 0 };
     // SAFETY: a live map value.
     let state = unsafe { &mut *upstream };
     if state.received > 0 && !upstreams::still_waits(state.front, state.exchange, state.owner) {
@@ -42,6 +46,7 @@ pub fn asked(upstream: *mut Upstream, len: u32, tid: u32) {
         state.asked_ns = unsafe { bpf_ktime_get_ns() };
     }
     state.sent = state.sent.saturating_add(len);
+    0
 }
 
 /// The current task has read from one end of it.

@@ -8,7 +8,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tracer_common::upstream_flags as flag;
 
-use super::traffic::{asked, was_read};
+use super::traffic::{upstream_asked, was_read};
 use crate::{
     kernel::{
         sock::{Identity as _, Sock},
@@ -32,7 +32,8 @@ pub fn sent(sk: Sock, sent: i32) {
     if let Some(upstream) = upstreams::of(sock) {
         // SAFETY: a live map value.
         if unsafe { (*upstream).sock } == sock {
-            asked(upstream, sent as u32, threads::tid());
+            // SAFETY: as above.
+            upstream_asked(unsafe { (*upstream).key }, sent as u32, threads::tid());
         }
         return;
     }

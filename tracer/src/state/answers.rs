@@ -163,7 +163,9 @@ fn last(record: &AnswerRecord, stream: &Stream) -> Duration {
 /// Whether the upstream connection may have been used for this stream: not before its request came.
 fn began_within(record: &AnswerRecord, upstream: &Upstream, stream: &Stream) -> bool {
     let began = if upstream.asked_ns == 0 { upstream.opened_ns } else { upstream.asked_ns };
-    upstream.key != 0 && stream.requested.is_none_or(|requested| age(record, began) >= requested)
+    upstream.key != 0
+        && began >= record.conn.opened_ns
+        && stream.requested.is_none_or(|requested| age(record, began) >= requested)
 }
 
 /// Whether the other stream was open when this one was answered.
