@@ -32,8 +32,8 @@
 //!
 //! # Invariants
 //!
-//! * A stranger's connection costs two look-ups in the kernel, of edge connections and of upstream ones, and leaves no
-//!   state.
+//! * A stranger's connection costs two look-ups in the kernel, of edge connections and of upstream ones, one more as it
+//!   is accepted, and leaves no state.
 //! * A healthy exchange makes no record: it moves counters. The exceptions are inside TLS: questions
 //!   ([`tracer_common::gate::is_question`]), of which there are at most 100 a second and CPU, as many about what a new
 //!   connection speaks, and a sample of at most 50 answers a second.
