@@ -43,8 +43,8 @@ impl KeySet {
     pub fn new(ctx: &ProbeContext) -> Self {
         // SAFETY: as above.
         let stack = unsafe { (*ctx.regs).sp };
-        let argument = |n| ctx.arg(n).unwrap_or(0);
-        Self { key: argument(0), bits: argument::<u64>(1) as u32, schedule: argument(2), stack }
+        let argument = |n| ctx.arg::<u64>(n).unwrap_or(0);
+        Self { key: argument(0), bits: argument(1) as u32, schedule: argument(2), stack }
     }
 
     /// Whether the schedule lies on the stack. From there it moves on, so that the next one in its place says nothing.
