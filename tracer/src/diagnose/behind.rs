@@ -1,6 +1,7 @@
-//! Does what happened behind the process that held the connection explain the failure? Of an end of the upstream's
-//! process it is the root. A proxy that passes bytes on hangs up because its upstream did, whenever that was; one that
-//! reads requests would answer 502, unless its own answer was under way.
+//! Does what happened behind the process that held the connection explain the failure? A proxy that passes bytes on
+//! hangs up because its upstream did, whenever that was: where the upstream's process ended, that is the root. One that
+//! reads requests would answer 502, unless its own answer was under way: then it cut that answer, and what is behind is
+//! named.
 
 use super::{
     Cause, Certainty, Evidence, Trigger,
@@ -22,11 +23,16 @@ pub(super) struct Part<'a> {
     /// That is one further behind.
     pub(super) is_next: bool,
     pub(super) tries: u32,
+    /// The process passes on what comes from the edge, and what happened behind.
+    passes_on: bool,
 }
 
 impl Part<'_> {
     /// The end of the upstream's process, where that is the root of the failure.
     pub(super) fn root(self, loss: Loss) -> Option<(Cause, Certainty)> {
+        if !self.passes_on {
+            return None;
+        }
         let cause = match self.cause {
             OriginCause::OomKill => Cause::OomKill,
             OriginCause::Crash => Cause::Crash,
@@ -78,7 +84,8 @@ pub(super) fn part(e: &Evidence, loss: Loss) -> Option<Part<'_>> {
         let meant = upstream.paired || behind.is_current && loss != Loss::Late;
         return (unanswered && meant).then(|| part_of(behind, upstream, verdict));
     }
-    if !(in_answer && behind.is_current || passes_on(e, upstream)) {
+    let passes_on = passes_on(e, upstream);
+    if !(in_answer && behind.is_current || passes_on) {
         return None;
     }
     let (cause, certainty) = hung_up(upstream)?;
@@ -89,13 +96,20 @@ pub(super) fn part(e: &Evidence, loss: Loss) -> Option<Part<'_>> {
         && let Some(verdict) = unreached(next).or_else(|| hung_up(next))
     {
         let part = part_of(behind, next, verdict);
-        return Some(Part { certainty: part.certainty.max(floor(upstream)), is_next: true, ..part });
+        return Some(Part { certainty: part.certainty.max(floor(upstream)), is_next: true, passes_on, ..part });
     }
-    Some(part_of(behind, upstream, (cause, certainty)))
+    Some(Part { passes_on, ..part_of(behind, upstream, (cause, certainty)) })
 }
 
 fn part_of<'a>(behind: &'a Behind, upstream: &'a Upstream, (cause, certainty): (OriginCause, Certainty)) -> Part<'a> {
-    Part { cause, certainty: certainty.max(floor(upstream)), upstream, is_next: false, tries: behind.tries }
+    Part {
+        cause,
+        certainty: certainty.max(floor(upstream)),
+        upstream,
+        is_next: false,
+        tries: behind.tries,
+        passes_on: false,
+    }
 }
 
 /// Whether the process passes on what comes from the edge, by what went through: as many bytes on either side. Where

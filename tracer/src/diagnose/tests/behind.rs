@@ -98,7 +98,7 @@ fn a_proxy_that_reads_requests_hangs_up_for_reasons_of_its_own_unless_its_answer
         reads(u);
         killed(u);
     });
-    assert_eq!(told(&cut), (Cause::OomKill, C, node(), Some(EndHow::Oom)));
+    assert_eq!(told(&cut), (Cause::TruncatedBody, C, node(), Some(EndHow::Oom)));
     assert_eq!(diagnose(&cut).unwrap().edge_status, None);
     let mut earlier = cut.clone();
     earlier.behind.as_mut().unwrap().is_current = false;

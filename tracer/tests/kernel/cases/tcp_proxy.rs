@@ -226,7 +226,7 @@ fn a_response_cut_because_its_upstream_was_killed_names_it() -> Result<()> {
     ensure!(procs::signal(behind, Signal::KILL), "process {behind} is gone");
     let killed = saw(conn.answer()?, &[Seen::Partial])?;
     successor(&upstream, behind)?;
-    let root = nginx_lost(&killed, "process_killed").with("upstream_pid", behind).with("upstream_process", UPSTREAM);
+    let root = nginx_lost(&killed, "truncated_body").with("upstream_pid", behind).with("upstream_process", UPSTREAM);
     let root = root.with("upstream_end_signal", "SIGKILL").with("upstream_status", 200).with("end_signal", Value::Null);
     // Its own decision has nothing to do with what stands behind it.
     let mut conn = lab.connect(EDGE_C, 80)?;
