@@ -16,6 +16,7 @@ mod number;
 mod oom;
 mod pairs;
 pub mod servers;
+mod sock_diag;
 mod tls;
 mod tunnel;
 

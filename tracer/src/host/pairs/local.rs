@@ -2,23 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use anyhow::Result;
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::TCP_LISTEN;
 use netlink_packet_sock_diag::unix::nlas::UnixDiagName;
 use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest, UnixResponse};
-use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
 
 use super::super::listeners::{self, Listener};
 use super::super::servers::target::At;
-
-const PATIENCE: Duration = Duration::from_secs(2);
-/// More than the kernel puts into one datagram of a dump.
-const DATAGRAM: usize = 64 << 10;
+use super::super::sock_diag::SockDiag;
 
 /// A socket that is listened on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,54 +56,22 @@ impl Local {
 
 /// The unix sockets with a path that are listened on, by that path.
 fn unix() -> Result<BTreeMap<OsString, Socket>> {
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))
-        .context("opening a sock_diag socket")?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let request = UnixRequest {
         state_flags: StateFlags::LISTEN | StateFlags::ESTABLISHED,
         inode: 0,
         show_flags: ShowFlags::NAME | ShowFlags::RQLEN,
         cookie: [0xff; 8],
     };
-    let mut request = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    sendto(&socket, &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).context("asking sock_diag")?;
     let (mut listening, mut open) = (BTreeMap::new(), BTreeMap::new());
-    let mut buffer = vec![0; DATAGRAM];
-    loop {
-        let (len, _) = recv(&socket, &mut buffer[..], RecvFlags::empty()).context("reading from sock_diag")?;
-        if take(&buffer[..len], &mut listening, &mut open)? {
-            break;
+    SockDiag::open()?.dump(SockDiagMessage::UnixRequest(request), |answer| {
+        if let SockDiagMessage::UnixResponse(found) = answer {
+            note(&found, &mut listening, &mut open);
         }
-    }
+    })?;
     for (path, socket) in &mut listening {
         socket.accepted = Some(open.get(path).copied().unwrap_or(0));
     }
     Ok(listening)
-}
-
-/// Takes the messages of one datagram; true: the dump is over.
-fn take(
-    mut datagram: &[u8],
-    listening: &mut BTreeMap<OsString, Socket>,
-    open: &mut BTreeMap<OsString, u32>,
-) -> Result<bool> {
-    while !datagram.is_empty() {
-        let message = NetlinkMessage::<SockDiagMessage>::deserialize(datagram).context("reading from sock_diag")?;
-        match message.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(found)) => note(&found, listening, open),
-            NetlinkPayload::Done(_) => return Ok(true),
-            NetlinkPayload::Error(error) => bail!("sock_diag: {error}"),
-            _ => {}
-        }
-        let len = (message.header.length as usize).next_multiple_of(4).max(4);
-        datagram = datagram.get(len..).unwrap_or_default();
-    }
-    Ok(false)
 }
 
 fn note(found: &UnixResponse, listening: &mut BTreeMap<OsString, Socket>, open: &mut BTreeMap<OsString, u32>) {
@@ -149,12 +110,5 @@ mod tests {
         drop(accepted);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(Local::here().unwrap().at(&At::Unix("/no/such.sock".to_owned())), None);
-    }
-
-    #[test]
-    fn half_a_datagram_is_an_error_and_not_a_panic() {
-        for len in 1..16 {
-            assert!(take(&vec![0xff; len], &mut BTreeMap::new(), &mut BTreeMap::new()).is_err(), "{len}");
-        }
     }
 }
