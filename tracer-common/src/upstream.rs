@@ -58,6 +58,10 @@ shared! {
         pub asked_ns: u64,
         /// When the server closed it or its process ended, or the attempt to connect failed. 0: none of that.
         pub ended_ns: u64,
+        /// Of a unix socket: inode numbers of both ends, which tell them from later sockets at the same addresses. 0:
+        /// the server has read nothing yet.
+        pub inode: u32,
+        pub server_inode: u32,
         /// Addresses as its owner has them: `peer` is the server's. All zero for a unix socket.
         pub tuple: Tuple,
         /// [`Conn::exchanges`] of the edge connection as this exchange began, or [`Upstream::uses`] of the upstream
@@ -91,7 +95,7 @@ shared! {
         /// The signal that explains why the server closed it.
         pub signal: LastSignal,
     }
-    size: 104 + 36 + UPSTREAM_HEAD_LEN + SOCKET_PATH_LEN + 40 + 72
+    size: 112 + 36 + UPSTREAM_HEAD_LEN + SOCKET_PATH_LEN + 40 + 72
 }
 
 shared! {

@@ -1,7 +1,8 @@
-//! The origin as a gateway: asks another server on loopback, and answers 502 or 504 where that fails.
+//! The origin as a gateway: asks another server, on loopback or a unix socket, and answers 502 or 504 where that fails.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -19,11 +20,31 @@ pub(super) fn status(stream: &mut TcpStream, status: u64, cut: bool) -> Result<b
     Ok(!cut)
 }
 
-/// Asks the server on `?port=` for `to=`, the rest of the query, and relays its answer. Whether the connection is kept.
+/// Asks the server on `?port=`, or on the unix socket `?unix=` (which waits for `?patience=` milliseconds), for `to=`,
+/// the rest of the query, and relays its answer. Whether the connection is kept.
 pub(super) fn via(stream: &mut TcpStream, request: &Request) -> Result<bool> {
     let port = u16::try_from(request.number("port").unwrap_or(8080))?;
     let to = request.rest("to=").unwrap_or("/ok");
-    match ask(port, to) {
+    let patience = request.number("patience").map_or(PATIENCE, Duration::from_millis);
+    let answer = match request.text("unix") {
+        Some(path) => ask(
+            || {
+                let upstream = UnixStream::connect(path)?;
+                upstream.set_read_timeout(Some(patience))?;
+                Ok(upstream)
+            },
+            to,
+        ),
+        None => ask(
+            || {
+                let upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+                upstream.set_read_timeout(Some(patience))?;
+                Ok(upstream)
+            },
+            to,
+        ),
+    };
+    match answer {
         Ok(answer) => {
             stream.write_all(&answer)?;
             Ok(true)
@@ -38,10 +59,9 @@ enum Fault {
     Broken,
 }
 
-fn ask(port: u16, to: &str) -> Result<Vec<u8>, Fault> {
+fn ask<S: Read + Write>(connect: impl FnOnce() -> std::io::Result<S>, to: &str) -> Result<Vec<u8>, Fault> {
     let exchange = || -> Result<Vec<u8>> {
-        let mut upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting")?;
-        upstream.set_read_timeout(Some(PATIENCE))?;
+        let mut upstream = connect().context("connecting")?;
         upstream.write_all(format!("GET {to} HTTP/1.1\r\nHost: upstream\r\n\r\n").as_bytes())?;
         let (mut answer, mut buffer) = (Vec::new(), [0; 16 * 1024]);
         while progress(&answer) == Progress::Incomplete {

@@ -23,10 +23,15 @@ impl Request {
         Some(self.query.split_once(key)?.1)
     }
 
-    /// A number from the query, `None` if it is not there.
-    pub(super) fn number(&self, key: &str) -> Option<u64> {
+    /// A value from the query, `None` if it is not there.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(name, _)| *name == key)?.1.parse().ok()
+        Some(pairs.find(|(name, _)| *name == key)?.1)
+    }
+
+    /// The same, if it is a number.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.text(key)?.parse().ok()
     }
 }
 

@@ -97,6 +97,19 @@ impl Sock {
         unsafe { field(self.0, &OFF_SK_SOCKET) }
     }
 
+    /// Inode number of the socket's file, by which /proc lists it; 0 if it has none.
+    #[inline(always)]
+    pub fn inode(self) -> u32 {
+        let socket = self.socket();
+        if socket == 0 {
+            return 0;
+        }
+        // The kernel numbers the files of sockets with 32 bits.
+        let number: Option<u64> =
+            probe(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load()));
+        number.unwrap_or(0) as u32
+    }
+
     #[inline(always)]
     pub fn local_port(self) -> u16 {
         // SAFETY: a BTF pointer to struct sock. The field is 0 once the port is released, on the way to CLOSE.
@@ -296,17 +309,6 @@ impl TcpSock {
     pub fn bytes_sent(self) -> u64 {
         // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_BYTES_SENT) }
-    }
-
-    /// Inode number of the socket's file, by which /proc lists it; 0 if it has none.
-    #[inline(always)]
-    pub fn inode(self) -> u64 {
-        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct sock.
-        let socket: u64 = unsafe { field(self.0, &OFF_SK_SOCKET) };
-        if socket == 0 {
-            return 0;
-        }
-        probe(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load())).unwrap_or(0)
     }
 
     /// Time of the last packet received or data sent, `CLOCK_MONOTONIC` nanoseconds. The kernel has stored it in the

@@ -111,6 +111,13 @@ fn want(
     Ok(want.with("certainty", "certain").with("ray", exchange.ray.as_str()))
 }
 
+/// Whether the running kernel is older than this release.
+fn is_older_than(major: u32, minor: u32) -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map_while(|part| part.parse().ok());
+    (numbers.next(), numbers.next()) < (Some(major), Some(minor))
+}
+
 /// The edge must have seen this; a case whose failure did not happen says nothing about the agent.
 fn saw(exchange: Exchange, outcomes: &[Seen]) -> Result<Exchange> {
     ensure!(outcomes.contains(&exchange.seen), "the edge saw {:?}, staged was {outcomes:?}", exchange.seen);

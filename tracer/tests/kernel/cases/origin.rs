@@ -1,5 +1,10 @@
 //! The origin's own answers of 5xx, and what happened behind the process that gave them.
 
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -8,7 +13,7 @@ use lab::{EDGE_A, EDGE_B, Exchange, Lab, Process, STRANGER, Seen, procs, wait};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{LIMIT, ORIGIN, answered, saw, successor, worker};
+use super::{LIMIT, ORIGIN, answered, is_older_than, saw, successor, worker};
 use crate::agent::Agent;
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
@@ -18,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         an_answer_of_5xx_is_told_with_what_failed_behind_it,
         the_end_of_a_process_behind_is_told_as_the_cause,
         what_is_no_whole_answer_of_5xx_to_the_edge_is_no_origin_error,
+        a_unix_socket_in_the_memory_of_an_earlier_one_is_a_new_connection,
     ]
 }
 
@@ -130,4 +136,35 @@ fn what_is_no_whole_answer_of_5xx_to_the_edge_is_no_origin_error() -> Result<()>
     let counted = agent.metrics()?.count("tracer_origin_errors_total", &[]);
     ensure!(counted == 0, "{counted} counted");
     check(agent, &lab, &[failure])
+}
+
+/// That a unix socket is closed is not seen. The kernel gives its memory to the next one, which another process opens:
+/// of these requests nearly each meets that, as two workers take turns at accepting.
+fn a_unix_socket_in_the_memory_of_an_earlier_one_is_a_new_connection() -> Result<()> {
+    if is_older_than(6, 3) {
+        println!("left out: what is sent on unix sockets is seen since Linux 6.3");
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    let path = lab.dir().join("silent.sock");
+    let silent = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666))?;
+    // It takes each connection, reads the request, and holds on to it until the gateway has left.
+    thread::spawn(move || {
+        for conn in silent.incoming() {
+            let _until_it_leaves = conn.and_then(|mut conn| conn.read_to_end(&mut Vec::new()));
+        }
+    });
+    let gateway = lab.start_origin(&Spec::new(80).workers(2), None)?;
+    let agent = Agent::start(&[])?;
+    let mut wants = Vec::new();
+    for _ in 0..24 {
+        let via = format!("/via?unix={}&patience=20&to=/", path.display());
+        let exchange = saw(lab.get(EDGE_A, 80, &via)?, &[Seen::Complete(504)])?;
+        let want = Want::new(&exchange, "upstream_timeout", 504, "complete").with("ray", exchange.ray.as_str());
+        let want = want.with("upstream_pid", std::process::id()).with("upstream_tries", 1).with("certainty", "certain");
+        wants.push(want.with("upstream_addr", format!("unix:{}", path.display())));
+    }
+    drop(gateway);
+    told(agent, &lab, &wants)
 }

@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio_rustls::rustls::SupportedProtocolVersion as Version;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-use super::LIMIT;
 use super::session::Session;
 use super::tls::Certificate;
 use super::unit::{self, BPF, DAC_OVERRIDE, SYS_PTRACE};
+use super::{LIMIT, is_older_than};
 use crate::agent::{self, Agent};
 use crate::runner::{Case, cases};
 use crate::rustls_origin;
@@ -190,9 +190,7 @@ fn with_sight_only_the_process_that_attaches_can() -> Result<()> {
 /// Without links for many probes, to attach takes CAP_SYS_ADMIN.
 fn more_before_6_6() -> u64 {
     const SYS_ADMIN: u64 = 1 << 21;
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
-    if (numbers.next(), numbers.next()) < (Some(6), Some(6)) { SYS_ADMIN } else { 0 }
+    if is_older_than(6, 6) { SYS_ADMIN } else { 0 }
 }
 
 fn with_sight_and_the_units_privileges_nobody_may_look_into_the_agent() -> Result<()> {

@@ -15,7 +15,7 @@ use lab::unit;
 use lab::{EDGE_A, EDGE_C, Lab, Seen, procs, wait};
 use rustix::process::Signal;
 
-use super::{LIMIT, ORIGIN, saw, successor, worker};
+use super::{LIMIT, ORIGIN, is_older_than, saw, successor, worker};
 use crate::agent::{Agent, free_address, run_command};
 use crate::runner::{Case, cases};
 use crate::want::{Want, check};
@@ -166,18 +166,12 @@ pub(super) fn only(thread: &BTreeMap<String, String>, wanted: u64, sets: &[&str]
     let set = |name: &str| u64::from_str_radix(&thread[name], 16).with_context(|| format!("{name}: {thread:?}"));
     for name in sets {
         // Before 5.19 the use of what is loaded may take CAP_BPF.
-        let kept = if before_5_19() { set(name)? & !BPF } else { set(name)? };
+        let kept = if is_older_than(5, 19) { set(name)? & !BPF } else { set(name)? };
         ensure!(kept == wanted, "{name} of {} is {kept:x}, wanted {wanted:x}", thread["Name"]);
     }
     ensure!(set("CapInh")? == 0 && set("CapAmb")? == 0, "{thread:?}");
     ensure!(thread["NoNewPrivs"] == "1", "{thread:?}");
     Ok(())
-}
-
-fn before_5_19() -> bool {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) < (Some(5), Some(19))
 }
 
 fn systemd_hears_that_the_event_loop_turns() -> Result<()> {
