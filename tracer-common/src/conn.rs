@@ -6,7 +6,7 @@
 
 use crate::{
     Task, Tuple, conn_flags,
-    limits::{COMM_LEN, REQUEST_LEN, RESPONSE_LEN, TAIL_LEN, TICKETS_LEN},
+    limits::{COMM_LEN, MAX_TLS_ALERT, REQUEST_LEN, RESPONSE_LEN, TAIL_LEN, TICKETS_LEN},
     secret,
 };
 
@@ -79,7 +79,8 @@ shared! {
         /// The origin's `write_seq` when the current request began: it had written all bytes before that number. Bytes
         /// written later may be the response.
         pub written_before: u32,
-        /// Sequence number at which the edge's next TLS record begins. Valid with [`conn_flags::RECORDS`].
+        /// Sequence number at which the edge's next TLS record begins. Valid with [`conn_flags::RECORDS`]. With
+        /// [`conn_flags::CLOSE_NOTIFY`] there is none: see [`Conn::sent_at_close_notify`].
         pub record_seq: u32,
         /// Key of its [`Heads`]. 0: it has none.
         pub heads: u64,
@@ -166,6 +167,30 @@ impl Conn {
     pub const fn turn_may_be_request(&self) -> bool {
         // Beyond the start of the turn, in the arithmetic of sequence numbers.
         self.request_end.wrapping_sub(self.turn_copied).wrapping_sub(1) < 1 << 31
+    }
+
+    /// Bytes of the response that the origin had sent when the edge's `close_notify` came; 0: none, or it has written
+    /// nothing since it read the request. `None`: the edge has sent no `close_notify`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sent_at_close_notify(&self) -> Option<u32> {
+        if self.flags & conn_flags::CLOSE_NOTIFY == 0 { None } else { Some(self.record_seq) }
+    }
+
+    /// Whether the process has read no more than the edge's `close_notify` since it wrote last, but for an alert of its
+    /// own: that does not count as an exchange, and no request is lost.
+    #[inline(always)]
+    #[must_use]
+    pub const fn was_left(&self) -> bool {
+        self.flags & conn_flags::CLOSE_NOTIFY != 0
+            && self.close.since_read <= MAX_TLS_ALERT
+            && !self.turn_may_be_request()
+    }
+
+    /// Notes what [`Conn::sent_at_close_notify`] returns. `written`: the origin's `write_seq` now.
+    #[inline(always)]
+    pub const fn note_close_notify(&mut self, written: u32) {
+        self.record_seq = if written == self.written { 0 } else { self.response_len };
     }
 
     /// Whether what the origin has sent of the first response, on a sealed connection, may be session tickets alone: in

@@ -103,6 +103,9 @@ pub mod conn_flags {
     pub const NO_CERTIFICATE: u32 = 1 << 24;
     /// In TLS 1.3 the edge has sent a record before its Finished that may hold its certificate, by its size.
     pub const CERTIFICATE: u32 = 1 << 25;
+    /// Inside TLS the edge has said that it leaves (a close_notify, or another alert), by the size of its record: its
+    /// FIN follows.
+    pub const CLOSE_NOTIFY: u32 = 1 << 26;
 }
 
 /// Bits of [`Conn::origin_flags`](crate::Conn::origin_flags). Only the origin's side sets them.

@@ -315,7 +315,7 @@ pub fn unanswered(conn: &Conn) -> bool {
     close.unread > goodbye
         || close.since_read == 0 && conn.turn_may_be_request()
         || conn.flags & flag::TLS != 0
-            && (conn.exchanges == 0 || conn.exchanges <= first && close.since_read <= MAX_TLS_ALERT)
+            && (conn.exchanges == 0 || conn.exchanges <= first && close.since_read <= MAX_TLS_ALERT && !conn.was_left())
 }
 
 /// Whether the process closes the connection because it exits, after at least one request.
@@ -407,6 +407,20 @@ mod tests {
     }
 
     const ALL: [Verdict; 5] = [Verdict::Unknown, Verdict::Whole, Verdict::UntilClose, Verdict::Cut, Verdict::Odd];
+
+    #[test]
+    fn inside_tls_the_edges_goodbye_after_its_only_answer_loses_nothing() {
+        let at = |conn: &Conn| at_fin(conn, CONFIG.header_limit, &Says(Verdict::Unknown, 0));
+        // Its first request was answered, and the process has read a goodbye, or has sent its own since.
+        for since_read in [0, MAX_TLS_ALERT] {
+            let tls = |flags| with(opaque(false, since_read), |conn| conn.flags = flag::TLS | flag::TLS_DATA | flags);
+            assert_eq!(at(&tls(0)), AtFin::Failure);
+            assert_eq!(at(&tls(flag::CLOSE_NOTIFY)), AtFin::Harmless);
+        }
+        // The request came with it.
+        let tls = |conn: &mut Conn| conn.flags = flag::TLS | flag::TLS_DATA | flag::CLOSE_NOTIFY;
+        assert_eq!(at(&with(opaque(true, 0), tls)), AtFin::Failure);
+    }
 
     #[test]
     fn a_fin_fails_a_request_that_got_nothing_or_not_all() {

@@ -29,6 +29,7 @@ pub const HEADER: u32 = 5;
 const LONGEST: u32 = (1 << 14) + 256;
 
 /// Content types (RFC 8446 §5.1).
+const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 pub const APPLICATION_DATA: u8 = 23;
 
@@ -77,8 +78,12 @@ pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> u32 {
             conn.flags = seen.flags;
             first = least(first, begins | !seen.is_data);
             conn.request_end = conn.request_end & !is_long | payload.seq.wrapping_add(at) & is_long;
-        } else if kind == HANDSHAKE && length < SHORTEST_HELLO {
-            conn.flags |= flag::FINISHED;
+        } else {
+            // Without a branch, as above. What TLS 1.2 shows.
+            let is_done = !if_zero(conn.flags & flag::FINISHED);
+            let finishes = if_zero(u32::from(kind ^ HANDSHAKE)) & if_zero(length / SHORTEST_HELLO);
+            let is_alert = is_done & if_zero(u32::from(kind ^ ALERT));
+            conn.flags |= flag::FINISHED & finishes | flag::CLOSE_NOTIFY & is_alert;
         }
     }
     conn.flags &= !flag::RECORDS;

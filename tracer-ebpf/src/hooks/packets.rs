@@ -73,6 +73,9 @@ pub fn ingress(ctx: &SkBuffContext) {
 fn keep(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload, tcp: &TcpSock) -> u32 {
     let before = conn.flags;
     let first_data = if conn.flags & flag::TLS != 0 { records::follow(ctx, conn, payload) } else { records::NONE };
+    if !before & conn.flags & flag::CLOSE_NOTIFY != 0 {
+        conn.note_close_notify(tcp.write_seq());
+    }
     if sight() && !before & conn.flags & flag::FINISHED != 0 {
         trail::begin(conn);
     }

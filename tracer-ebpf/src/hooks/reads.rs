@@ -89,7 +89,10 @@ pub fn rcv_space_adjust(ctx: &BtfTracePointContext, role: Role) {
 /// Counts a turn inwards on a connection whose bytes cannot be read as an exchange, unless it is the TLS handshake.
 #[inline(always)]
 fn begin_opaque(conn: &mut Conn) {
-    if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS {
+    // The edge has said that it leaves, and nothing else since the last answer.
+    let is_goodbye =
+        conn.flags & flag::CLOSE_NOTIFY != 0 && conn.request_end.wrapping_sub(conn.turn_copied) as i32 <= 0;
+    if conn.flags & (flag::TLS | flag::TLS_DATA) != flag::TLS && !is_goodbye {
         conn.origin_flags |= origin::COUNTED;
         count_exchange(conn);
         if sight() && conn.exchanges == 1 && conn.flags & flag::TLS != 0 {

@@ -58,8 +58,11 @@ pub fn set_state(ctx: &BtfTracePointContext, role: Role) {
     if role == Role::Second && old == ESTABLISHED && state.flags & left != 0 {
         return;
     }
+    // The edge's FIN; or its close_notify, which came before anything of an answer, made the origin close.
+    let was_left = state.flags & flag::CLOSE_NOTIFY != 0 && state.record_seq == 0;
+    let leaves = old == ESTABLISHED && (new == CLOSE_WAIT || was_left);
     let outcome = match (old, new) {
-        (ESTABLISHED, CLOSE_WAIT) => Outcome { trigger: edge_leaves(sk, state, triggers::EDGE_FIN), gone: false },
+        _ if leaves => Outcome { trigger: edge_leaves(sk, state, triggers::EDGE_FIN), gone: new == CLOSE },
         (ESTABLISHED, FIN_WAIT1) => Outcome { trigger: finish(sk, state, old, new), gone: false },
         (ESTABLISHED, _) => abort(sk, state, old, new),
         (FIN_WAIT1 | FIN_WAIT2 | CLOSING, _) => {
@@ -79,7 +82,7 @@ pub fn set_state(ctx: &BtfTracePointContext, role: Role) {
     if outcome.trigger != 0 {
         emit::conn(conn, outcome.trigger, rst::UNKNOWN);
     }
-    if new == CLOSE_WAIT {
+    if leaves {
         state.flags |= flag::PEER_FIN;
     }
     if outcome.gone {

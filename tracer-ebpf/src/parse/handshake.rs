@@ -1,8 +1,9 @@
-//! The edge's part of a TLS 1.3 handshake, by the sizes of its records: where does it end, and the first request begin?
+//! The edge's records of TLS 1.3, by their sizes: where does its part of the handshake end, the first request begin,
+//! and what is an alert?
 //!
 //! To the outside all of its records look like application data. What the edge sends: its Certificate if the origin
-//! asked for one (an empty one, or that of Authenticated Origin Pulls with a CertificateVerify behind it), and Finished.
-//! Some send each in a record of its own, others (BoringSSL, rustls) all in one.
+//! asked for one (an empty one, or that of Authenticated Origin Pulls with a CertificateVerify behind it), and
+//! Finished. Some send each in a record of its own, others (BoringSSL, rustls) all in one.
 
 use tracer_common::conn_flags as flag;
 
@@ -19,6 +20,9 @@ const AROUND: usize = 1 + 16;
 const FINISHED_LENS: [usize; 2] = [MESSAGE + 32, MESSAGE + 48];
 const NO_CERTIFICATE_LEN: usize = MESSAGE + 4;
 const VERIFY_LENS: [usize; 10] = [64, 70, 71, 72, 102, 103, 104, 256, 384, 512];
+
+/// Length of an alert: level and description.
+const ALERT_LEN: u32 = 2 + AROUND as u32;
 
 /// What records of each length hold, so that one is judged without a branch. All longer ones count as the last.
 static KINDS: [u8; 1024] = kinds();
@@ -68,7 +72,8 @@ pub fn read(flags: u32, len: u32, is_long: u32) -> Seen {
         | flag::NO_CERTIFICATE & has(IS_EMPTY)
         | flag::CERTIFICATE & if_zero(kind);
     let is_data = is_done | is_request;
-    Seen { flags: flags | new & !is_done | flag::TLS_DATA & is_data, is_data }
+    let is_alert = is_done & if_zero(len ^ ALERT_LEN);
+    Seen { flags: flags | new & !is_done | flag::TLS_DATA & is_data | flag::CLOSE_NOTIFY & is_alert, is_data }
 }
 
 #[cfg(test)]
@@ -96,6 +101,13 @@ mod tests {
             assert_eq!(done(&[25, finished, 200]), (Some(1), Some(2), FINISHED | flag::NO_CERTIFICATE));
             assert_eq!(done(&[finished + 8, 200]), (Some(0), Some(1), FINISHED | flag::NO_CERTIFICATE));
         }
+    }
+
+    #[test]
+    fn an_alert_after_the_handshake() {
+        let left = |lengths: &[u32]| done(lengths).2 & flag::CLOSE_NOTIFY != 0;
+        assert!(left(&[53, 300, 19]) && left(&[1500, 300, 300, 19]));
+        assert!(!left(&[19, 53, 300, 18, 20]));
     }
 
     #[test]

@@ -222,6 +222,8 @@ pub struct Evidence {
     pub since_read: u32,
     /// Where the bytes can't be read: the last ones that came in are many enough for a request.
     pub turn_may_be_request: bool,
+    /// Inside TLS the process has read no more than the edge's `close_notify` since it wrote last.
+    pub was_left: bool,
     /// Bytes written before the last inbound turn, after the turn before that.
     pub turn_out: u32,
     /// The last request could not have a body (GET, HEAD).

@@ -198,7 +198,7 @@ fn is_fresh(e: &Evidence) -> bool {
 /// Whether the last bytes in, which can't be read, may be a request: enough of them at once, or the first ones inside
 /// TLS. What nobody has read is lost, whatever it was, but for the edge's goodbye (an alert).
 fn holds_request(e: &Evidence) -> bool {
-    let first_inside_tls = e.protocol == Protocol::Tls && e.exchanges <= 1;
+    let first_inside_tls = e.protocol == Protocol::Tls && e.exchanges <= 1 && !e.was_left;
     let goodbye = if e.protocol == Protocol::Tls && e.exchanges > 0 { MAX_TLS_ALERT } else { 0 };
     e.turn_may_be_request || e.unread > goodbye || first_inside_tls
 }

@@ -40,12 +40,17 @@ impl State {
         let (end, signal) = end(&conn.closer, &record.signal, close.time_ns);
         let seeded = conn.flags & flag::SEEDED != 0;
         let closed_for = Duration::from_nanos(record.header.time_ns.saturating_sub(close.time_ns));
-        // The edge left because the origin had said that it says no more.
+        // Who left first: the edge, or the origin by saying that it says no more?
+        let edge_first = said.is_some_and(|said| inside::edge_left_first(conn, said));
         let edge_left = matches!(record.trigger, triggers::EDGE_FIN | triggers::EDGE_RST);
-        let close_notify = edge_left && said.is_some_and(inside::is_closed);
+        let close_notify = edge_left && !edge_first && said.is_some_and(inside::is_closed);
         Evidence {
             time: clock.at(record.header.time_ns),
-            trigger: if close_notify { Trigger::Fin } else { trigger(record) },
+            trigger: match trigger(record) {
+                _ if close_notify => Trigger::Fin,
+                Trigger::Fin | Trigger::Rst if edge_first => Trigger::EdgeFin,
+                trigger => trigger,
+            },
             peer: (addr(conn.tuple.peer_addr), conn.tuple.peer_port),
             local: (addr(conn.tuple.local_addr), conn.tuple.local_port),
             netns: Some(conn.tuple.netns).filter(|netns| *netns != 0),
@@ -69,6 +74,7 @@ impl State {
             quiet: jiffies_of(close.sent_jiffies_ago, clock),
             since_read: close.since_read,
             turn_may_be_request: conn.turn_may_be_request(),
+            was_left: conn.was_left(),
             turn_out: conn.turn_out,
             bodyless: conn.flags & flag::BODYLESS != 0
                 || said.is_some() && matches!(request.method.as_deref(), Some("GET" | "HEAD")),
@@ -382,6 +388,7 @@ impl State {
             quiet: Duration::ZERO,
             since_read: 0,
             turn_may_be_request: false,
+            was_left: false,
             turn_out: 0,
             bodyless: false,
             decrypted: false,

@@ -7,6 +7,9 @@ use crate::{
     tls::{Alert, Answer, Handshake, Said, Version},
 };
 
+/// Size of the shortest record with an encrypted alert, that of TLS 1.3, with its header.
+const SHORTEST_ALERT: u32 = 24;
+
 /// What was said, as the parsers of plaintext read it.
 pub(super) fn exchange(record: &ConnRecord, said: &Said) -> Exchange {
     if record.trigger == triggers::LATE {
@@ -31,8 +34,13 @@ pub(super) fn exchange(record: &ConnRecord, said: &Said) -> Exchange {
     if exchange.response.progress != Progress::Nothing {
         exchange.unfinished = None;
     }
-    if answer.cut && exchange.response.progress == Progress::UntilClose {
-        exchange.response.progress = Progress::InBody;
+    if exchange.response.progress == Progress::UntilClose {
+        // `close_notify` ends it as well as a FIN does.
+        if answer.closed {
+            exchange.response.progress = Progress::Whole;
+        } else if answer.cut {
+            exchange.response.progress = Progress::InBody;
+        }
     }
     exchange
 }
@@ -46,6 +54,12 @@ pub(super) fn alert(said: &Said) -> Option<Alert> {
 /// Whether the origin ended its side with `close_notify`, after which an edge expects nothing more.
 pub(super) fn is_closed(said: &Said) -> bool {
     said.answer.as_ref().is_some_and(|answer| answer.closed)
+}
+
+/// Whether the edge had sent `close_notify` before the origin did, or closed the connection.
+pub(super) fn edge_left_first(conn: &Conn, said: &Said) -> bool {
+    let Some(sent) = conn.sent_at_close_notify() else { return false };
+    !is_closed(said) || conn.response_len.saturating_sub(sent) >= SHORTEST_ALERT
 }
 
 /// A handshake that the edge had finished, and that the origin refused with an alert.

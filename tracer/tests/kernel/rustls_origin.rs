@@ -70,6 +70,15 @@ fn serve(tls: &mut Tls) -> Result<()> {
             return serve_http2(tls, head.split_off(24));
         }
         let request = String::from_utf8(std::mem::take(&mut head))?;
+        if request.starts_with("GET /wait") {
+            // Until the edge leaves.
+            while receive(tls, &mut head).is_ok() {}
+            if request.starts_with("GET /wait-politely") {
+                tls.conn.send_close_notify();
+                tls.flush()?;
+            }
+            return Ok(());
+        }
         let page = |fields: &str, body: &[u8]| [format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes(), body].concat();
         let (answer, closes) = match request.split(' ').nth(1).unwrap_or_default() {
             "/ok" => (page("Content-Length: 2\r\n", b"ok"), false),

@@ -45,6 +45,7 @@ fn unanswered() -> Evidence {
         quiet: Duration::from_millis(1),
         since_read: 0,
         turn_may_be_request: true,
+        was_left: false,
         turn_out: 500,
         bodyless: true,
         decrypted: false,

@@ -197,6 +197,29 @@ fn a_close_notify_is_not_told_as_a_fin() {
 }
 
 #[test]
+fn an_origin_that_answers_the_edges_close_notify_with_its_own_lost_nothing() {
+    let alert = sealed(secret::SERVER_TRAFFIC, 0, &[(ALERT, CLOSE_NOTIFY)]);
+    for trigger in [triggers::EDGE_FIN, triggers::EDGE_RST, triggers::FIN] {
+        let mut record = record(&request(GET), &[&alert]);
+        record.trigger = trigger;
+        record.conn.flags |= flag::CLOSE_NOTIFY;
+        // Nothing had been written by then.
+        assert_eq!(told(&record, true), None);
+        // The origin's had: it was the edge that answered.
+        record.conn.record_seq = record.conn.response_len;
+        assert_eq!(told(&record, true).map(|failure| failure.cause), Some(Cause::EmptyReply));
+    }
+}
+
+#[test]
+fn a_close_notify_ends_a_response_that_ends_with_the_connection() {
+    let response = sealed(secret::SERVER_TRAFFIC, 0, &[(23, b"HTTP/1.0 200 OK\r\n\r\nok"), (ALERT, CLOSE_NOTIFY)]);
+    let mut record = record(&request(GET), &[&response]);
+    record.trigger = triggers::RST;
+    assert_eq!(told(&record, true), None);
+}
+
+#[test]
 fn a_sound_exchange_that_the_gate_asked_about_is_no_failure() {
     let mut sound = record(&request(GET), &[&response(OK, 4000)]);
     sound.conn.flags |= flag::ASKED;

@@ -2,6 +2,8 @@
 //! the distribution's own TLS library.
 
 use std::io::{Read as _, Write as _};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::{EDGE_A, EDGE_B, Exchange, Lab, Nginx, NginxOptions, Seen};
@@ -11,6 +13,7 @@ use tokio_rustls::rustls::{ClientConnection, Stream, SupportedProtocolVersion as
 use super::tls::{Certificate, client, client_that_shows};
 use crate::agent::Agent;
 use crate::runner::{Case, cases};
+use crate::rustls_origin;
 use crate::want::{Want, check};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -18,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         inside_tls_a_failure_is_told_with_its_ray,
         inside_tls_of_a_server_that_starts_later,
         inside_tls_of_an_edge_that_shows_a_certificate,
+        inside_tls_an_edge_that_says_goodbye_has_left,
     ]
 }
 
@@ -45,15 +49,19 @@ fn ask_in_vain_as(lab: &Lab, version: &'static Version, mut edge: ClientConnecti
     let exchange = conn.exchange(Seen::Empty);
     let mut stream = Stream::new(&mut edge, conn.stream()?);
     let mut bytes = [0; 1024];
-    // As long as the edge's are at least: what is shorter may be a control frame of HTTP/2.
-    let address = "CF-Connecting-IP: 203.0.113.7\r\nCF-Visitor: {\"scheme\":\"https\"}";
-    stream.write_all(format!("GET / HTTP/1.1\r\nHost: www.example.com\r\n{address}\r\n\r\n").as_bytes())?;
+    stream.write_all(request("/", "98c14dd2a288783d-AMS").as_bytes())?;
     ensure!(stream.read(&mut bytes)? > 0, "the first request was not answered");
-    let head =
-        format!("GET /nothing HTTP/1.1\r\nHost: www.example.com\r\nCF-RAY: {}\r\n{address}\r\n\r\n", exchange.ray);
-    stream.write_all(head.as_bytes())?;
+    stream.write_all(request("/nothing", &exchange.ray).as_bytes())?;
     ensure!(!stream.read(&mut bytes).is_ok_and(|count| count > 0), "the second request was answered");
     Ok(exchange)
+}
+
+/// A request as long as the edge's are at least: what is shorter may be a control frame of HTTP/2.
+fn request(path: &str, ray: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: www.example.com\r\nCF-RAY: {ray}\r\nCF-Connecting-IP: 203.0.113.7\r\n\
+         CF-Visitor: {{\"scheme\":\"https\"}}\r\n\r\n"
+    )
 }
 
 /// What must be told of it.
@@ -96,4 +104,38 @@ fn inside_tls_of_an_edge_that_shows_a_certificate() -> Result<()> {
         wants.push(want(&ask_in_vain_as(&lab, version, edge)?, &nginx));
     }
     check(agent, &lab, &wants)
+}
+
+/// An edge that gives up sends `close_notify`; an origin that reads it closes the connection before the edge's FIN.
+fn inside_tls_an_edge_that_says_goodbye_has_left() -> Result<()> {
+    let lab = Lab::new()?;
+    let certificate = Certificate::make(&lab)?;
+    let _origin = rustls_origin::start(&lab, PORT, &certificate.certificate, &certificate.key)?;
+    let agent = Agent::fresh(&[SIGHT])?;
+    for version in [&TLS12, &TLS13] {
+        for (before, path) in [(0, "/wait"), (1, "/wait"), (0, "/wait-politely"), (1, "/wait-politely")] {
+            let mut conn = lab.connect(EDGE_A, PORT)?;
+            let ray = conn.exchange(Seen::Empty).ray;
+            let mut edge = client(version, certificate.trusted()?)?;
+            let mut stream = Stream::new(&mut edge, conn.stream()?);
+            for _ in 0..before {
+                stream.write_all(request("/ok", &ray).as_bytes())?;
+                ensure!(stream.read(&mut [0; 1024])? > 0, "the request was not answered");
+            }
+            stream.write_all(request(path, &ray).as_bytes())?;
+            thread::sleep(Duration::from_millis(50));
+            stream.conn.send_close_notify();
+            stream.flush()?;
+            ensure!(!stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0), "the request was answered");
+        }
+    }
+    // Where the origin hangs up first, it is told.
+    let mut conn = lab.connect(EDGE_A, PORT)?;
+    let exchange = conn.exchange(Seen::Empty);
+    let mut edge = client(&TLS13, certificate.trusted()?)?;
+    let mut stream = Stream::new(&mut edge, conn.stream()?);
+    stream.write_all(request("/nothing", &exchange.ray).as_bytes())?;
+    ensure!(!stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0), "the request was answered");
+    let want = Want::new(&exchange, "empty_reply", 520, "fin_no_response").with("ray", exchange.ray.as_str());
+    check(agent, &lab, &[want])
 }
