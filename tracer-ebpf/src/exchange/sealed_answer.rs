@@ -30,8 +30,11 @@ pub fn look(conn: *mut Conn, payload: u32) {
     let failed = suspects::behind(state.key, state.opened_ns);
     if failed != 0 {
         suspects::answered(state.key, state.flags & flag::TRAILED == 0 && !state.may_be_tickets());
-    } else if !suspects::is_of_error_size(size) && !(suspects::is_due(size) && may_sample(state)) {
-        return;
+    } else if !suspects::is_of_error_size(size) {
+        if !may_sample(state) || !suspects::is_due(size) {
+            return;
+        }
+        note_sample(state);
     }
     if state.flags & (flag::TRAILED | flag::H2) == flag::TRAILED {
         trails::learn(state);
@@ -50,11 +53,15 @@ fn may_sample(conn: &mut Conn) -> bool {
     }
     let found = trails::learn(conn) / spoken::FOUND;
     let Some(trail) = trails::of(conn) else { return conn.flags & flag::H2 == 0 };
-    // SAFETY: a live map value, and the packets of one connection come one after the other.
-    let trail = unsafe { &mut *trail };
-    if trail.samples >= sealed_answer::SAMPLES_OF_A_CONNECTION.wrapping_add(found) {
-        return false;
+    // SAFETY: a live map value.
+    unsafe { (*trail).samples < sealed_answer::SAMPLES_OF_A_CONNECTION.wrapping_add(found) }
+}
+
+/// One more answer of this connection was handed over for its size alone.
+#[inline(always)]
+fn note_sample(conn: &mut Conn) {
+    if let Some(trail) = trails::of(conn) {
+        // SAFETY: a live map value, and the packets of one connection come one after the other.
+        unsafe { (*trail).samples = (*trail).samples.wrapping_add(1) };
     }
-    trail.samples += 1;
-    true
 }

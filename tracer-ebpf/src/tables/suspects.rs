@@ -10,12 +10,12 @@ use tracer_common::{
 
 use super::{
     keys::sight,
-    maps::{ANSWER_SIZES, ERROR_SIZES, FAILED, SAMPLE_RATE},
+    maps::{ANSWER_SIZES, CONFIG, ERROR_SIZES, FAILED, SAMPLE_RATE},
     values::{FAILED_SLOTS, Failed, Size},
 };
 
-/// After how many jiffies an answer of a size that was sound is handed over again.
-const AGAIN: u32 = 2_500;
+/// After how many seconds an answer of a size that was sound is handed over again.
+const AGAIN: u32 = 10;
 
 /// How many answers are handed over because of one upstream connection that failed. On a connection of HTTP/2 the first
 /// may be another stream's.
@@ -87,7 +87,8 @@ pub fn is_due(name: u32) -> bool {
     let Some(size) = ANSWER_SIZES.get_ptr_mut(slot(name)) else { return false };
     // SAFETY: a live map value. Two CPUs that write at once hand one more over. The helper has no preconditions.
     let (size, now) = unsafe { (&mut *size, bpf_jiffies64() as u32) };
-    if size.name == name && size.asked >= FIRST_OF_A_SIZE && now.wrapping_sub(size.last) < AGAIN || !may_sample() {
+    let again = CONFIG.get(0).map_or(0, |config| config.second_jiffies.wrapping_mul(AGAIN));
+    if size.name == name && size.asked >= FIRST_OF_A_SIZE && now.wrapping_sub(size.last) < again || !may_sample() {
         return false;
     }
     let asked = if size.name == name { size.asked.saturating_add(1) } else { 1 };

@@ -47,7 +47,9 @@ impl Agent {
             command.env_remove(name);
         }
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
-        command.args(["run", "--listen", &address.to_string(), "--extra-range", EXTRA_RANGE, "--ranges"]).arg(ranges);
+        command
+            .args(["run", "--tls-sight", "--listen", &address.to_string(), "--extra-range", EXTRA_RANGE, "--ranges"])
+            .arg(ranges);
         command.arg("--events").arg(dir.join("events.ndjson"));
         for timeout in ["--connect-timeout", "--ack-timeout", "--read-timeout", "--write-timeout"] {
             command.args([timeout, &format!("{}s", TIMEOUT.as_secs())]);

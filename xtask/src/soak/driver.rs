@@ -12,6 +12,7 @@ use super::rng::Rng;
 use super::scenario::{How, Scenario};
 use super::server::Server;
 use super::start::Servers;
+use super::tls;
 use lab::{STRANGER, procs};
 
 /// An answer that takes longer may be a timeout to tracer: the machine was too busy to tell.
@@ -25,6 +26,7 @@ const BEFORE_LEAVING: std::ops::Range<usize> = 10..100;
 pub(super) struct Driver<'a> {
     pub(super) book: &'a Book,
     pub(super) ports: &'a Ports,
+    pub(super) tls: &'a tls::Edge,
     pub(super) servers: &'a Servers,
     pub(super) rng: Rng,
 }
@@ -40,8 +42,11 @@ impl Driver<'_> {
     pub(super) fn open(&mut self, server: &'static Server) -> Result<Conn> {
         let from = any_address(&mut self.rng);
         let conn = Conn::open(self.ports, from, server.port)?;
-        let conn = conn.map_err(|from| anyhow::anyhow!("{} refused a connection from {from}", server.name))?;
+        let mut conn = conn.map_err(|from| anyhow::anyhow!("{} refused a connection from {from}", server.name))?;
         self.book.connected(conn.to);
+        if server.tls {
+            conn.shake(self.tls, &mut self.rng).with_context(|| format!("to {} on :{}", server.name, server.port))?;
+        }
         Ok(conn)
     }
 
@@ -128,7 +133,7 @@ impl Driver<'_> {
     }
 
     fn rejected(&mut self, scenario: &'static Scenario) -> Result<()> {
-        let conn = self.open(scenario.server)?;
+        let mut conn = self.open(scenario.server)?;
         ensure!(conn.wait_left(PATIENCE)?, "{} keeps a connection that it should reject", scenario.server.name);
         self.ask_in_vain(scenario, conn)
     }

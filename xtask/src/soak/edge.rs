@@ -13,12 +13,14 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 
 use super::answer::{self, Answer};
 use super::rng::Rng;
+use super::tls::{self, Inside};
 use lab::{EDGE_A, EDGE_B, EDGE_C, EDGE_V6, ORIGIN_V4, ORIGIN_V6};
 
 /// The edge's timeouts as tracer is told them.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
-/// How much later than its timeout this edge leaves, so that tracer's clock has surely run out first.
-const GRACE: Duration = Duration::from_millis(300);
+/// How much later than its timeout this edge leaves, so that tracer's clock has surely run out first. An edge that
+/// leaves much later has other reasons, where nobody can see that it waits for something.
+const GRACE: Duration = Duration::from_millis(80);
 /// What follows bytes that are no HTTP is waited for so long.
 const AFTER_GARBAGE: Duration = Duration::from_millis(150);
 /// Source ports, used in turn so that a 4-tuple does not soon come back.
@@ -148,6 +150,8 @@ pub(super) fn origin_for(from: IpAddr, port: u16) -> SocketAddr {
 #[derive(Debug)]
 pub(super) struct Conn {
     stream: TcpStream,
+    /// Inside TLS.
+    inside: Option<Inside>,
     pub(super) from: SocketAddr,
     pub(super) to: SocketAddr,
     unread: Vec<u8>,
@@ -170,7 +174,15 @@ impl Conn {
             match bind(&socket, &from).and_then(|()| retry_on_intr(|| connect(&socket, &to))) {
                 Ok(()) => {
                     let stream = TcpStream::from(socket);
-                    return Ok(Ok(Self { stream, from, to, unread: Vec::new(), bodyless: false, closes: false }));
+                    return Ok(Ok(Self {
+                        stream,
+                        inside: None,
+                        from,
+                        to,
+                        unread: Vec::new(),
+                        bodyless: false,
+                        closes: false,
+                    }));
                 }
                 Err(Errno::CONNREFUSED) => return Ok(Err(from)),
                 // The port's last connection is not quite over: the next one.
@@ -181,6 +193,13 @@ impl Conn {
         bail!("no free source port")
     }
 
+    /// Shakes hands: from here on all of it is inside TLS.
+    pub(super) fn shake(&mut self, edge: &tls::Edge, rng: &mut Rng) -> Result<()> {
+        self.stream.set_read_timeout(Some(TIMEOUT))?;
+        self.inside = Some(edge.shake(rng, &mut self.stream)?);
+        Ok(())
+    }
+
     /// Sends a request. A connection that the origin has reset is for [`Conn::answer`] to tell.
     pub(super) fn send(&mut self, request: &Request, ray: u64) -> Result<()> {
         self.bodyless = request.method == "HEAD";
@@ -189,7 +208,11 @@ impl Conn {
 
     /// Sends bytes as they are.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
-        match self.stream.write_all(bytes) {
+        let sent = match &mut self.inside {
+            Some(inside) => inside.write_all(&mut self.stream, bytes),
+            None => self.stream.write_all(bytes),
+        };
+        match sent {
             Err(error) if !is_reset(&error) && !is_timeout(&error) => Err(error).context("sending a request"),
             _ => Ok(()),
         }
@@ -212,7 +235,7 @@ impl Conn {
             }
             self.stream.set_read_timeout(Some(TIMEOUT + GRACE))?;
             let none = self.unread.is_empty();
-            match (self.stream.read(&mut buffer), so_far) {
+            match (self.read(&mut buffer), so_far) {
                 (Ok(0), Answer::UntilClose { status }) => {
                     self.closes = true;
                     return Ok(Seen::Whole(status));
@@ -229,14 +252,33 @@ impl Conn {
     /// Reads on for a moment, to the end if it comes.
     fn drain(&mut self) -> Result<()> {
         self.stream.set_read_timeout(Some(AFTER_GARBAGE))?;
-        while self.stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+        while self.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
         Ok(())
     }
 
-    /// Waits until the origin has left the idle connection; `false`: it has not. Reads nothing.
-    pub(super) fn wait_left(&self, limit: Duration) -> Result<bool> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.inside {
+            Some(inside) => inside.read(&mut self.stream, buffer),
+            None => self.stream.read(buffer),
+        }
+    }
+
+    /// Waits for bytes, and leaves them to be read. Inside TLS there may be some that are no answer's.
+    fn peek(&mut self, limit: Duration) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(limit))?;
-        match self.stream.peek(&mut [0]) {
+        if self.inside.is_none() {
+            return self.stream.peek(&mut [0]);
+        }
+        let mut buffer = [0; 4096];
+        let count = self.read(&mut buffer)?;
+        self.unread.extend_from_slice(&buffer[..count]);
+        // What ends the inside comes a moment before the end of the connection.
+        if count == 0 { self.stream.peek(&mut [0]) } else { Ok(count) }
+    }
+
+    /// Waits until the origin has left the idle connection; `false`: it has not.
+    pub(super) fn wait_left(&mut self, limit: Duration) -> Result<bool> {
+        match self.peek(limit) {
             Ok(0) => Ok(true),
             Ok(_) => bail!("bytes on a connection that should be idle"),
             Err(error) if is_reset(&error) => Ok(true),
@@ -245,10 +287,9 @@ impl Conn {
         }
     }
 
-    /// Waits for an answer's first byte without reading it.
-    pub(super) fn wait_first_byte(&self, limit: Duration) -> Result<()> {
-        self.stream.set_read_timeout(Some(limit))?;
-        self.stream.peek(&mut [0]).map(|_| ()).context("waiting for an answer's first byte")
+    /// Waits for an answer's first byte.
+    pub(super) fn wait_first_byte(&mut self, limit: Duration) -> Result<()> {
+        self.peek(limit).map(|_| ()).context("waiting for an answer's first byte")
     }
 
     /// Ends the edge's direction; the answer can still be read.
@@ -257,7 +298,10 @@ impl Conn {
     }
 
     /// Leaves.
-    pub(super) fn leave(self, how: Leave) -> Result<()> {
+    pub(super) fn leave(mut self, how: Leave) -> Result<()> {
+        if let (Leave::Fin, Some(inside)) = (how, &mut self.inside) {
+            inside.close(&mut self.stream);
+        }
         if how == Leave::Rst {
             set_socket_linger(self.stream.as_fd(), Some(Duration::ZERO)).context("setting SO_LINGER 0")?;
         }

@@ -165,6 +165,9 @@ impl Judgement {
 fn wrong(entry: &Entry, event: &Value) -> Vec<String> {
     let Expect::Failure(scenario) = entry.expect else { return Vec::new() };
     let mut wrong = Vec::new();
+    if (event["kind"] == "origin_error") != scenario.own {
+        wrong.push(format!("of kind {}", event["kind"]));
+    }
     let cause = event["cause"].as_str().unwrap_or_default();
     if !scenario.causes.contains(&cause) {
         wrong.push(format!("told as {cause}, wanted {}", scenario.causes.join(" or ")));

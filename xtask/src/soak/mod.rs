@@ -16,6 +16,7 @@ mod rng;
 mod scenario;
 mod server;
 mod start;
+mod tls;
 mod traffic;
 
 use std::collections::BTreeSet;
@@ -110,11 +111,12 @@ fn list(plan: &[&Scenario]) {
 /// The whole soak; an error is a staging that failed, or a tracer that died.
 fn soak(tracer: &Path, dir: &Path, plan: &[&'static Scenario], minutes: u64, seed: u64) -> Result<Outcome> {
     let lab = Lab::new()?;
+    let edge = tls::Edge::with_certificate_in(lab.dir())?;
     let servers = Servers::start(&lab)?;
     let mut agent = Agent::start(tracer, dir, lab.origin().inode())?;
     let before = agent.scrape()?;
     let book = Book::default();
-    let traffic = Traffic { lab: &lab, servers: &servers, book: &book, plan, seed };
+    let traffic = Traffic { lab: &lab, servers: &servers, tls: &edge, book: &book, plan, seed };
     traffic.run(|bell| watch(bell, &mut agent, &servers, &book, minutes))?;
     // Whoever is not told by then is missing, which the judgement says.
     let _late = wait::until("the last failures to be told", SETTLE, || {

@@ -109,9 +109,10 @@ pub(super) fn progress(minute: u64, of: u64, (exchanges, provoked): (usize, usiz
     println!("soak: minute {minute} of {of}: {exchanges} exchanges, {provoked} failures, {told} told, {rss:.1} MB");
 }
 
-/// The servers that sound traffic visits.
+/// The servers that sound traffic visits, with and without TLS.
 pub(super) fn servers() -> String {
-    server::VISITED.map(|server| server.name).join(", ")
+    let plain: Vec<&str> = server::VISITED.iter().filter(|server| !server.tls).map(|server| server.name).collect();
+    format!("{}, each with and without TLS", plain.join(", "))
 }
 
 #[cfg(test)]

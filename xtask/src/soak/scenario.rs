@@ -3,8 +3,9 @@
 
 use super::edge::{Leave, Seen};
 use super::server::{
-    APACHE, APACHE_IDLE, CADDY, GUNICORN, HAPROXY, HAPROXY_REJECT, NGINX, NGINX_IDLE, NOBODY, NODE, NODE_CLOSER,
-    NODE_CLUSTER, PHP, Server,
+    APACHE, APACHE_IDLE, APACHE_TLS, CADDY, CADDY_TLS, GUNICORN, GUNICORN_TLS, HAPROXY, HAPROXY_REJECT, HAPROXY_TLS,
+    NGINX, NGINX_IDLE, NGINX_IDLE_TLS, NGINX_TLS, NOBODY, NODE, NODE_CLOSER, NODE_CLUSTER, NODE_TLS, PHP, PHP_TLS,
+    Server,
 };
 
 /// One way to provoke a failure, or something that is none.
@@ -19,6 +20,8 @@ pub(super) struct Scenario {
     pub(super) causes: &'static [&'static str],
     /// `None`: no 52x.
     pub(super) statuses: &'static [Option<u16>],
+    /// An error of the origin's own, and no failure.
+    pub(super) own: bool,
 }
 
 /// What the edge does.
@@ -49,7 +52,7 @@ pub(super) enum How {
 }
 
 impl Scenario {
-    /// Whether this is a failure.
+    /// Whether there is something to tell.
     pub(super) fn fails(&self) -> bool {
         !self.causes.is_empty()
     }
@@ -73,16 +76,26 @@ const fn failure(
     causes: &'static [&'static str],
     statuses: &'static [Option<u16>],
 ) -> Scenario {
-    Scenario { name, server, how, seen, causes, statuses }
+    Scenario { name, server, how, seen, causes, statuses, own: false }
+}
+
+/// An answer of 502 for which the upstream is to blame.
+const fn own(
+    name: &'static str,
+    server: &'static Server,
+    path: &'static str,
+    cause: &'static [&'static str],
+) -> Scenario {
+    Scenario { own: true, ..failure(name, server, How::Ask(path), &[Seen::Whole(502)], cause, &[Some(502)]) }
 }
 
 const fn sound(name: &'static str, server: &'static Server, how: How, seen: &'static [Seen]) -> Scenario {
-    Scenario { name, server, how, seen, causes: &[], statuses: &[] }
+    Scenario { name, server, how, seen, causes: &[], statuses: &[], own: false }
 }
 
 /// Every scenario.
 #[rustfmt::skip] // A table: one line each.
-pub(super) static SCENARIOS: [Scenario; 37] = [
+pub(super) static SCENARIOS: [Scenario; 65] = [
     failure("nginx-444", &NGINX, How::Ask("/nothing"), NONE, &["empty_reply"], S520),
     failure("nginx-reset", &NGINX, How::Ask("/reset"), &[Seen::Reset], &["app_reset"], S520),
     failure("nginx-late", &NGINX_IDLE, How::Late, NONE, &["keepalive_race"], S520),
@@ -109,8 +122,36 @@ pub(super) static SCENARIOS: [Scenario; 37] = [
     failure("node-closes-at-accept", &NODE_CLOSER, How::Rejected, NONE, &["closed_before_request"], S520),
     failure("gunicorn-exit", &GUNICORN, How::Ask("/exit"), NONE, &["process_exit"], S520),
     failure("gunicorn-crash", &GUNICORN, How::Ask("/fault"), NONE, &["crash"], S520),
-    sound("php-worker-dies", &PHP, How::Ask("/die"), &[Seen::Whole(502)]),
-    sound("nginx-upstream-dead", &NGINX, How::Ask("/dead"), &[Seen::Whole(502)]),
+    failure("nginx-444-tls", &NGINX_TLS, How::Ask("/nothing"), NONE, &["empty_reply"], S520),
+    failure("nginx-late-tls", &NGINX_IDLE_TLS, How::Late, NONE, &["keepalive_race"], S520),
+    failure("nginx-upstream-cuts-tls", &NGINX_TLS, How::Ask("/raw/cut"), PART, &["truncated_body", "reset_mid_response"], CUT),
+    failure("nginx-upstream-garbage-tls", &NGINX_TLS, How::Ask("/raw/garbage"), &[Seen::Malformed], &["malformed_response"], S520),
+    failure("nginx-upstream-headers-tls", &NGINX_TLS, How::Ask("/raw/headers"), &[Seen::TooLarge], &["headers_too_large"], S520),
+    failure("nginx-upstream-hangs-tls", &NGINX_TLS, How::Ask("/raw/hang"), &[Seen::Silent], &["response_timeout"], S524),
+    failure("apache-worker-killed-tls", &APACHE_TLS, How::HolderKilled, NONE, &["process_killed"], S520),
+    failure("haproxy-reject-tls", &HAPROXY_TLS, How::Ask("/reject"), NONE, &["empty_reply"], S520),
+    failure("caddy-abort-tls", &CADDY_TLS, How::Ask("/abort"), NONE, &["empty_reply"], S520),
+    failure("node-destroy-tls", &NODE_TLS, How::Ask("/destroy"), NONE, &["empty_reply", "app_reset"], S520),
+    failure("node-destroy-in-body-tls", &NODE_TLS, How::Ask("/mid-destroy"), PART, &["truncated_body", "reset_mid_response"], CUT),
+    failure("node-destroy-in-chunks-tls", &NODE_TLS, How::Ask("/mid-chunk"), PART, &["truncated_body", "reset_mid_response"], CUT),
+    failure("node-hang-tls", &NODE_TLS, How::Ask("/hang"), &[Seen::Silent], &["response_timeout"], S524),
+    failure("node-half-answer-tls", &NODE_TLS, How::Ask("/half"), &[Seen::Stalled], &["response_stalled"], STALLED),
+    failure("gunicorn-exit-tls", &GUNICORN_TLS, How::Ask("/exit"), NONE, &["process_exit"], S520),
+    failure("gunicorn-crash-tls", &GUNICORN_TLS, How::Ask("/fault"), NONE, &["crash"], S520),
+    own("php-worker-dies", &PHP, "/die", &["process_exit"]),
+    own("php-worker-dies-tls", &PHP_TLS, "/die", &["process_exit"]),
+    own("php-out-of-memory", &PHP, "/eat", &["oom_kill"]),
+    own("php-out-of-memory-tls", &PHP_TLS, "/eat", &["oom_kill"]),
+    own("nginx-upstream-dead", &NGINX, "/dead", &["upstream_refused"]),
+    own("nginx-upstream-dead-tls", &NGINX_TLS, "/dead", &["upstream_refused"]),
+    own("nginx-gunicorn-exits", &NGINX, "/wsgi/exit", &["process_exit"]),
+    own("nginx-gunicorn-exits-tls", &NGINX_TLS, "/wsgi/exit", &["process_exit"]),
+    own("nginx-gunicorn-crashes", &NGINX, "/wsgi/fault", &["crash"]),
+    own("nginx-gunicorn-crashes-tls", &NGINX_TLS, "/wsgi/fault", &["crash"]),
+    sound("edge-leaves-tls", &NODE_TLS, How::LeaveEarly("/slow", Leave::Fin), LEFT),
+    sound("edge-resets-tls", &NGINX_TLS, How::LeaveEarly("/slow", Leave::Rst), LEFT),
+    sound("edge-leaves-in-body-tls", &CADDY_TLS, How::LeaveInBody("/large", Leave::Rst), LEFT),
+    sound("idle-close-tls", &NGINX_IDLE_TLS, How::Idle, &[Seen::Left]),
     sound("stranger-444", &NGINX, How::AskAsStranger("/nothing"), NONE),
     sound("edge-leaves", &NODE, How::LeaveEarly("/slow", Leave::Fin), LEFT),
     sound("edge-resets", &NGINX, How::LeaveEarly("/slow", Leave::Rst), LEFT),

@@ -15,6 +15,8 @@ pub(super) struct Server {
     pub(super) kinds: &'static [Kind],
     /// Keeps connections alive.
     pub(super) keeps: bool,
+    /// Speaks TLS.
+    pub(super) tls: bool,
 }
 
 /// Unusual ports, so that other tests on this host don't count.
@@ -23,36 +25,61 @@ const fn port(offset: u16) -> u16 {
 }
 
 pub(super) const NGINX: Server =
-    Server { name: "nginx", port: port(0), processes: &["nginx"], kinds: &KINDS, keeps: true };
+    Server { name: "nginx", port: port(0), processes: &["nginx"], kinds: &KINDS, keeps: true, tls: false };
 /// The same nginx where it keeps idle connections for a second.
 pub(super) const NGINX_IDLE: Server = Server { port: port(1), kinds: &SMALL, ..NGINX };
 pub(super) const PHP: Server = Server { name: "php-fpm", port: port(2), ..NGINX };
 pub(super) const APACHE: Server =
-    Server { name: "apache", port: port(3), processes: &["apache2"], kinds: &KINDS, keeps: true };
+    Server { name: "apache", port: port(3), processes: &["apache2"], kinds: &KINDS, keeps: true, tls: false };
 /// The same Apache where it keeps idle connections for a second.
 pub(super) const APACHE_IDLE: Server = Server { port: port(4), kinds: &SMALL, ..APACHE };
 pub(super) const HAPROXY: Server =
-    Server { name: "haproxy", port: port(5), processes: &["haproxy"], kinds: &KINDS, keeps: true };
+    Server { name: "haproxy", port: port(5), processes: &["haproxy"], kinds: &KINDS, keeps: true, tls: false };
 /// The same HAProxy where it rejects connections.
 pub(super) const HAPROXY_REJECT: Server = Server { port: port(6), ..HAPROXY };
 pub(super) const CADDY: Server =
-    Server { name: "caddy", port: port(7), processes: &["caddy"], kinds: KINDS_OF_CADDY, keeps: true };
+    Server { name: "caddy", port: port(7), processes: &["caddy"], kinds: KINDS_OF_CADDY, keeps: true, tls: false };
 pub(super) const NODE: Server =
-    Server { name: "node", port: port(8), processes: &["node", "MainThread"], kinds: &KINDS, keeps: true };
+    Server { name: "node", port: port(8), processes: &["node", "MainThread"], kinds: &KINDS, keeps: true, tls: false };
 /// Node's cluster, whose workers end.
 pub(super) const NODE_CLUSTER: Server = Server { port: port(9), ..NODE };
 /// A Node server that closes what it accepts.
 pub(super) const NODE_CLOSER: Server = Server { port: port(10), ..NODE };
 pub(super) const GUNICORN: Server =
-    Server { name: "gunicorn", port: port(11), processes: &["gunicorn"], kinds: &KINDS, keeps: false };
+    Server { name: "gunicorn", port: port(11), processes: &["gunicorn"], kinds: &KINDS, keeps: false, tls: false };
 /// Where nobody listens.
 pub(super) const NOBODY: Server =
-    Server { name: "nobody", port: port(12), processes: &[], kinds: &SMALL, keeps: false };
+    Server { name: "nobody", port: port(12), processes: &[], kinds: &SMALL, keeps: false, tls: false };
+
+/// The same servers inside TLS.
+pub(super) const NGINX_TLS: Server = Server { port: port(30), tls: true, ..NGINX };
+pub(super) const NGINX_IDLE_TLS: Server = Server { port: port(31), tls: true, ..NGINX_IDLE };
+pub(super) const PHP_TLS: Server = Server { port: port(32), tls: true, ..PHP };
+pub(super) const APACHE_TLS: Server = Server { port: port(33), tls: true, ..APACHE };
+pub(super) const HAPROXY_TLS: Server = Server { port: port(34), tls: true, ..HAPROXY };
+pub(super) const CADDY_TLS: Server = Server { port: port(35), tls: true, ..CADDY };
+pub(super) const NODE_TLS: Server = Server { port: port(36), tls: true, ..NODE };
+pub(super) const GUNICORN_TLS: Server = Server { port: port(37), tls: true, ..GUNICORN };
 
 /// Servers that sound traffic visits all the time.
-pub(super) const VISITED: [&Server; 7] = [&NGINX, &PHP, &APACHE, &HAPROXY, &CADDY, &NODE, &GUNICORN];
+pub(super) const VISITED: [&Server; 14] = [
+    &NGINX,
+    &PHP,
+    &APACHE,
+    &HAPROXY,
+    &CADDY,
+    &NODE,
+    &GUNICORN,
+    &NGINX_TLS,
+    &PHP_TLS,
+    &APACHE_TLS,
+    &HAPROXY_TLS,
+    &CADDY_TLS,
+    &NODE_TLS,
+    &GUNICORN_TLS,
+];
 /// Every port that somebody listens on for the edge.
-pub(super) const LISTENING: [&Server; 12] = [
+pub(super) const LISTENING: [&Server; 20] = [
     &NGINX,
     &NGINX_IDLE,
     &PHP,
@@ -65,6 +92,14 @@ pub(super) const LISTENING: [&Server; 12] = [
     &NODE_CLUSTER,
     &NODE_CLOSER,
     &GUNICORN,
+    &NGINX_TLS,
+    &NGINX_IDLE_TLS,
+    &PHP_TLS,
+    &APACHE_TLS,
+    &HAPROXY_TLS,
+    &CADDY_TLS,
+    &NODE_TLS,
+    &GUNICORN_TLS,
 ];
 /// Loopback ports of the upstreams: one that works, and one that breaks HTTP.
 pub(super) const UPSTREAM: u16 = port(20);

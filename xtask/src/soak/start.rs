@@ -8,16 +8,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::server::{
-    APACHE, APACHE_IDLE, CADDY, GUNICORN, HAPROXY, HAPROXY_REJECT, LISTENING, NGINX, NGINX_IDLE, NOBODY, NODE,
-    NODE_CLOSER, NODE_CLUSTER, PHP, RAW_UPSTREAM, UPSTREAM,
+    APACHE, APACHE_IDLE, APACHE_TLS, CADDY, CADDY_TLS, GUNICORN, GUNICORN_TLS, HAPROXY, HAPROXY_REJECT, HAPROXY_TLS,
+    LISTENING, NGINX, NGINX_IDLE, NGINX_IDLE_TLS, NGINX_TLS, NOBODY, NODE, NODE_CLOSER, NODE_CLUSTER, NODE_TLS, PHP,
+    PHP_TLS, RAW_UPSTREAM, Server, UPSTREAM,
 };
-use lab::{Lab, Nginx, NginxOptions, Process, procs, wait};
+use lab::{Lab, MemoryGroup, Nginx, NginxOptions, Process, procs, wait};
 
 /// How long the servers may take to listen, all together.
 const START: Duration = Duration::from_secs(30);
 const GUNICORN_WORKERS: usize = 4;
 const APACHE_WORKERS: usize = 12;
 const CLUSTER_WORKERS: usize = 2;
+/// What php-fpm's master and its children may use, bytes.
+const PHP_MEMORY: u64 = 160 << 20;
 /// Everyone may read a page and run a script; Apache's workers are not root.
 const OPEN: u32 = 0o755;
 
@@ -27,6 +30,8 @@ pub(super) struct Servers {
     others: Vec<Process>,
     nginx: Nginx,
     held: PathBuf,
+    /// Ends last, as php-fpm is in it.
+    _group: MemoryGroup,
 }
 
 impl Servers {
@@ -34,12 +39,14 @@ impl Servers {
         let files = Files { dir: lab.dir() };
         files.pages()?;
         let held = files.scripts()?;
-        let others = others(lab, &files).context("starting the servers")?;
+        let group = lab.memory_group(PHP_MEMORY)?;
+        let others = others(lab, &files, &group).context("starting the servers")?;
         let apache = apache(lab, &files).context("starting apache2")?;
-        let ports: Vec<u16> = [NGINX, NGINX_IDLE, PHP].map(|server| server.port).to_vec();
+        let ports: Vec<u16> =
+            [NGINX, NGINX_IDLE, PHP, NGINX_TLS, NGINX_IDLE_TLS, PHP_TLS].map(|server| server.port).to_vec();
         let http = files.fill(include_str!("conf/nginx.conf"));
         let nginx = Nginx::start(lab, &NginxOptions { http: &http, ports: &ports, workers: 2, ..Default::default() })?;
-        let servers = Self { apache, others, nginx, held };
+        let servers = Self { apache, others, nginx, held, _group: group };
         servers.wait_ready(lab).with_context(|| servers.logs())?;
         Ok(servers)
     }
@@ -53,9 +60,9 @@ impl Servers {
             Ok(ports.iter().all(|port| open.contains(port)).then_some(()))
         })?;
         self.apache.wait_workers(APACHE_WORKERS, START)?;
-        let gunicorn = self.others.last().context("no server was started")?;
+        let booted = |server: &Process| server.log().matches("Booting worker").count();
         wait::until_true("gunicorn's workers", START, || {
-            gunicorn.log().matches("Booting worker").count() >= GUNICORN_WORKERS
+            self.others.iter().map(booted).sum::<usize>() >= 2 * GUNICORN_WORKERS
         })
     }
 
@@ -103,6 +110,13 @@ impl Files<'_> {
             ("@HAPROXY@", HAPROXY.port),
             ("@HAPROXY_REJECT@", HAPROXY_REJECT.port),
             ("@CADDY@", CADDY.port),
+            ("@NGINX_TLS@", NGINX_TLS.port),
+            ("@NGINX_IDLE_TLS@", NGINX_IDLE_TLS.port),
+            ("@PHP_TLS@", PHP_TLS.port),
+            ("@APACHE_TLS@", APACHE_TLS.port),
+            ("@HAPROXY_TLS@", HAPROXY_TLS.port),
+            ("@CADDY_TLS@", CADDY_TLS.port),
+            ("@GUNICORN@", GUNICORN.port),
             ("@APP@", UPSTREAM),
             ("@RAW@", RAW_UPSTREAM),
             ("@CLOSED@", NOBODY.port),
@@ -153,7 +167,7 @@ impl Files<'_> {
 }
 
 /// HAProxy, Caddy, Node in its several roles, php-fpm and, last, gunicorn.
-fn others(lab: &Lab, files: &Files<'_>) -> Result<Vec<Process>> {
+fn others(lab: &Lab, files: &Files<'_>, group: &MemoryGroup) -> Result<Vec<Process>> {
     let dir = files.dir.display().to_string();
     let haproxy = files.write("haproxy.cfg", include_str!("conf/haproxy.cfg"))?;
     let caddyfile = files.write("Caddyfile", include_str!("conf/Caddyfile"))?;
@@ -163,6 +177,10 @@ fn others(lab: &Lab, files: &Files<'_>) -> Result<Vec<Process>> {
     files.write("app.php", include_str!("conf/app.php"))?;
     files.write("app.py", include_str!("conf/app.py"))?;
     let node = |host: &str, port: u16, workers: usize| format!("{app} {host} {port} {workers}");
+    let gunicorn = |server: &Server, more: &str| {
+        let port = server.port;
+        format!("app:app --chdir {dir} --worker-tmp-dir /dev/shm -b [::]:{port} -w {GUNICORN_WORKERS}{more}")
+    };
     let commands = [
         ("haproxy", format!("-f {haproxy} -db")),
         // Caddy keeps its state below these.
@@ -175,25 +193,24 @@ fn others(lab: &Lab, files: &Files<'_>) -> Result<Vec<Process>> {
         ("node", node("::", NODE.port, 0)),
         ("node", node("127.0.0.1", UPSTREAM, 0)),
         ("node", node("::", NODE_CLUSTER.port, CLUSTER_WORKERS)),
+        ("node", format!("{} {dir}", node("::", NODE_TLS.port, 0))),
         ("node", format!("{raw} {RAW_UPSTREAM} {}", NODE_CLOSER.port)),
-        (&php_fpm()?, format!("-F -R -y {fpm}")),
-        (
-            "gunicorn",
-            format!("app:app --chdir {dir} --worker-tmp-dir /dev/shm -b [::]:{} -w {GUNICORN_WORKERS}", GUNICORN.port),
-        ),
+        ("gunicorn", gunicorn(&GUNICORN_TLS, &format!(" --certfile {dir}/cert.pem --keyfile {dir}/key.pem"))),
+        ("gunicorn", gunicorn(&GUNICORN, "")),
     ];
-    commands.iter().map(|(program, args)| command(lab, program, args)).collect()
+    let fpm = command(lab, &php_fpm()?, &format!("-F -R -y {fpm}"), Some(group));
+    std::iter::once(fpm).chain(commands.iter().map(|(program, args)| command(lab, program, args, None))).collect()
 }
 
 fn apache(lab: &Lab, files: &Files<'_>) -> Result<Process> {
     let config = files.write("httpd.conf", include_str!("conf/httpd.conf"))?;
-    command(lab, "apache2", &format!("-f {config} -DFOREGROUND"))
+    command(lab, "apache2", &format!("-f {config} -DFOREGROUND"), None)
 }
 
 /// Starts a program with these words as its arguments.
-fn command(lab: &Lab, program: &str, args: &str) -> Result<Process> {
+fn command(lab: &Lab, program: &str, args: &str, group: Option<&MemoryGroup>) -> Result<Process> {
     let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
-    lab.origin_command(&find(program)?, &args, None)
+    lab.origin_command(&find(program)?, &args, group)
 }
 
 /// Servers live where a user's PATH may not look.

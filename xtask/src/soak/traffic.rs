@@ -12,6 +12,7 @@ use super::rng::Rng;
 use super::scenario::{FENCE, Scenario};
 use super::server::{Server, VISITED};
 use super::start::Servers;
+use super::tls;
 use lab::Lab;
 
 /// Sound exchanges a second, all visitors together.
@@ -27,6 +28,7 @@ const ON_ONE: usize = 40;
 pub(super) struct Traffic<'a> {
     pub(super) lab: &'a Lab,
     pub(super) servers: &'a Servers,
+    pub(super) tls: &'a tls::Edge,
     pub(super) book: &'a Book,
     pub(super) plan: &'a [&'static Scenario],
     pub(super) seed: u64,
@@ -61,8 +63,8 @@ impl Traffic<'_> {
     pub(super) fn run(&self, watch: impl FnOnce(&Bell) -> Result<()>) -> Result<()> {
         let bell = Bell::default();
         let ports = Ports::new(&mut Rng::new(self.seed, u64::MAX));
-        let driver =
-            |stream| Driver { book: self.book, ports: &ports, servers: self.servers, rng: Rng::new(self.seed, stream) };
+        let Self { book, servers, tls, seed, .. } = *self;
+        let driver = |stream| Driver { book, ports: &ports, servers, tls, rng: Rng::new(seed, stream) };
         let visitors = VISITED.iter().flat_map(|&server| [server; VISITORS]);
         let mut jobs: Vec<Box<dyn FnOnce() -> Result<()> + Send>> = Vec::new();
         for (server, stream) in visitors.zip(0..) {

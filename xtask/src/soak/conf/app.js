@@ -1,8 +1,11 @@
-// node app.js HOST PORT WORKERS: the soak's Node application. With workers it is a cluster that replaces those that end.
+// node app.js HOST PORT WORKERS [DIR]: the soak's Node application. With workers it is a cluster that replaces those
+// that end; with a folder it speaks TLS by the certificate there.
 const cluster = require('cluster');
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 
-const [host, port, workers] = [process.argv[2], +process.argv[3], +process.argv[4]];
+const [host, port, workers, dir] = [process.argv[2], +process.argv[3], +process.argv[4], process.argv[5]];
 const large = Buffer.alloc(300 * 1024, 'x');
 
 // Part of a response of 5,000 bytes, and what becomes of its connection then.
@@ -51,10 +54,11 @@ if (workers && cluster.isPrimary) {
   cluster.on('exit', () => cluster.fork());
   for (let i = 0; i < workers; i++) cluster.fork();
 } else {
-  const server = http.createServer((req, res) => {
-    const page = pages[req.url.split('?')[0]] || missing;
-    page(req, res);
-  });
+  const answer = (req, res) => (pages[req.url.split('?')[0]] || missing)(req, res);
+  const read = name => fs.readFileSync(`${dir}/${name}.pem`);
+  const server = dir
+    ? https.createServer({ key: read('key'), cert: read('cert') }, answer)
+    : http.createServer(answer);
   server.keepAliveTimeout = 60000;
   server.requestTimeout = 0;
   server.headersTimeout = 0;

@@ -24,6 +24,9 @@ switch ($path) {
     case '/missing':
         http_response_code(404);
         break;
+    case '/eat':
+        $eaten = str_repeat('x', 400 << 20);
+        break;
     case '/die':
         posix_kill(posix_getpid(), 9);
         break;
