@@ -61,7 +61,8 @@ impl Notes {
         }
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    /// Takes in what another reading says.
+    pub fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.lines += other.lines;
         if let Some(time) = other.begins {

@@ -12,7 +12,7 @@ use super::filter::Filter;
 use super::notes::Notes;
 use super::order::InTimeOrder;
 use super::record::Record;
-use super::stream::{Part, Stream, Wanted};
+use super::stream::{self, Part, Stream, Wanted};
 use crate::config::Invalid;
 
 /// Most sources at once.
@@ -92,6 +92,14 @@ impl Events {
     #[must_use]
     pub fn read(&self, filter: &Filter) -> Records {
         Records { streams: self.streams(filter).collect(), notes: Notes::default() }
+    }
+
+    /// How many events have no ray: the request was not read. Entries of a journal are not counted.
+    ///
+    /// # Errors
+    /// A file can't be read.
+    pub fn without_ray(&self) -> Result<u64> {
+        self.series.iter().flatten().map(stream::without_ray).sum()
     }
 
     /// The records that are wanted, of all sources together, by their time.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -121,6 +121,28 @@ impl Stream {
             None => {}
         }
     }
+}
+
+/// How many events of a part have no ray, by their text alone.
+pub(super) fn without_ray(part: &Part) -> Result<u64> {
+    match part {
+        Part::File(path) => count(path, b"\"ray\":null").with_context(|| format!("reading {}", path.display())),
+        Part::Journal(_) => Ok(0),
+        Part::Held(records) => Ok(records.iter().filter(|record| record.ray.is_none()).count() as u64),
+    }
+}
+
+fn count(path: &Path, needle: &[u8]) -> io::Result<u64> {
+    let input = match input::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        input => input?,
+    };
+    let (mut lines, finder) = (Lines::new(input), Finder::new(needle));
+    let mut found = 0;
+    while lines.next(Some(&finder))?.is_some() {
+        found += 1;
+    }
+    Ok(found)
 }
 
 /// The next record of some lines that may be wanted.
