@@ -54,7 +54,8 @@ pub fn ask(address: SocketAddr) -> Result<Answer> {
 }
 
 /// The answer in some bytes; `None`: they are none. Records that can't be read are left out.
-pub(super) fn read(bytes: &[u8], address: SocketAddr) -> Option<Answer> {
+#[must_use]
+pub fn read(bytes: &[u8], address: SocketAddr) -> Option<Answer> {
     let served: Served = serde_json::from_slice(bytes).ok()?;
     let mut records: Vec<_> = served.records.into_iter().filter_map(|value| Record::from_value(value).ok()).collect();
     records.sort_by_key(|record| record.time);
@@ -74,11 +75,11 @@ fn in_words(error: Error) -> String {
     const INSTEAD: &str = "name its events file instead (--events)";
     match error {
         Error::StatusCode(401) => format!("it asks for a password (its web-config): {INSTEAD}"),
-        Error::StatusCode(404) => "it is older than this command, or no tracer: name its events file (--events)".to_owned(),
+        Error::StatusCode(404) => format!("it is older than this command, or no tracer: {INSTEAD}"),
         Error::StatusCode(status) => format!("it answered with status {status}"),
         Error::Timeout(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "nobody listens there: is `tracer run` at work? Else name an events file (--events) or the journal (--journal)"
+            "nobody listens there: start `tracer run`, or name an events file (--events) or the journal (--journal)"
                 .to_owned()
         }
         Error::Io(error) => error.to_string(),

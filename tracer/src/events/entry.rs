@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::record::{NoRecord, Record};
+use super::record::{NoRecord, Record, event};
 
 /// What the names of a record's fields begin with in the journal.
 const PREFIX: &str = "TRACER_";
@@ -59,7 +59,7 @@ pub fn record(line: &[u8]) -> Result<Record, NoRecord> {
         return Record::from_value(Value::Object(fields(&entry)));
     }
     match entry.get("MESSAGE") {
-        Some(Value::String(message)) if message.starts_with("{\"schema\":") => Record::parse(message.as_bytes()),
+        Some(Value::String(message)) if message.starts_with("{\"schema\":") => event(message.as_bytes()),
         _ => Err(NoRecord::Other),
     }
 }

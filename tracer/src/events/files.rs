@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::input;
 use super::lines::Lines;
 use super::notes::Notes;
-use super::record::Record;
+use super::record::event;
 use crate::config::Invalid;
 
 /// Most entries of a folder that are looked at.
@@ -107,7 +107,7 @@ fn base(name: &str) -> &str {
 fn first_event(path: &Path) -> io::Result<Option<Timestamp>> {
     let mut lines = Lines::new(input::open(path)?);
     while let Some(line) = lines.next(None)? {
-        if let Ok(record) = Record::parse(line.bytes) {
+        if let Ok(record) = event(line.bytes) {
             return Ok(Some(record.time));
         }
         if line.number >= FIRST_LINES {

@@ -20,7 +20,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use daemon::{Answer, ask};
+pub use daemon::{Answer, ask, read as read_answer};
 pub use entry::record as journal_record;
 pub use filter::Filter;
 pub use lines::{Lines, MAX_LINE};
@@ -28,4 +28,4 @@ pub use notes::Notes;
 pub use order::InTimeOrder;
 pub use ray::{Ray, find as find_ray};
 pub use reader::{Events, Records, Source};
-pub use record::{Kind, NoRecord, Record, SCHEMA};
+pub use record::{Kind, NoRecord, Record, SCHEMA, event};

@@ -94,12 +94,21 @@ impl Events {
         Records { streams: self.streams(filter).collect(), notes: Notes::default() }
     }
 
-    /// How many events have no ray: the request was not read. Entries of a journal are not counted.
+    /// How many events have no ray: the request was not read. `None`: a journal does not tell without reading all.
     ///
     /// # Errors
     /// A file can't be read.
-    pub fn without_ray(&self) -> Result<u64> {
-        self.series.iter().flatten().map(stream::without_ray).sum()
+    pub fn without_ray(&self) -> Result<Option<u64>> {
+        if self.has_journal() {
+            return Ok(None);
+        }
+        self.series.iter().flatten().map(stream::without_ray).sum::<Result<u64>>().map(Some)
+    }
+
+    /// Whether a journal is among the sources.
+    #[must_use]
+    pub fn has_journal(&self) -> bool {
+        self.series.iter().flatten().any(|part| matches!(part, Part::Journal(_)))
     }
 
     /// The records that are wanted, of all sources together, by their time.

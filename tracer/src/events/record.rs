@@ -134,11 +134,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// One line of an events file.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, NoRecord> {
-        serde_json::from_slice(line).map_err(|error| no_record(&error)).and_then(Self::checked)
-    }
-
     /// The same of JSON that was read already.
     pub(super) fn from_value(value: serde_json::Value) -> Result<Self, NoRecord> {
         serde_json::from_value(value).map_err(|error| no_record(&error)).and_then(Self::checked)
@@ -169,6 +164,14 @@ impl Record {
     pub const fn is_newer(&self) -> bool {
         self.schema > SCHEMA
     }
+}
+
+/// The event of a line.
+///
+/// # Errors
+/// Why it is none.
+pub fn event(line: &[u8]) -> Result<Record, NoRecord> {
+    serde_json::from_slice(line).map_err(|error| no_record(&error)).and_then(Record::checked)
 }
 
 fn no_record(error: &serde_json::Error) -> NoRecord {

@@ -14,7 +14,7 @@ use super::input;
 use super::journal;
 use super::lines::Lines;
 use super::notes::Notes;
-use super::record::{NoRecord, Record};
+use super::record::{NoRecord, Record, event};
 
 /// Where a part of a series lies.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl Stream {
             Part::File(path) => {
                 let name = path.display().to_string();
                 match input::open(&path) {
-                    Ok(input) => lines(input, name, Record::parse),
+                    Ok(input) => lines(input, name, event),
                     // Rotated away since it was listed.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         self.notes.passed_over(format!("{name}: gone as it was to be read"));

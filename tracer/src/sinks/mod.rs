@@ -17,6 +17,7 @@ pub mod past;
 #[cfg(test)]
 mod sample;
 pub mod stream;
+mod style;
 pub mod summary;
 mod text;
 mod told;

@@ -3,35 +3,10 @@
 use std::fmt::{self, Write};
 
 use super::escape::terminal;
+use super::style::{Style, paint};
 use super::told::Told;
 
 const INDENT: &str = "               ";
-
-/// How parts are set off on a terminal that takes colour.
-#[derive(Clone, Copy)]
-pub(super) enum Style {
-    Dim,
-    Failure,
-    /// An answer of 5xx that the origin gave itself.
-    Answer,
-    Advice,
-}
-
-impl Style {
-    const fn code(self) -> &'static str {
-        match self {
-            Self::Dim => "2",
-            Self::Failure => "1;31",
-            Self::Answer => "1;33",
-            Self::Advice => "36",
-        }
-    }
-}
-
-/// Sets the text off, where colour is wanted.
-fn paint(colour: bool, style: Style, text: &str) -> String {
-    if colour { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.to_owned() }
-}
 
 /// One event as lines of text, the final line end included. All foreign text is escaped.
 pub(super) fn write(out: &mut String, told: &Told<'_>, colour: bool, with_advice: bool) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use super::text::Style;
+use super::style::Style;
 use crate::diagnose::{Diagnosis, origin::OriginError};
 use crate::events::{Kind, Record};
 
