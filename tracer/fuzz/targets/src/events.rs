@@ -3,8 +3,8 @@
 use tracer::events::{Lines, MAX_LINE, Ray, Record, event, find_ray, journal_record, read_answer};
 use tracer::sinks::past;
 
-/// An events file, a journal's output, a daemon's answer and an error page, all of the same bytes: no panic, no line lost
-/// or torn, no query, nothing that a terminal acts on.
+/// An events file, a journal's output, a daemon's answer and an error page, all of the same bytes: no panic, no line
+/// lost or torn, no query, nothing that a terminal acts on.
 pub fn events(bytes: &[u8]) {
     let whole = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let expected: Vec<_> = whole.filter(|line| line.len() <= MAX_LINE).collect();

@@ -45,7 +45,7 @@ fn one(place: &str, text: &[u8]) -> Result<Ray, Invalid> {
     match find_ray(text).as_slice() {
         [ray] => Ok(*ray),
         [] => Err(Invalid::new(format!(
-            "{place} holds no ray: the error page shows it at its foot, as \"Ray ID: 7d1234567890abcd\" (nothing is fetched)"
+            "{place} holds no ray: the error page shows it, as \"Ray ID: 7d1234567890abcd\" (nothing is fetched)"
         ))),
         many => {
             let first: Vec<_> = many.iter().take(NAMED).map(ToString::to_string).collect();

@@ -14,9 +14,10 @@ pub(super) fn reasons(past: &Past, events: &Events, answer: Option<Answer>, note
         Some(begins) => format!("it was before the records begin, which is at {begins}"),
         None => "there are no records at all yet".to_owned(),
     };
-    let without = events.without_ray()?.map_or_else(String::new, |count| format!("; {count} events here have none"));
+    let without = events.without_ray()?.map(|count| format!("; {count} events here have none")).unwrap_or_default();
     let inside_tls = format!(
-        "its connection was inside TLS and the key was not known, so that its event has no ray{without} (see --tls-sight)"
+        "its connection was inside TLS and the key was not known, so that its event has no ray{without} \
+         (see --tls-sight)"
     );
     let lost = match answer.map_or_else(|| ask(past.listen), Ok) {
         Ok(answer) => lost(&answer),

@@ -155,6 +155,9 @@ fn the_last_records_of_both_kinds_are_served_by_time_and_only_so_many() {
         assert_eq!((records.len(), &answer["failures"], &answer["origin_errors"]), (KEPT + 1, &501.into(), &1.into()));
         assert_eq!(records[0]["time"].as_str().unwrap(), time(1).to_string());
         assert_eq!((&answer["begins"], &records[KEPT]["kind"]), (&records[0]["time"], &"origin_error".into()));
+        let page = include_str!("../../../../docs/history.md");
+        let keys: Vec<_> = answer.as_object().unwrap().keys().collect();
+        assert!(keys.len() == 7 && keys.iter().all(|key| page.contains(&format!("\n| `{key}` |"))), "{keys:?}");
         assert!(answer["lost"].is_object() && !text.contains('\u{202e}'));
     });
 }
