@@ -1,6 +1,7 @@
 //! The files of a path: an events file with what it was rotated to, or the events files of a folder, the oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,66 +26,92 @@ pub(super) fn series(
     seen: &mut BTreeSet<PathBuf>,
     notes: &mut Notes,
 ) -> Result<Vec<Vec<PathBuf>>, Invalid> {
-    let wrong = |why: &dyn std::fmt::Display| Invalid::new(format!("{}: {why}", path.display()));
-    let kind = fs::metadata(path).map_err(|error| wrong(&hint(&error)))?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(wrong(&"neither a file nor a folder: name the events file, or the folder that holds it"));
-    }
-    let is_folder = kind.is_dir();
-    let folder = if is_folder { path } else { path.parent().unwrap_or(Path::new("")) };
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    if !is_folder {
-        found.entry(name.clone()).or_default().push(path.to_owned());
-    }
-    let entries = fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-    match entries {
-        // A file may be readable where its folder is not.
-        Err(_) if !is_folder => {
-            notes.passed_over(format!("{}: can't be listed: rotated files are not read", folder.display()))
-        }
-        Err(error) => return Err(wrong(&hint(&error))),
-        Ok(entries) => {
-            for (count, entry) in entries.enumerate() {
-                if count == MAX_ENTRIES {
-                    return Err(wrong(&format!("more than {MAX_ENTRIES} files: name the events file instead")));
-                }
-                let entry = entry.map_err(|error| wrong(&error))?;
-                let other = entry.file_name().to_string_lossy().into_owned();
-                let is_sibling = other != name && base(&other) == name;
-                if (is_folder && !other.starts_with('.') || is_sibling) && entry.path().is_file() {
-                    let series = if is_folder { base(&other).to_owned() } else { name.clone() };
-                    found.entry(series).or_default().push(folder.join(entry.file_name()));
-                }
-            }
-        }
-    }
+    let kind = fs::metadata(path).map_err(|error| wrong(path, hint(&error)))?.file_type();
+    let found = if kind.is_dir() {
+        in_folder(path)?
+    } else if kind.is_file() {
+        vec![beside(path, notes)?]
+    } else {
+        return Err(wrong(path, "neither a file nor a folder: name the events file, or the folder that holds it"));
+    };
     let mut all = Vec::new();
-    for files in found.into_values() {
-        let mut dated = Vec::new();
-        for file in files {
-            if !seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
-                continue;
-            }
-            match first_event(&file) {
-                Ok(Some(time)) => {
-                    notes.began(time);
-                    dated.push((Some(time), file));
-                }
-                // Named by the user: what is wrong with its lines is told as they are read.
-                Ok(None) if file == path => dated.push((None, file)),
-                Ok(None) if fs::metadata(&file).is_ok_and(|file| file.len() == 0) => {}
-                Ok(None) => notes.passed_over(format!("{}: holds no events and was passed over", file.display())),
-                Err(error) if file == path => return Err(wrong(&hint(&error))),
-                Err(error) => notes.passed_over(format!("{}: {error}; it was passed over", file.display())),
-            }
-        }
-        dated.sort();
-        if !dated.is_empty() {
-            all.push(dated.into_iter().map(|(_, file)| file).collect());
+    for mut files in found {
+        files.retain(|file| seen.insert(fs::canonicalize(file).unwrap_or_else(|_| file.clone())));
+        let files = by_age(files, path, notes)?;
+        if !files.is_empty() {
+            all.push(files);
         }
     }
     Ok(all)
+}
+
+/// A file, and what it was rotated to.
+fn beside(path: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>, Invalid> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut files = vec![path.to_owned()];
+    match fs::read_dir(folder.unwrap_or(Path::new("."))) {
+        // A file may be readable where its folder is not.
+        Err(error) => notes.passed_over(format!("{}: rotated files are not read: {error}", path.display())),
+        Ok(entries) => {
+            let names = names(entries, path)?.into_iter();
+            let rotated =
+                names.filter(|other| other.to_string_lossy() != name && base(&other.to_string_lossy()) == name);
+            files.extend(rotated.map(|other| path.with_file_name(other)).filter(|file| file.is_file()));
+        }
+    }
+    Ok(files)
+}
+
+/// The files of a folder by the name that they had before they were rotated; hidden ones are left out.
+fn in_folder(folder: &Path) -> Result<Vec<Vec<PathBuf>>, Invalid> {
+    let entries = fs::read_dir(folder).map_err(|error| wrong(folder, hint(&error)))?;
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for name in names(entries, folder)? {
+        let file = folder.join(&name);
+        let name = name.to_string_lossy();
+        if !name.starts_with('.') && file.is_file() {
+            found.entry(base(&name).to_owned()).or_default().push(file);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+fn names(entries: fs::ReadDir, path: &Path) -> Result<Vec<OsString>, Invalid> {
+    let names = entries.take(MAX_ENTRIES + 1).map(|entry| entry.map(|entry| entry.file_name()));
+    let names: Vec<_> = names.collect::<io::Result<_>>().map_err(|error| wrong(path, error))?;
+    if names.len() > MAX_ENTRIES {
+        return Err(wrong(
+            path,
+            format!("more than {MAX_ENTRIES} files there: move the events to a folder of their own"),
+        ));
+    }
+    Ok(names)
+}
+
+/// The files that hold events, the oldest first. What is wrong with the one that was `asked` for by name is an error.
+fn by_age(files: Vec<PathBuf>, asked: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>, Invalid> {
+    let mut dated = Vec::new();
+    for file in files {
+        match first_event(&file) {
+            Ok(Some(time)) => {
+                notes.began(time);
+                dated.push((Some(time), file));
+            }
+            // What is wrong with its lines is told as they are read.
+            Ok(None) if file == asked => dated.push((None, file)),
+            Ok(None) if fs::metadata(&file).is_ok_and(|file| file.len() == 0) => {}
+            Ok(None) => notes.passed_over(format!("{}: holds no events and was passed over", file.display())),
+            Err(error) if file == asked => return Err(wrong(asked, hint(&error))),
+            Err(error) => notes.passed_over(format!("{}: {error}; it was passed over", file.display())),
+        }
+    }
+    dated.sort();
+    Ok(dated.into_iter().map(|(_, file)| file).collect())
+}
+
+fn wrong(path: &Path, why: impl std::fmt::Display) -> Invalid {
+    Invalid::new(format!("{}: {why}", path.display()))
 }
 
 /// An error with what to do about it.

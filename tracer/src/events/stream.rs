@@ -16,6 +16,10 @@ use super::lines::Lines;
 use super::notes::Notes;
 use super::record::{NoRecord, Record, event};
 
+/// What unpacking a file gives where that is not whole.
+const DAMAGED: [io::ErrorKind; 3] =
+    [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+
 /// Where a part of a series lies.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
@@ -65,8 +69,16 @@ impl Stream {
     pub(super) fn next(&mut self) -> Result<Option<Record>> {
         loop {
             let found = match &mut self.open {
-                Some(Open::Lines { lines, name, read }) => next_line(lines, name, *read, &self.wanted, &mut self.notes)
-                    .with_context(|| format!("reading {name}"))?,
+                Some(Open::Lines { lines, name, read }) => {
+                    match next_line(lines, name, *read, &self.wanted, &mut self.notes) {
+                        // Packed, and cut off or damaged.
+                        Err(error) if DAMAGED.contains(&error.kind()) => {
+                            self.notes.passed_over(format!("{name}: {error}: the rest of it was passed over"));
+                            None
+                        }
+                        found => found.with_context(|| format!("reading {name}"))?,
+                    }
+                }
                 Some(Open::Held { records, next }) => {
                     let found = records.get(*next).cloned();
                     *next += 1;
@@ -139,10 +151,14 @@ fn count(path: &Path, needle: &[u8]) -> io::Result<u64> {
     };
     let (mut lines, finder) = (Lines::new(input), Finder::new(needle));
     let mut found = 0;
-    while lines.next(Some(&finder))?.is_some() {
-        found += 1;
+    loop {
+        match lines.next(Some(&finder)) {
+            Ok(Some(_)) => found += 1,
+            Ok(None) => return Ok(found),
+            Err(error) if DAMAGED.contains(&error.kind()) => return Ok(found),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(found)
 }
 
 /// The next record of some lines that may be wanted.

@@ -134,6 +134,26 @@ fn lines_of_others_and_of_later_versions_are_told_and_cost_nothing_else() {
 }
 
 #[test]
+fn a_packed_file_that_is_cut_off_is_read_as_far_as_it_goes_and_named() {
+    let folder = Folder::new("cut");
+    let lines: Vec<_> =
+        (0..60_u64).map(|n| line(1, &format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
+    let packed = folder.write("events.1.gz", &lines);
+    let path = folder.write("events", &[line(2, "ffff000000000000")]);
+    let bytes = fs::read(&packed).unwrap();
+    for left in [bytes.len() - 1, bytes.len() / 2] {
+        fs::write(&packed, &bytes[..left]).unwrap();
+        let events = find(&path);
+        let mut records = events.read(&Filter::default());
+        let count = records.by_ref().map(Result::unwrap).count();
+        assert!(count >= 1 && (left < bytes.len() - 1 || count == 61), "{count} of {left} bytes");
+        let words = [events.notes().in_words(), records.notes().in_words()].concat().join("\n");
+        assert!(words.contains("events.1.gz: "), "{words}");
+        assert_eq!(events.without_ray().unwrap(), Some(0));
+    }
+}
+
+#[test]
 fn what_is_not_there_or_no_file_is_refused_by_name() {
     let refused = |path: &str| Events::find(vec![Source::Path(path.into())]).unwrap_err().to_string();
     assert!(refused("/nowhere/events").starts_with("/nowhere/events: No such file"));
