@@ -13,6 +13,8 @@ Examples:
   tracer watch                       what fails right now, and why
   tracer watch --json --for 30s      the same as NDJSON, for half a minute
   tracer run --events failures.log   the daemon, with its events in a file
+  tracer explain 7d1234567890abcd    what became of this request
+  tracer history --since 1h          what failed in the last hour
   tracer doctor                      can this host be traced, and how well
   tracer ranges check 173.245.48.10  does this address count as the edge";
 
@@ -32,6 +34,27 @@ Examples:
   tracer watch
   tracer watch --port 443 --count 1
   tracer watch --json --for 30s | jq -r .cause";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Without --events and --journal it reads the events file that the configuration names (--config, else
+/etc/tracer/tracer.toml), else it asks the running daemon for its last records. Nothing is fetched.
+Exit status: 0 seen, 1 not seen.
+
+Examples:
+  tracer explain 7d1234567890abcd
+  tracer explain 7d1234567890abcd-LAX --events /var/lib/tracer/events.ndjson
+  tracer explain - < page.html
+  tracer explain 7d1234567890abcd --journal --json | jq '.records[].cause'";
+
+const HISTORY_EXAMPLES: &str = "\
+Without --events and --journal it reads the events file that the configuration names (--config, else
+/etc/tracer/tracer.toml), else it asks the running daemon for its last records.
+
+Examples:
+  tracer history
+  tracer history --since 1h --host www.example.com
+  tracer history --since 2026-11-20 --until 2026-11-21T12:00:00Z --by cause,hour
+  tracer history --events /var/log/tracer --cause oom_kill --by process --json";
 
 const DOCTOR_EXAMPLES: &str = "\
 It also looks for the usual roots of a 520 on this host: firewall, queues, memory, disks, servers' settings.
@@ -85,6 +108,10 @@ pub enum Command {
     Run(RunArgs),
     /// Show failures as they happen, then a summary
     Watch(WatchArgs),
+    /// Tell what became of one request, by its ray
+    Explain(ExplainArgs),
+    /// Count what happened, from the events that were written
+    History(HistoryArgs),
     /// Tell whether this host can be traced, how well, what is missing
     Doctor(DoctorArgs),
     /// Show which addresses count as the edge
@@ -135,6 +162,73 @@ pub struct WatchArgs {
     pub record: Option<PathBuf>,
     #[command(flatten)]
     pub shared: SharedArgs,
+}
+
+/// Where commands that look back find events.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PastArgs {
+    /// Read this events file with its rotated ones, or a folder of them (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub events: Vec<PathBuf>,
+    /// Read the systemd journal of this unit [default unit: tracer.service]
+    #[arg(long, value_name = "UNIT", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "tracer.service")]
+    pub journal: Option<String>,
+    /// Read options from a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `tracer explain`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// 16 hexadecimal digits, a URL that holds them, or `-`: an error page on standard input
+    #[arg(value_name = "RAY|URL|-")]
+    pub ray: String,
+    /// Show so many similar events within a minute of it [default: 5]
+    #[arg(long, value_name = "N")]
+    pub neighbours: Option<String>,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub past: PastArgs,
+}
+
+/// `tracer history`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = HISTORY_EXAMPLES)]
+pub struct HistoryArgs {
+    /// From then on: how long ago (1h, 7d), a time (2026-11-20T10:00:00Z) or a day in UTC [default: all]
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Up to then, in the same forms [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only this cause (repeatable, as the next three)
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Vec<String>,
+    /// Only requests for this host
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Only where this process held the connection, or stood behind
+    #[arg(long, value_name = "NAME")]
+    pub process: Vec<String>,
+    /// Only this local port
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<String>,
+    /// Count by these, as cause,hour: cause, status, certainty, host, process, upstream, port, minute, hour, day
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub by: Vec<String>,
+    /// Show so many rows of a table [default: 40]
+    #[arg(long, value_name = "N")]
+    pub rows: Option<String>,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 /// `tracer doctor`.
@@ -295,7 +389,7 @@ mod tests {
         let mut cli = Cli::command().term_width(80);
         cli.build();
         let pages = pages(&cli);
-        assert_eq!(pages.len(), 8);
+        assert_eq!(pages.len(), 10);
         for mut page in pages {
             let name = page.get_name().to_owned();
             let text = page.render_help().to_string();

@@ -8,6 +8,8 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The answer of `ranges check` that an address is not edge.
 pub const NOT_EDGE: u8 = 1;
+/// The answer of `explain` that no event has the ray.
+pub const NOT_SEEN: u8 = 1;
 /// Wrong use.
 pub const USAGE: u8 = 2;
 /// This host can't be traced.

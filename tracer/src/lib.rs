@@ -28,7 +28,8 @@
 //! [`state`], [`diagnose`], [`http`], [`tls`] and [`decode`] do not: no file, no socket, no clock, no log. They take
 //! values and the time and give values, so that recorded events replay through the same path. Everything else may:
 //! [`probes`] and [`agent`] the kernel, [`sinks`] files and sockets, [`config`] files, [`host`] what the doctor reads,
-//! [`commands`] what their names say. `tests/layers` holds this, and which room may import which.
+//! [`events`] events that were written, [`commands`] what their names say. `tests/layers` holds this, and which room
+//! may import which.
 //!
 //! # Invariants
 //!
@@ -62,6 +63,7 @@ pub mod counts;
 pub mod decode;
 pub mod diagnose;
 pub mod edge;
+pub mod events;
 pub mod exit;
 pub mod host;
 pub mod http;

@@ -19,6 +19,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args),
         Command::Watch(args) => commands::watch::run(args),
+        Command::Explain(args) => commands::explain::run(args),
+        Command::History(args) => commands::history::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Ranges(args) => commands::ranges::main(args),
     };

@@ -1,6 +1,9 @@
 //! One file per subcommand. Each gives the exit status, or an error that `main` prints.
 
 pub mod doctor;
+pub mod explain;
+pub mod history;
+mod past;
 pub mod ranges;
 pub mod run;
 pub mod update;

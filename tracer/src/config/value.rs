@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use log::LevelFilter;
 
 use crate::edge;
@@ -46,6 +47,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         time if time > MAX_TIME => Err(too_long()),
         time => Ok(time),
     }
+}
+
+/// How long before `now`, a moment, or the beginning of a day in UTC.
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    if let Some(day) = text.parse::<Date>().ok().and_then(|day| day.to_zoned(TimeZone::UTC).ok()) {
+        return Ok(day.timestamp());
+    }
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
+    let ago = match days {
+        Some(days) => days.checked_mul(24).map_or_else(|| "x".to_owned(), |hours| format!("{hours}h")),
+        None => text.to_owned(),
+    };
+    let forms = "write 1h or 7d for so long ago, 2026-11-20T10:00:00Z or 2026-11-20";
+    let ago = duration(&ago).map_err(|_| format!("{text:?} is no time ({forms})"))?;
+    now.checked_sub(ago).map_err(|_| format!("{text:?} is too long ago ({forms})"))
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
@@ -139,6 +158,23 @@ mod tests {
         }
         for text in ["8761h", "99999999999999999999s", "18446744073709551615h"] {
             assert!(duration(text).unwrap_err().contains("longer than a year"), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_times_days_and_spans() {
+        let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("1h", "2026-11-20T09:00:00Z"),
+            ("90s", "2026-11-20T09:58:30Z"),
+            ("7d", "2026-11-13T10:00:00Z"),
+            ("2026-11-19", "2026-11-19T00:00:00Z"),
+            ("2026-11-19T01:02:03.5+01:00", "2026-11-19T00:02:03.5Z"),
+        ] {
+            assert_eq!(moment(text, now).map(|time| time.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "soon", "d", "-1h", "0s", "9999d", "99999999999999999999d", "2026-13-01", "10:00"] {
+            assert!(moment(text, now).unwrap_err().contains("write 1h or 7d"), "{text}");
         }
     }
 

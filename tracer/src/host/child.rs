@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: u64 = 32 << 20;
 
 /// Where the tool is, if the host has it.
-pub(super) fn find(tool: &str) -> Option<PathBuf> {
+pub(crate) fn find(tool: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| Path::new(folder).join(tool)).find(|path| path.is_file())
 }
 

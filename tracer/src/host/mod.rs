@@ -4,7 +4,7 @@
 
 mod backlog;
 mod cgroup;
-mod child;
+pub(crate) mod child;
 pub(crate) mod disk;
 pub mod finding;
 mod firewall;

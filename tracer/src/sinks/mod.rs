@@ -1,6 +1,7 @@
 //! Where verdicts go: streams of lines, metrics, the small web surface. Sinks take what is decided and decide nothing.
 
 pub mod access;
+mod api;
 mod appender;
 pub mod escape;
 mod families;
@@ -11,11 +12,13 @@ mod labels;
 pub mod metrics;
 mod negotiate;
 mod openmetrics;
-mod origin;
 mod page;
+pub mod past;
 #[cfg(test)]
 mod sample;
 pub mod stream;
+mod style;
 pub mod summary;
 mod text;
+mod told;
 pub mod writer;

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::escape::html;
 use super::summary::without_sight;
-use super::{origin, text};
+use super::text;
+use super::told::Told;
 use crate::counts::{PortCounters, Snapshot, TlsCounters};
 use crate::diagnose::{Diagnosis, origin::OriginError};
 
@@ -59,7 +60,8 @@ fn write<'a>(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>tracer</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style></head><body>\n\
          <h1>tracer {}</h1>\n<p>Why requests from Cloudflare's edge fail at this host.</p>\n\
-         <p><a href=\"/metrics\">metrics</a> <a href=\"/-/ready\">ready</a> <a href=\"/-/healthy\">healthy</a></p>\n",
+         <p><a href=\"/metrics\">metrics</a> <a href=\"/-/ready\">ready</a> <a href=\"/-/healthy\">healthy</a> \
+         <a href=\"/api/v1/records\">records</a></p>\n",
         env!("CARGO_PKG_VERSION")
     )?;
     health(out, state)?;
@@ -153,7 +155,8 @@ fn origin_error(out: &mut String, e: &OriginError) -> fmt::Result {
     }
     out.push_str("</p>");
     // These two are escaped for a terminal already, and `html` leaves escapes as they are but for their backslash.
-    for line in origin::request(e).into_iter().chain([origin::place(e)]) {
+    let told = Told::from(e);
+    for line in text::request(&told).into_iter().chain([text::place(&told)]) {
         write!(out, "<p><code>{}</code></p>", html(&line))?;
     }
     out.push_str("<ul>");
@@ -171,7 +174,8 @@ fn failure(out: &mut String, d: &Diagnosis) -> fmt::Result {
     }
     out.push_str("</p>");
     // These two are escaped for a terminal already, and `html` leaves escapes as they are but for their backslash.
-    for line in text::request(d).into_iter().chain([text::place(d)]) {
+    let told = Told::from(d);
+    for line in text::request(&told).into_iter().chain([text::place(&told)]) {
         write!(out, "<p><code>{}</code></p>", html(&line))?;
     }
     out.push_str("<ul>");

@@ -19,7 +19,7 @@ const HOUSES: &[House] = &[
             &["main", "lib"],
             &["commands"],
             &["agent", "exit"],
-            &["probes", "sinks", "host", "recording"],
+            &["probes", "sinks", "host", "recording", "events"],
             &["config"],
             &["cli", "state"],
             &["diagnose"],

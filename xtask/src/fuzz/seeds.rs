@@ -40,6 +40,7 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
 /// A target's seeds.
 pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     Ok(match target {
+        "events" => events()?,
         "framing" => RESPONSES.iter().flat_map(|one| [1, 20, usize::MAX].map(|len| split(one, len))).collect(),
         "http2" => streams()?,
         "http_exchange" => REQUESTS.iter().flat_map(|one| RESPONSES.map(|other| sides(one, other))).collect(),
@@ -66,6 +67,17 @@ fn sides(one: &[u8], other: &[u8]) -> Vec<u8> {
 fn split(bytes: &[u8], len: usize) -> Vec<u8> {
     let (first, rest) = bytes.split_at(len.min(bytes.len()));
     sides(first, rest)
+}
+
+/// Events files, an error page, an entry of the journal, a daemon's answer.
+fn events() -> Result<Vec<Vec<u8>>> {
+    const ENTRY: &[u8] = b"{\"MESSAGE\":\"x\",\"TRACER_SCHEMA\":\"1\",\"TRACER_TIME\":\"2026-11-20T10:00:00Z\",\
+        \"TRACER_CAUSE\":\"crash\",\"TRACER_EVIDENCE\":[\"a\",\"b\"],\"TRACER_REUSED\":\"true\",\"TRACER_PATH\":\"/?q\"}\n";
+    const ANSWER: &[u8] = b"{\"begins\":\"2026-11-20T10:00:00Z\",\"lost\":{\"ring\":1},\"records\":[\
+        {\"schema\":2,\"time\":\"2026-11-20T10:00:00Z\",\"cause\":\"new\",\"path\":\"/a?b\"},7]}";
+    let files = [fixtures("past", ".ndjson")?, fixtures("past", ".ndjson.1")?, fixtures("past", ".html")?].concat();
+    let read = files.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    Ok([read, vec![ENTRY.to_vec(), ANSWER.to_vec()]].concat())
 }
 
 fn recordings() -> Result<Vec<Vec<u8>>> {

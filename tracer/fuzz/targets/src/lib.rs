@@ -2,6 +2,7 @@
 //!
 //! The fuzzer's own crate calls these; no fuzzer is needed to compile them or to run them on the seeds.
 
+mod events;
 pub mod framing;
 mod http2;
 pub mod kernel;
@@ -19,13 +20,15 @@ use tracer::state::{Clock, State};
 use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
 use tracer::tls::{Handshake, KeyLog};
 
+pub use events::events;
 pub use http2::http2;
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 13] = [
+    ("events", events),
     ("framing", framing),
     ("http2", http2),
     ("http_exchange", http_exchange),

@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use log::{debug, warn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,19 +30,24 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Policy};
 use super::metrics::Metrics;
-use super::{gzip, negotiate, page};
+use super::{api, gzip, negotiate, page};
 use crate::diagnose::{Diagnosis, origin::OriginError};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_0_0_4: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
 /// No script, nothing from elsewhere, no form, no frame: the page's own style and nothing else.
 const CONTENT_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Failures that the page shows.
 const RECENT: usize = 50;
+/// Failures that are kept for `/api/v1/records`, and as many of the origin's own answers of 5xx.
+const KEPT: usize = 500;
+/// What there is.
+const PATHS: [&str; 5] = ["/", "/metrics", "/-/ready", "/-/healthy", "/api/v1/records"];
 /// Connections served at once; more wait in the accept queue.
 const MAX_CONNECTIONS: usize = 64;
 /// Scrapes and pages under way at once; more are refused.
@@ -79,6 +85,8 @@ pub struct Web {
     ready: AtomicBool,
     recent: Mutex<Recent>,
     scrapes: Semaphore,
+    /// From then on failures are shown.
+    started: Timestamp,
 }
 
 impl Web {
@@ -91,6 +99,7 @@ impl Web {
             ready: AtomicBool::new(false),
             recent: Mutex::default(),
             scrapes: Semaphore::new(MAX_SCRAPES),
+            started: Timestamp::now(),
         }
     }
 
@@ -111,7 +120,7 @@ impl Web {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.total += 1;
         recent.inside_tls += u64::from(diagnosis.inside_tls);
-        recent.failures.truncate(RECENT - 1);
+        recent.failures.truncate(KEPT - 1);
         recent.failures.push_front(diagnosis.clone());
     }
 
@@ -119,7 +128,7 @@ impl Web {
     pub fn show_origin(&self, error: &OriginError) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.origin_total += 1;
-        recent.origin_errors.truncate(RECENT - 1);
+        recent.origin_errors.truncate(KEPT - 1);
         recent.origin_errors.push_front(error.clone());
     }
 
@@ -138,7 +147,35 @@ impl Web {
             inside_tls: recent.inside_tls,
             origin_errors: recent.origin_total,
         };
-        page::render(&state, recent.failures.iter(), recent.origin_errors.iter())
+        page::render(&state, recent.failures.iter().take(RECENT), recent.origin_errors.iter().take(RECENT))
+    }
+
+    fn records(&self) -> serde_json::Result<String> {
+        let lost = self.metrics.snapshot().lost;
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = recent.failures.iter().map(api::Kept::Failure);
+        let origin_errors = recent.origin_errors.iter().map(api::Kept::OriginError);
+        // What was before the oldest one that is kept may be gone.
+        let full = [
+            recent.failures.back().filter(|_| recent.total > KEPT as u64).map(|failure| failure.time),
+            recent.origin_errors.back().filter(|_| recent.origin_total > KEPT as u64).map(|error| error.time),
+        ];
+        api::render(api::Records {
+            schema: 1,
+            version: env!("CARGO_PKG_VERSION"),
+            begins: full.into_iter().flatten().chain([self.started]).max().unwrap_or(self.started),
+            failures: recent.total,
+            origin_errors: recent.origin_total,
+            lost: lost.into_iter().collect(),
+            records: failures.chain(origin_errors).collect(),
+        })
+    }
+
+    fn last_records(&self, headers: &HeaderMap) -> Answer {
+        match self.records() {
+            Ok(text) => encoded(headers, response_of(StatusCode::OK, JSON), text),
+            Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        }
     }
 
     fn scrape(&self, headers: &HeaderMap) -> Answer {
@@ -169,12 +206,8 @@ impl Web {
 
     fn answer<'a, B>(&'a self, request: &Request<B>, place: &OnceLock<SemaphorePermit<'a>>) -> Answer {
         let path = request.uri().path();
-        if !matches!(path, "/" | "/metrics" | "/-/ready" | "/-/healthy") {
-            return response(
-                StatusCode::NOT_FOUND,
-                TEXT,
-                "not found; there are /, /metrics, /-/ready and /-/healthy\n",
-            );
+        if !PATHS.contains(&path) {
+            return response(StatusCode::NOT_FOUND, TEXT, format!("not found; there are {}\n", PATHS.join(", ")));
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are allowed here\n");
@@ -182,6 +215,7 @@ impl Web {
         }
         match path {
             "/metrics" => self.counted(place, || self.scrape(request.headers())),
+            "/api/v1/records" => self.counted(place, || self.last_records(request.headers())),
             "/-/healthy" => response(StatusCode::OK, TEXT, "healthy\n"),
             "/-/ready" if self.is_ready() => response(StatusCode::OK, TEXT, "ready\n"),
             "/-/ready" => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),

@@ -3,7 +3,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::counts::Snapshot;
-use crate::sinks::sample::diagnosis;
+use crate::sinks::sample::{diagnosis, origin_error};
 
 struct Server {
     addr: std::net::SocketAddr,
@@ -133,6 +133,36 @@ fn failure_is_counted_and_shown_and_only_the_last_are_kept() {
 }
 
 #[test]
+fn the_last_records_of_both_kinds_are_served_by_time_and_only_so_many() {
+    in_runtime(async {
+        let server = Server::start().await;
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let (status, head, body) = server.ask("GET", "/api/v1/records", "").await;
+        assert_eq!((status, read(&body)["records"].as_array().unwrap().len()), (200, 0));
+        assert!(head.contains("content-type: application/json\r\n"), "{head}");
+        let start: Timestamp = read(&body)["begins"].as_str().unwrap().parse().unwrap();
+        let time = |second: i64| Timestamp::from_second(4_000_000_000 + second).unwrap();
+        server.web.show_origin(&OriginError { time: time(1_000_000), ..origin_error() });
+        for second in 0..KEPT as i64 {
+            server.web.record(&Diagnosis { time: time(second), ..diagnosis() });
+        }
+        let answer = read(&server.ask("GET", "/api/v1/records", "").await.2);
+        assert_eq!(answer["begins"].as_str().unwrap(), start.to_string());
+        server.web.record(&Diagnosis { time: time(KEPT as i64), path: Some("/\u{202e}".into()), ..diagnosis() });
+        let text = server.ask("GET", "/api/v1/records?x", "").await.2;
+        let answer = read(&text);
+        let records = answer["records"].as_array().unwrap();
+        assert_eq!((records.len(), &answer["failures"], &answer["origin_errors"]), (KEPT + 1, &501.into(), &1.into()));
+        assert_eq!(records[0]["time"].as_str().unwrap(), time(1).to_string());
+        assert_eq!((&answer["begins"], &records[KEPT]["kind"]), (&records[0]["time"], &"origin_error".into()));
+        let page = include_str!("../../../../docs/history.md");
+        let keys: Vec<_> = answer.as_object().unwrap().keys().collect();
+        assert!(keys.len() == 7 && keys.iter().all(|key| page.contains(&format!("\n| `{key}` |"))), "{keys:?}");
+        assert!(answer["lost"].is_object() && !text.contains('\u{202e}'));
+    });
+}
+
+#[test]
 fn head_has_the_headers_of_get_and_no_body() {
     in_runtime(async {
         let server = Server::start().await;
@@ -146,7 +176,7 @@ fn head_has_the_headers_of_get_and_no_body() {
 fn other_paths_and_methods_are_refused() {
     in_runtime(async {
         let server = Server::start().await;
-        for path in ["/metrics/", "/-/reload", "/..", "//"] {
+        for path in ["/metrics/", "/-/reload", "/..", "//", "/api/v1/", "/api/v1/records/"] {
             assert_eq!(server.ask("GET", path, "").await.0, 404, "{path}");
         }
         let (status, head, _) = server.ask("POST", "/metrics", "Content-Length: 0\r\n").await;

@@ -16,7 +16,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::escape::terminal;
-use super::{origin, text};
+use super::text;
+use super::told::Told;
 use crate::diagnose::{Diagnosis, origin::OriginError};
 
 /// The class of every entry: a failure.
@@ -50,7 +51,7 @@ impl Journal {
     /// # Errors
     /// The journal is gone.
     pub(super) fn write(&self, diagnosis: &Diagnosis) -> io::Result<()> {
-        self.send(&entry(PRIORITY, &text::line(diagnosis), diagnosis)?)
+        self.send(&entry(PRIORITY, &text::line(&Told::from(diagnosis)), diagnosis)?)
     }
 
     /// The same for one of the origin's own answers of 5xx.
@@ -58,7 +59,7 @@ impl Journal {
     /// # Errors
     /// The journal is gone.
     pub(super) fn write_origin(&self, error: &OriginError) -> io::Result<()> {
-        self.send(&entry(OWN_PRIORITY, &origin::line(error), error)?)
+        self.send(&entry(OWN_PRIORITY, &text::line(&Told::from(error)), error)?)
     }
 
     fn send(&self, entry: &str) -> io::Result<()> {

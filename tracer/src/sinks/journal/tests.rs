@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::*;
+use crate::events;
 use crate::sinks::sample::diagnosis;
 
 /// A socket as journald has it, removed in the end.
@@ -110,6 +111,18 @@ fn every_field_of_the_record_has_its_name_in_the_journal() {
         assert!(fields.contains_key(&format!("TRACER_{}", name.to_uppercase())), "{name}");
     }
     assert_eq!(fields.keys().filter(|name| name.starts_with("TRACER_")).count(), known.len());
+}
+
+#[test]
+fn an_entry_is_read_again_as_the_record_that_it_was() {
+    let (fields, _) = sent(&diagnosis(), "again");
+    let printed = fields.into_iter().map(|(name, values)| match <[String; 1]>::try_from(values) {
+        Ok([value]) => (name, Value::String(value)),
+        Err(values) => (name, values.into()),
+    });
+    let entry = serde_json::to_vec(&Value::Object(printed.collect())).unwrap();
+    let line = serde_json::to_vec(&diagnosis()).unwrap();
+    assert_eq!(events::journal_record(&entry).unwrap(), events::event(&line).unwrap());
 }
 
 #[test]

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::appender::Appender;
 use super::journal::Journal;
-use super::{escape, origin, text};
+use super::told::Told;
+use super::{escape, text};
 use crate::config::{JOURNAL_SOCKET, Target};
 use crate::diagnose::{Diagnosis, origin::OriginError};
 
@@ -100,26 +101,25 @@ impl Stream {
 
 impl Wording {
     fn lines(&mut self, diagnosis: &Diagnosis) -> io::Result<String> {
-        if self.format == Format::Json {
-            return json_line(diagnosis);
+        match self.format {
+            Format::Json => json_line(diagnosis),
+            Format::Text => self.text(diagnosis.cause.name(), &diagnosis.into()),
         }
-        let advice = (diagnosis.cause.name(), diagnosis.advice.clone());
-        let is_news = self.advice.as_ref() != Some(&advice);
-        let mut lines = String::new();
-        text::write(&mut lines, diagnosis, self.colour, is_news).map_err(io::Error::other)?;
-        self.advice = Some(advice);
-        Ok(lines)
     }
 
     fn origin_lines(&mut self, error: &OriginError) -> io::Result<String> {
-        if self.format == Format::Json {
-            return json_line(error);
+        match self.format {
+            Format::Json => json_line(error),
+            Format::Text => self.text(error.cause.name(), &error.into()),
         }
-        let advice = (error.cause.name(), error.advice.clone());
-        let is_news = self.advice.as_ref() != Some(&advice);
+    }
+
+    fn text(&mut self, cause: &'static str, told: &Told<'_>) -> io::Result<String> {
+        let is_news =
+            self.advice.as_ref().is_none_or(|(last, advice)| (*last, advice.as_str()) != (cause, told.advice));
         let mut lines = String::new();
-        origin::write(&mut lines, error, self.colour, is_news).map_err(io::Error::other)?;
-        self.advice = Some(advice);
+        text::write(&mut lines, told, self.colour, is_news).map_err(io::Error::other)?;
+        self.advice = Some((cause, told.advice.to_owned()));
         Ok(lines)
     }
 }
