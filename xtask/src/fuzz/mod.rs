@@ -13,7 +13,8 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 13] = [
+    "certificate",
     "framing",
     "http2",
     "http_exchange",
