@@ -1,5 +1,7 @@
 //! The command line as it was typed; `config` checks it.
 
+mod probe;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,12 +10,15 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use tracer_common::cloudflare;
 
+pub use probe::ProbeArgs;
+
 const EXAMPLES: &str = "\
 Examples:
   tracer watch                       what fails right now, and why
   tracer watch --json --for 30s      the same as NDJSON, for half a minute
   tracer run --events failures.log   the daemon, with its events in a file
   tracer doctor                      can this host be traced, and how well
+  tracer probe 203.0.113.5           ask an origin directly, as the edge does
   tracer ranges check 173.245.48.10  does this address count as the edge";
 
 const RUN_EXAMPLES: &str = "\
@@ -87,6 +92,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Tell whether this host can be traced, how well, what is missing
     Doctor(DoctorArgs),
+    /// Ask an origin directly, as the edge does: what would be a 52x, and why
+    Probe(ProbeArgs),
     /// Show which addresses count as the edge
     Ranges(RangesArgs),
 }
@@ -295,7 +302,7 @@ mod tests {
         let mut cli = Cli::command().term_width(80);
         cli.build();
         let pages = pages(&cli);
-        assert_eq!(pages.len(), 8);
+        assert_eq!(pages.len(), 9);
         for mut page in pages {
             let name = page.get_name().to_owned();
             let text = page.render_help().to_string();

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Probe(args) => commands::probe::run(args),
         Command::Ranges(args) => commands::ranges::main(args),
     };
     end(result)

@@ -3,6 +3,7 @@
 mod file;
 mod layers;
 mod output;
+mod probe;
 mod text;
 mod update;
 mod value;
@@ -20,6 +21,7 @@ use crate::edge::EdgeRanges;
 use layers::{Environment, Layers};
 pub(crate) use output::JOURNAL_SOCKET;
 pub use output::{Rotation, Target};
+pub use probe::{Asked, ProbeConfig};
 pub use text::Invalid;
 pub(crate) use text::read_text;
 pub use update::{Origin, Reload, UpdateConfig};
