@@ -155,6 +155,7 @@ fn handshakes_that_come_to_nothing_are_told() {
     let silent = serve(|_stream| thread::sleep(Duration::from_secs(20)));
     let told = ask("https", silent, "/", &["--timeout", "500ms"]);
     told.shows("TLS", "at_risk", Some(525), Some("tls_handshake_failed")).says("TLS", "stood still for 500 ms");
+    assert!(told.report["modes"].is_null());
 }
 
 #[test]

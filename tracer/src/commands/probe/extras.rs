@@ -205,8 +205,8 @@ fn by_status(name: &'static str, answer: &Answer, sent: &str) -> Finding {
     let seen = status.map_or_else(|| format!("{sent}: answered"), |status| format!("{sent}: status {status}"));
     match status {
         Some(400 | 408 | 413 | 414 | 417 | 431 | 494) => {
-            let advice = "visitors who send such a request see this answer, which is no 52x; raise the server's limit if that \
-                          is not meant";
+            let advice = "visitors who send such a request see this answer, which is no 52x; raise the server's limit \
+                          if that is not meant";
             Finding::at_risk(name, seen, advice)
         }
         Some(500..) => Finding::at_risk(name, seen, "the origin's own error: look into its log"),

@@ -94,7 +94,7 @@ pub(super) struct Report {
     /// The name that the certificate is held against.
     pub(super) name: String,
     pub(super) path: String,
-    /// `None`: plain HTTP, or no connection.
+    /// `None`: plain HTTP, no connection, or they could not be judged.
     pub(super) modes: Option<Modes>,
     pub(super) findings: Vec<Finding>,
 }

@@ -130,7 +130,7 @@ async fn examine(config: &ProbeConfig, trust: &Trust, origin: SocketAddr) -> Rep
         };
         question.name = Some(name.clone());
         let secured = secure(&question, link, trust, &name).await;
-        report.modes = Some(secured.modes);
+        report.modes = secured.modes;
         report.findings.extend(secured.findings.into_iter().map(|one| {
             if config.full && one.edge_status == Some(certificate::REFUSED) { one.risk_only() } else { one }
         }));
@@ -170,7 +170,8 @@ async fn examine(config: &ProbeConfig, trust: &Trust, origin: SocketAddr) -> Rep
 /// What TLS showed before a request.
 struct Secured {
     findings: Vec<Finding>,
-    modes: Modes,
+    /// `None`: they could not be judged.
+    modes: Option<Modes>,
     /// The client certificate that was asked for.
     asked: Option<Vec<String>>,
     /// Whether HTTP/2 was agreed upon; `None`: there was no handshake.
@@ -185,7 +186,8 @@ async fn secure(question: &Question<'_>, link: Link, trust: &Trust, name: &Serve
         Ok(shaken) => shaken,
         Err(unshaken) => {
             let found = tls::unshaken(&unshaken, origin);
-            let modes = Modes { full: found.edge_status, full_strict: found.edge_status };
+            let failed = found.edge_status.filter(|_| found.status == Status::WouldBe);
+            let modes = failed.map(|status| Modes { full: Some(status), full_strict: Some(status) });
             return Secured { findings: vec![found], modes, asked: unshaken.asked, agreed: None };
         }
     };
@@ -199,7 +201,8 @@ async fn secure(question: &Question<'_>, link: Link, trust: &Trust, name: &Serve
     let advice = advise(Cause::CertInvalid, &evidence(origin));
     let judged = certificate::judge(&shaken.chain, name, trust, jiff::Timestamp::now(), &advice);
     let refused = judged.iter().find(|one| one.status == Status::WouldBe).and_then(|one| one.edge_status);
+    let is_judged = refused.is_some() || judged.iter().all(|one| one.status != Status::Unknown);
     findings.extend(judged);
-    let modes = Modes { full: None, full_strict: refused };
+    let modes = is_judged.then_some(Modes { full: None, full_strict: refused });
     Secured { findings, modes, asked: shaken.asked, agreed: Some(shaken.speaks_http2) }
 }
