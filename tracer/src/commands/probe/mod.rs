@@ -87,7 +87,7 @@ async fn resolve(config: &ProbeConfig) -> Result<SocketAddr> {
     };
     if let Some(range) = EdgeRanges::builtin().range_of(origin.ip()) {
         bail!(Invalid::new(format!(
-            "{} is Cloudflare's edge ({range}), not the origin: give the origin's own address, and the site with --host",
+            "{} is Cloudflare's edge ({range}), not the origin: give the origin's own address, and the site by --host",
             origin.ip()
         )));
     }
