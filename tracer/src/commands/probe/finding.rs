@@ -178,9 +178,9 @@ mod tests {
         let plain = String::from_utf8(anstream::adapter::strip_bytes(text.as_bytes()).into_vec()).unwrap();
         assert_eq!(
             plain,
-            "HTTPS at 192.0.2.1:443, asked for a.example/\n✓ a: fine\n! b: at risk: \\u{1b}[2J\n    → mend it\n✗ c: would be \
-             520 empty_reply: nothing came\n    → look\n? d: not asked\n    → ask\nTLS by encryption mode: Full fine, \
-             Full (strict) 526\nvisitors would see a 520\n"
+            "HTTPS at 192.0.2.1:443, asked for a.example/\n✓ a: fine\n! b: at risk: \\u{1b}[2J\n    → mend it\n\
+             ✗ c: would be 520 empty_reply: nothing came\n    → look\n? d: not asked\n    → ask\n\
+             TLS by encryption mode: Full fine, Full (strict) 526\nvisitors would see a 520\n"
         );
         assert!(report(findings.clone()).would_fail());
         let risks = findings.into_iter().map(Finding::risk_only).collect();
