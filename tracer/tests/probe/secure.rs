@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{CustomExtension, DnType, date_time_ymd};
+use rcgen::{BasicConstraints, CustomExtension, DnType, IsCa, date_time_ymd};
 use rustix::net::sockopt::set_socket_linger;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
@@ -55,6 +55,8 @@ fn each_fault_of_a_certificate_is_a_526_of_its_own() {
     refused(&wrong, NAME, "www.example.com is not among its names (other.example, *.example.org)");
     let own = ask(Shown::self_signed(|_| ()));
     refused(&own, CHAIN, "self-signed");
+    let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    refused(&ask(Shown::self_signed(|params| params.is_ca = ca)), CHAIN, "self-signed");
     let incomplete = ask(authority.shown(|_| ()).alone());
     refused(&incomplete, CHAIN, "an intermediate certificate is missing, or the authority is not public");
     let public = ask(authority.shown(|params| params.custom_extensions.push(issuers_place())).alone());

@@ -92,9 +92,7 @@ fn of_chain(
             "likely Cloudflare's Origin CA, which Full (strict) trusts: the issuer has its name (which anybody can \
              write; the signature was not checked)",
         ),
-        Err(Broken::NoAuthority) if read.self_issued => {
-            refused(CHAIN, format!("self-signed: it names itself as its issuer ({issuer})"))
-        }
+        Err(_) if read.self_issued => refused(CHAIN, format!("self-signed: it names itself as its issuer ({issuer})")),
         Err(_) if trust.is_empty() => Finding::unknown(
             CHAIN,
             format!("issuer {issuer}; this system trusts no authority that it could be held against"),
