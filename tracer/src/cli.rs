@@ -1,5 +1,7 @@
 //! The command line as it was typed; `config` checks it.
 
+mod probe;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +9,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use tracer_common::cloudflare;
+
+pub use probe::ProbeArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,6 +20,7 @@ Examples:
   tracer explain 7d1234567890abcd    what became of this request
   tracer history --since 1h          what failed in the last hour
   tracer doctor                      can this host be traced, and how well
+  tracer probe 203.0.113.5           ask an origin directly, as the edge does
   tracer ranges check 173.245.48.10  does this address count as the edge";
 
 const RUN_EXAMPLES: &str = "\
@@ -114,6 +119,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Tell whether this host can be traced, how well, what is missing
     Doctor(DoctorArgs),
+    /// Ask an origin directly, as the edge does: what would be a 52x, and why
+    Probe(ProbeArgs),
     /// Show which addresses count as the edge
     Ranges(RangesArgs),
 }
@@ -389,7 +396,7 @@ mod tests {
         let mut cli = Cli::command().term_width(80);
         cli.build();
         let pages = pages(&cli);
-        assert_eq!(pages.len(), 10);
+        assert_eq!(pages.len(), 11);
         for mut page in pages {
             let name = page.get_name().to_owned();
             let text = page.render_help().to_string();

@@ -14,6 +14,8 @@ pub const NOT_SEEN: u8 = 1;
 pub const USAGE: u8 = 2;
 /// This host can't be traced.
 pub const UNTRACEABLE: u8 = 3;
+/// The answer of `probe` that the edge would show a 52x.
+pub const WOULD_FAIL: u8 = 4;
 
 /// The status for an error that ended a command.
 #[must_use]

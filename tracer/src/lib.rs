@@ -45,7 +45,8 @@
 //!   window.
 //! * Once all is attached, no thread keeps a privilege that only the start takes.
 //! * Nothing is pinned in the kernel: when the agent goes, so do its programs.
-//! * Nobody is called: the agent opens no connection to the outside; only `ranges update` does, and only when run.
+//! * Nobody is called: the agent opens no connection to the outside; only `ranges update` and `probe` do, and only when
+//!   run.
 //! * Of a request, only method, path, Host and CF-Ray leave the process.
 //! * Secrets of TLS sessions are seen only where they are asked for. Those that a probe saw are kept for connections
 //!   from the edge only, in one kernel table, until the connection is over; after a failure, until the agent has read

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::History(args) => commands::history::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Probe(args) => commands::probe::run(args),
         Command::Ranges(args) => commands::ranges::main(args),
     };
     end(result)

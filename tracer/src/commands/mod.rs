@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod explain;
 pub mod history;
 mod past;
+pub mod probe;
 pub mod ranges;
 pub mod run;
 pub mod update;

@@ -27,6 +27,7 @@ mod units;
 pub mod upstream;
 mod words;
 
+pub use advice::usual as advice;
 pub use around::{Around, Descriptors, FullDisk, Halt, Halted, Held, Lack, Queue, Writes};
 pub use cause::{Cause, Certainty, EndHow, Symptom};
 pub use diagnosis::Diagnosis;

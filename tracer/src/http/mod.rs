@@ -5,4 +5,6 @@ mod h1;
 pub mod h2;
 
 pub use gateway::{Section, UpstreamAnswer};
-pub use h1::{Chunks, Exchange, Fault, Lacks, Progress, Request, Response, Seen, Unfinished, without_proxy_header};
+pub use h1::{
+    Chunks, Exchange, Fault, Fields, Lacks, Progress, Request, Response, Seen, Unfinished, sizes, without_proxy_header,
+};

@@ -2,6 +2,7 @@
 //! after that. From the first bytes of each side, cut anywhere; nothing is decrypted. Hostile input: bounded, no panic.
 
 mod alert;
+mod certificate;
 mod flight;
 mod hello;
 mod keylog;
@@ -16,6 +17,7 @@ mod trail;
 use tls_parser::TlsHandshakeType;
 
 pub use alert::Alert;
+pub use certificate::{Certificate, distinguished_name};
 use flight::Flight;
 use hello::ClientHello;
 pub use hello::Version;

@@ -13,8 +13,9 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 13] = [
+const TARGETS: [&str; 14] = [
     "events",
+    "certificate",
     "framing",
     "http2",
     "http_exchange",

@@ -41,6 +41,7 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
 pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
     Ok(match target {
         "events" => events()?,
+        "certificate" => fixtures("tls", ".der")?.iter().map(|path| read(path)).collect::<Result<_>>()?,
         "framing" => RESPONSES.iter().flat_map(|one| [1, 20, usize::MAX].map(|len| split(one, len))).collect(),
         "http2" => streams()?,
         "http_exchange" => REQUESTS.iter().flat_map(|one| RESPONSES.map(|other| sides(one, other))).collect(),

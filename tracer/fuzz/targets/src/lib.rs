@@ -13,12 +13,12 @@ use std::fmt::Debug;
 use tracer::decode::Event;
 use tracer::edge::EdgeRanges;
 use tracer::host::servers::{block, judge_text};
-use tracer::http::{Chunks, Exchange, Request, Seen};
+use tracer::http::{Chunks, Exchange, Fields, Request, Seen};
 use tracer::probes::tls::site;
 use tracer::recording::{self, Recorder};
 use tracer::state::{Clock, State};
 use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
-use tracer::tls::{Handshake, KeyLog};
+use tracer::tls::{Certificate, Handshake, KeyLog, distinguished_name};
 
 pub use events::events;
 pub use http2::http2;
@@ -27,8 +27,9 @@ pub use http2::http2;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 13] = [
+pub const ALL: [(&str, Target); 14] = [
     ("events", events),
+    ("certificate", certificate),
     ("framing", framing),
     ("http2", http2),
     ("http_exchange", http_exchange),
@@ -42,6 +43,14 @@ pub const ALL: [(&str, Target); 13] = [
     ("tls_keys", tls_keys),
     ("tls_site", tls_site),
 ];
+
+/// A server's certificate, or the name of an authority: no panic, and texts and names stay within their bounds.
+pub fn certificate(bytes: &[u8]) {
+    let _name = distinguished_name(bytes);
+    let Some(read) = Certificate::read(bytes) else { return };
+    assert!(read.names.len() <= 20 && (read.more_names == 0 || read.names.len() == 20), "{read:?}");
+    assert!(read.names.iter().chain([&read.issuer]).all(|text| text.chars().count() <= 200), "{read:?}");
+}
 
 /// A response in two packets, and in packets as long as the first: where the kernel's parsers let the exchange pass
 /// after any of them, the agent's see no failure.
@@ -57,6 +66,11 @@ pub fn http_exchange(bytes: &[u8]) {
     let Some((requests, responses)) = sides(bytes) else { return };
     let (requested, len) = (requests.len() as u64, responses.len() as u64);
     let tail = &responses[responses.len().saturating_sub(8)..];
+    if let Some(fields) = Fields::read(responses) {
+        let all: u64 = fields.sizes.iter().map(|(_, size)| size).sum();
+        // A line takes four bytes beside its name and value; one that is written tersely has as few as two.
+        assert!(all <= len * 3 && fields.sizes.is_sorted_by(|a, b| a.1 >= b.1), "{fields:?}");
+    }
     let found = responses.windows(4).position(|at| at == b"\r\n\r\n").map(|at| at as u64 + 4);
     let next = [0, len / 2, len, u64::MAX].map(Chunks::Next);
     for chunks in [Chunks::Unknown, Chunks::Last, Chunks::Broken].into_iter().chain(next) {

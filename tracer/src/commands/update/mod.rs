@@ -1,5 +1,5 @@
-//! `tracer ranges update`: Cloudflare's published list, fetched or from a file, into the range file. The only command
-//! that opens a connection to the outside.
+//! `tracer ranges update`: Cloudflare's published list, fetched or from a file, into the range file. Beside `probe` the
+//! only command that opens a connection to the outside.
 
 mod fetch;
 mod reload;

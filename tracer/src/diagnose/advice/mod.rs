@@ -51,8 +51,9 @@ fn is_by_others(cause: Cause) -> bool {
     matches!(cause, Cause::OomKill | Cause::SupervisorKill | Cause::ProcessKilled | Cause::Crash)
 }
 
-/// The advice for a cause.
-fn usual(cause: Cause, e: &Evidence, who: &str) -> String {
+/// The advice for a cause, in a server that is called `who`.
+#[must_use]
+pub fn usual(cause: Cause, e: &Evidence, who: &str) -> String {
     match cause {
         Cause::OomKill => oom(e, who),
         Cause::SupervisorKill => supervisor(e, who),

@@ -1,6 +1,7 @@
 //! The head of an HTTP/1 message, from the bytes that the kernel kept. Hostile input: bounded, no panic.
 
 mod exchange;
+mod fields;
 mod request;
 mod response;
 mod unfinished;
@@ -8,6 +9,7 @@ mod unfinished;
 use zeroize::Zeroizing;
 
 pub use exchange::Exchange;
+pub use fields::{Fields, sizes};
 pub use request::{Request, without_proxy_header};
 pub(super) use request::{is_ray, without_query};
 pub use response::{Chunks, Fault, Progress, Response, Seen};

@@ -230,7 +230,7 @@ fn body_at_the_end(tail: &[u8]) -> Option<u64> {
 }
 
 /// What recipients put up with (RFC 9112 §2.2, §5.1, §5.2), and Cloudflare's proxy library does.
-fn tolerant() -> httparse::ParserConfig {
+pub(super) fn tolerant() -> httparse::ParserConfig {
     let mut config = httparse::ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true).allow_spaces_after_header_name_in_responses(true);
     config
