@@ -36,6 +36,7 @@ pub(super) fn evidence(origin: SocketAddr) -> Evidence {
         quiet: Duration::ZERO,
         since_read: 0,
         turn_may_be_request: false,
+        was_left: false,
         turn_out: 0,
         bodyless: false,
         decrypted: false,
