@@ -70,3 +70,4 @@ pub mod recording;
 pub mod sinks;
 pub mod state;
 pub mod tls;
+pub mod view;

@@ -11,11 +11,11 @@ mod labels;
 pub mod metrics;
 mod negotiate;
 mod openmetrics;
-mod origin;
+pub(crate) mod origin;
 mod page;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod stream;
 pub mod summary;
-mod text;
+pub(crate) mod text;
 pub mod writer;

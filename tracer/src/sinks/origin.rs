@@ -36,7 +36,7 @@ pub(super) fn headline(e: &OriginError) -> String {
     format!("origin's own {}: {}", e.response_status, e.cause)
 }
 
-pub(super) fn request(e: &OriginError) -> Option<String> {
+pub(crate) fn request(e: &OriginError) -> Option<String> {
     let target = format!("{}{}", e.host.as_deref().unwrap_or(""), e.path.as_deref().unwrap_or(""));
     let parts = [e.method.as_deref(), Some(target.as_str()).filter(|target| !target.is_empty())];
     let request = parts.into_iter().flatten().map(terminal).collect::<Vec<_>>().join(" ");
@@ -44,7 +44,7 @@ pub(super) fn request(e: &OriginError) -> Option<String> {
 }
 
 /// Who answered where to whom, and who stood behind: `nginx[12] on :80 ← 173.245.48.10:41234, behind it php-fpm[34]`.
-pub(super) fn place(e: &OriginError) -> String {
+pub(crate) fn place(e: &OriginError) -> String {
     let mut place = String::new();
     if let Some(process) = &e.process {
         let pid = e.pid.map_or_else(String::new, |pid| format!("[{pid}]"));

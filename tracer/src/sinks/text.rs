@@ -63,11 +63,11 @@ pub(super) fn line(d: &Diagnosis) -> String {
 }
 
 /// The time of day in UTC, as in the edge's own logs.
-pub(super) fn clock(time: jiff::Timestamp) -> impl fmt::Display {
+pub(crate) fn clock(time: jiff::Timestamp) -> impl fmt::Display {
     jiff::fmt::strtime::format("%H:%M:%S%.3fZ", time).unwrap_or_else(|_| time.to_string())
 }
 
-pub(super) fn request(d: &Diagnosis) -> Option<String> {
+pub(crate) fn request(d: &Diagnosis) -> Option<String> {
     let target = format!("{}{}", d.host.as_deref().unwrap_or(""), d.path.as_deref().unwrap_or(""));
     match (&d.method, target.is_empty()) {
         (None, true) => None,
@@ -78,7 +78,7 @@ pub(super) fn request(d: &Diagnosis) -> Option<String> {
 }
 
 /// Who answered where to whom: `nginx[1234] on :80 ← 173.245.48.10:41234`.
-pub(super) fn place(d: &Diagnosis) -> String {
+pub(crate) fn place(d: &Diagnosis) -> String {
     let mut place = String::new();
     if let Some(process) = &d.process {
         place.push_str(&terminal(process));
