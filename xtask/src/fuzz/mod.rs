@@ -13,7 +13,7 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 13] = [
     "framing",
     "http2",
     "http_exchange",
@@ -26,6 +26,7 @@ const TARGETS: [&str; 12] = [
     "tls_keylog",
     "tls_keys",
     "tls_site",
+    "view",
 ];
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@
 pub mod framing;
 mod http2;
 pub mod kernel;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -20,12 +21,13 @@ use tracer::tls::keys::{self, End, Label, Sealed, Secrets, Side, Suite};
 use tracer::tls::{Handshake, KeyLog};
 
 pub use http2::http2;
+pub use view::view;
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 13] = [
     ("framing", framing),
     ("http2", http2),
     ("http_exchange", http_exchange),
@@ -38,6 +40,7 @@ pub const ALL: [(&str, Target); 12] = [
     ("tls_keylog", tls_keylog),
     ("tls_keys", tls_keys),
     ("tls_site", tls_site),
+    ("view", view),
 ];
 
 /// A response in two packets, and in packets as long as the first: where the kernel's parsers let the exchange pass

@@ -44,7 +44,7 @@ impl Areas {
     /// Of a body of at least 14 rows.
     pub(super) fn of(body: Rect) -> Self {
         let rows = body.height.saturating_sub(RATES + 3);
-        let panels = (rows / 4).clamp(2, PANELS);
+        let panels = (rows / 3).clamp(2, PANELS);
         let list = rows.saturating_sub(panels) * 2 / 5;
         let detail = rows.saturating_sub(panels + list);
         let mut y = body.y;

@@ -23,7 +23,7 @@ pub(super) fn draw(view: &View, entry: Option<&Entry>, frame: &mut Frame<'_>, ar
     let told = lines(record, area.width.into(), palette);
     let first = view.scroll.min(told.len().saturating_sub(room));
     let left = told.len().saturating_sub(first + room);
-    let mut shown = vec![heading(record, palette)];
+    let mut shown = vec![palette.ruled(heading(record, palette), area.width)];
     shown.extend(told.into_iter().skip(first).take(room));
     if left > 0 && room > 0 {
         shown.pop();

@@ -24,7 +24,7 @@ pub(super) fn draw(view: &View, listed: &[&Arc<Entry>], frame: &mut Frame<'_>, a
     // The chosen record is in the middle, but for the two ends.
     let first = place.saturating_sub(room / 2).min(listed.len().saturating_sub(room));
     let shown = listed.iter().enumerate().skip(first).take(room);
-    let mut lines = vec![heading(view, listed.len(), palette)];
+    let mut lines = vec![palette.ruled(heading(view, listed.len(), palette), area.width)];
     lines.extend(shown.map(|(at, entry)| row(&entry.record, at == place, palette)));
     if listed.is_empty() {
         let why = if view.filter.is_empty() { "  nothing has failed yet" } else { "  no record that the filter takes" };

@@ -1,6 +1,9 @@
 //! How parts are set off: by colour where that is wanted, and always by something else as well.
 
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::{
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Palette {
@@ -31,6 +34,13 @@ impl Palette {
 
     pub(super) fn advice(self) -> Style {
         self.in_colour(Style::new(), Color::Cyan)
+    }
+
+    /// A heading with a line behind it, up to the edge of its area.
+    pub(super) fn ruled(self, mut heading: Line<'static>, columns: u16) -> Line<'static> {
+        let left = usize::from(columns).saturating_sub(heading.width() + 1);
+        heading.push_span(Span::styled(format!(" {}", "─".repeat(left)), self.dim()));
+        heading
     }
 
     pub(super) fn chosen(self) -> Style {
