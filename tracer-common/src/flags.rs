@@ -101,6 +101,8 @@ pub mod conn_flags {
     pub const H2: u32 = 1 << 23;
     /// In TLS 1.3 the edge has answered the request for its certificate with an empty one, by the sizes of its records.
     pub const NO_CERTIFICATE: u32 = 1 << 24;
+    /// In TLS 1.3 the edge has sent a record before its Finished that may hold its certificate, by its size.
+    pub const CERTIFICATE: u32 = 1 << 25;
 }
 
 /// Bits of [`Conn::origin_flags`](crate::Conn::origin_flags). Only the origin's side sets them.

@@ -11,7 +11,13 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use tracer_common::{Conn, conn_flags as flag, limits};
 
-use crate::{parse::verifier::unknown, wire::packet::Payload};
+use crate::{
+    parse::{
+        handshake,
+        verifier::{if_zero, least, unknown},
+    },
+    wire::packet::Payload,
+};
 
 /// How many records of one packet are followed. More of them are short ones.
 const MOST: u32 = 16;
@@ -25,15 +31,6 @@ const LONGEST: u32 = (1 << 14) + 256;
 /// Content types (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 pub const APPLICATION_DATA: u8 = 23;
-
-/// Lengths of the record with the edge's Finished in TLS 1.3, with a hash of 32 and of 48 bytes: four bytes of header,
-/// the hash, the inner content type, 16 bytes of tag. It looks like application data.
-const FINISHED: [u32; 2] = [53, 69];
-
-/// Length of the record with an empty Certificate in TLS 1.3: four bytes of header, two lengths in four bytes, the
-/// inner content type, 16 bytes of tag. BoringSSL and rustls put message and Finished into one record.
-const EMPTY_CERTIFICATE: u32 = 25;
-const EMPTY_CERTIFICATE_AND_FINISHED: [u32; 2] = [61, 77];
 
 /// A ClientHello is never as short. Any shorter handshake record of the edge is of TLS 1.2, after the origin's part:
 /// the key exchange, or Finished.
@@ -74,21 +71,12 @@ pub fn follow(ctx: &SkBuffContext, conn: &mut Conn, payload: &Payload) -> u32 {
         let begins = at;
         at += HEADER + length;
         if kind == APPLICATION_DATA {
-            if conn.flags & flag::FINISHED != 0 {
-                conn.flags |= flag::TLS_DATA;
-                if first == NONE {
-                    first = begins;
-                }
-            } else if FINISHED.contains(&length) {
-                conn.flags |= flag::FINISHED;
-            } else if EMPTY_CERTIFICATE_AND_FINISHED.contains(&length) {
-                conn.flags |= flag::FINISHED | flag::NO_CERTIFICATE;
-            } else if length == EMPTY_CERTIFICATE {
-                conn.flags |= flag::NO_CERTIFICATE;
-            }
-            if HEADER + length >= limits::MIN_OPAQUE_REQUEST {
-                conn.request_end = payload.seq.wrapping_add(at);
-            }
+            // All ones if it may hold a request.
+            let is_long = if_zero((limits::MIN_OPAQUE_REQUEST - 1) / (HEADER + length));
+            let seen = handshake::read(conn.flags, length, is_long);
+            conn.flags = seen.flags;
+            first = least(first, begins | !seen.is_data);
+            conn.request_end = conn.request_end & !is_long | payload.seq.wrapping_add(at) & is_long;
         } else if kind == HANDSHAKE && length < SHORTEST_HELLO {
             conn.flags |= flag::FINISHED;
         }

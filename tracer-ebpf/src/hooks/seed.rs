@@ -31,7 +31,7 @@ pub fn tcp(ctx: *const u64) {
     let Some(sk) = Sock::new(unsafe { *ctx.add(1) } as *const c_void) else { return };
     let Some(tcp) = sk.tcp() else { return };
     if sk.state() == LISTEN {
-        return processes::listener_found(sk.listener(), u64::from(sk.inode()));
+        return processes::listener_found(sk.listener(), u64::from(tcp.inode()));
     }
     if sk.state() != ESTABLISHED {
         return;
@@ -63,7 +63,7 @@ pub fn tcp(ctx: *const u64) {
     let never_answered = tcp.bytes_sent() == 0 && tcp.bytes_received() > 0;
     let waiting = never_answered || tcp.lrcvtime().wrapping_sub(tcp.lsndtime()) as i32 > 0;
     seeded.written = tcp.write_seq().wrapping_sub(u32::from(!waiting));
-    seeded.inode = sk.inode();
+    seeded.inode = tcp.inode();
     // What came in last on a port for HTTPS may have been a control frame of HTTP/2.
     let may_be_request = waiting && !HTTPS_PORTS.contains(&port);
     seeded.request_end = seeded.copied.wrapping_add(u32::from(may_be_request));

@@ -45,6 +45,15 @@ unsafe fn typed_peer(base: *const c_void) -> u64 {
     unsafe { peer(field(base, &OFF_SKC_DPORT), field(base, &OFF_SKC_DADDR)) }
 }
 
+/// Inode number of the file of this `struct socket`, which the kernel numbers with 32 bits; 0: there is none.
+#[inline(always)]
+fn inode(socket: u64) -> u32 {
+    if socket == 0 {
+        return 0;
+    }
+    probe::<u64>(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load())).unwrap_or(0) as u32
+}
+
 /// A `struct sock *` argument of a BTF tracepoint, not null.
 #[derive(Clone, Copy)]
 pub struct Sock(*const c_void);
@@ -100,14 +109,7 @@ impl Sock {
     /// Inode number of the socket's file, by which /proc lists it; 0 if it has none.
     #[inline(always)]
     pub fn inode(self) -> u32 {
-        let socket = self.socket();
-        if socket == 0 {
-            return 0;
-        }
-        // The kernel numbers the files of sockets with 32 bits.
-        let number: Option<u64> =
-            probe(socket.wrapping_add(OFF_SOCKET_INODE.load()).wrapping_add(OFF_INODE_INO.load()));
-        number.unwrap_or(0) as u32
+        inode(self.socket())
     }
 
     #[inline(always)]
@@ -309,6 +311,13 @@ impl TcpSock {
     pub fn bytes_sent(self) -> u64 {
         // SAFETY: a BTF pointer to struct tcp_sock.
         unsafe { field(self.0, &OFF_TCP_BYTES_SENT) }
+    }
+
+    /// As [`Sock::inode`]. An iterator's socket shows its file in this type alone.
+    #[inline(always)]
+    pub fn inode(self) -> u32 {
+        // SAFETY: a BTF pointer to struct tcp_sock, which begins with struct sock.
+        inode(unsafe { field(self.0, &OFF_SK_SOCKET) })
     }
 
     /// Time of the last packet received or data sent, `CLOCK_MONOTONIC` nanoseconds. The kernel has stored it in the

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Conn, EDGE_A, EDGE_B, Exchange, Lab, Nginx, NginxOptions, Seen};
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, RootCertStore, Stream, SupportedProtocolVersion as Version,
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, Stream, SupportedProtocolVersion as Version,
 };
 
 use super::{READ, Stopped, TIMEOUT, haproxy};
@@ -91,12 +92,25 @@ pub(super) fn client_with(
     roots: RootCertStore,
     protocols: &[&[u8]],
 ) -> Result<ClientConnection> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[version])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = config(version, roots)?.with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(ClientConnection::new(Arc::new(config), ServerName::try_from(NAME)?)?)
+}
+
+/// The same where the edge has a certificate of its own, and shows it if it is asked for.
+pub(super) fn client_that_shows(
+    version: &'static Version,
+    roots: RootCertStore,
+    own: &Certificate,
+) -> Result<ClientConnection> {
+    let chain = vec![CertificateDer::from_pem_file(&own.certificate)?];
+    let config = config(version, roots)?.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&own.key)?)?;
+    Ok(ClientConnection::new(Arc::new(config), ServerName::try_from(NAME)?)?)
+}
+
+fn config(version: &'static Version, roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    Ok(builder.with_protocol_versions(&[version])?.with_root_certificates(roots))
 }
 
 fn ask(lab: &Lab, port: u16, version: &'static Version, roots: RootCertStore) -> Result<(Conn, Exchange)> {
