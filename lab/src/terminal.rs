@@ -131,12 +131,17 @@ impl Terminal {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
-    /// Hangs up, as a terminal does whose window is closed; but sends no signal.
-    pub fn hang_up(&mut self) {
+    /// Takes no more bytes from the program, as a terminal does that has been stopped.
+    pub fn stall(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
+    }
+
+    /// Hangs up, as a terminal does whose window is closed; but sends no signal.
+    pub fn hang_up(&mut self) {
+        self.stall();
         self.master = None;
     }
 

@@ -170,3 +170,19 @@ fn a_flood_of_failures_is_drawn_ten_times_a_second() -> Result<()> {
     println!("1,000 failures a second for {seconds} s: {share} % of a core, {frames} frames");
     Ok(())
 }
+
+#[test]
+fn a_terminal_that_takes_no_bytes_stops_neither_the_agent_nor_its_end() -> Result<()> {
+    let report = std::env::temp_dir().join(format!("tracer-stall-{}", std::process::id()));
+    let mut flood = command("stall");
+    flood.env("TRACER_TEST_SECONDS", "6").env("TRACER_TEST_REPORT", &report);
+    let mut terminal = on(&mut flood, 80, 24)?;
+    terminal.wait_for("failures ")?;
+    terminal.stall();
+    ensure!(terminal.end()?.success(), "the scene failed");
+    let told = std::fs::read_to_string(&report)?;
+    std::fs::remove_file(&report)?;
+    let (stalled, took) = told.split_once(' ').unwrap();
+    ensure!(stalled == "true" && took.parse::<u64>()? < 1_900, "{told} ms");
+    Ok(())
+}

@@ -93,6 +93,13 @@ fn a_scene() {
     live.alive();
     match scene.as_str() {
         "flood" => flood(&mut live),
+        "stall" => {
+            flood(&mut live);
+            let asked = Instant::now();
+            let stalled = live.close().is_err();
+            std::fs::write(report(), format!("{stalled} {}", asked.elapsed().as_millis())).unwrap();
+            exit(0);
+        }
         "panic" => drop(thread::spawn(|| panic!("a thread of the agent's panics")).join()),
         _ => tell(&mut live),
     }
@@ -134,7 +141,12 @@ fn flood(live: &mut Live) {
         thread::sleep(due.saturating_sub(started.elapsed()));
     }
     let share = (cpu() - used).as_secs_f64() / started.elapsed().as_secs_f64();
-    std::fs::write(std::env::var("TRACER_TEST_REPORT").unwrap(), format!("{:.2}", share * 100.0)).unwrap();
+    std::fs::write(report(), format!("{:.2}", share * 100.0)).unwrap();
+}
+
+/// The file that a scene reports to.
+fn report() -> String {
+    std::env::var("TRACER_TEST_REPORT").unwrap()
 }
 
 /// Time that this process has had on CPUs.

@@ -129,8 +129,9 @@ impl Live {
         let stalled = self.finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
         if stalled {
             super::screen::set_back();
+        } else {
+            self.common.log.release();
         }
-        self.common.log.release();
         match self.common.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None if stalled => Err(io::ErrorKind::BrokenPipe.into()),

@@ -23,9 +23,16 @@ use ratatui::{
     },
     layout::Rect,
 };
-use rustix::{io::Errno, termios::tcgetwinsize};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    termios::tcgetwinsize,
+};
 
 use crate::view::{View, draw};
+
+/// Time for a terminal to take bytes again before it is left as it is, in nanoseconds.
+const PATIENCE_NS: i64 = 300_000_000;
 
 /// A view owns the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -98,10 +105,20 @@ impl Drop for Screen {
 /// Sets the terminal back, once.
 pub(super) fn set_back() {
     if TAKEN.swap(false, Ordering::AcqRel) {
-        // A terminal that is gone needs no setting back.
-        let _ = stdout().and_then(|mut out| execute!(out, LeaveAlternateScreen, Show));
+        // A terminal that is gone needs no setting back; one that takes no bytes must not hold the way out up.
         let _ = disable_raw_mode();
+        let _ = stdout().and_then(|mut out| match takes_bytes(&out) {
+            true => execute!(out, LeaveAlternateScreen, Show),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        });
     }
+}
+
+/// Whether the terminal takes bytes, or soon does.
+fn takes_bytes(out: &File) -> bool {
+    let time = Timespec { tv_sec: 0, tv_nsec: PATIENCE_NS };
+    let mut fds = [PollFd::new(out, PollFlags::OUT)];
+    matches!(poll(&mut fds, Some(&time)), Ok(1..)) && fds[0].revents().contains(PollFlags::OUT)
 }
 
 /// What a panic says can be read, and the terminal used, whichever thread it is in.
