@@ -225,7 +225,8 @@ impl Agent {
         text
     }
 
-    /// Runs until told to stop, by a signal, by the sink or by `until`. `reload` gives new settings on SIGHUP; on an error the old ones stay.
+    /// Runs until told to stop, by a signal, by the sink or by `until`. `reload` gives new settings on SIGHUP; on an
+    /// error the old ones stay.
     pub async fn run(
         &mut self,
         sink: &mut dyn Sink,

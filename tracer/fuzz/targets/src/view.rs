@@ -25,8 +25,7 @@ const KEYS: [Key; 11] = [
 const LINES: usize = 64;
 
 /// A window's columns and rows, one byte each, and lines: the first byte of a line says whether the rest is a record's
-/// text, a note, the name of a process that listens, or keys. No panic, no effect of a filter's text, and nothing that a
-/// terminal acts on in any cell.
+/// text, a note, the name of a process that listens, or keys. No panic, and nothing that a terminal acts on in any cell.
 pub fn view(bytes: &[u8]) {
     let Some(([columns, rows], rest)) = bytes.split_first_chunk() else { return };
     let backend = TestBackend::new(u16::from(*columns).max(1), u16::from(*rows).max(1));
@@ -85,4 +84,16 @@ fn record(view: &mut View, at: Duration, text: &str) {
 /// Whether a terminal may turn text around for it.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_directions_and_keys_at_every_prefix() {
+        let sample =
+            "P\x18\x04/a\x1b[2J\u{202e}\n\x05note\x07\n\x06ng\u{9b}inx\n\x07/PORT:80\x0b\n\x07?G /Q\n\x04/日本\n";
+        (0..sample.len()).for_each(|end| view(&sample.as_bytes()[..end]));
+    }
 }
