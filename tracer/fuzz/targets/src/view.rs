@@ -25,7 +25,7 @@ const KEYS: [Key; 11] = [
 const LINES: usize = 64;
 
 /// A window's columns and rows, one byte each, and lines: the first byte of a line says whether the rest is a record's
-/// text, a note, the name of a process that listens, or keys. No panic, and nothing that a terminal acts on in any cell.
+/// text, a note, the name of a process that listens, or keys. No panic, and no cell with what a terminal acts on.
 pub fn view(bytes: &[u8]) {
     let Some(([columns, rows], rest)) = bytes.split_first_chunk() else { return };
     let backend = TestBackend::new(u16::from(*columns).max(1), u16::from(*rows).max(1));
