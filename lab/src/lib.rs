@@ -16,6 +16,7 @@ pub mod origin;
 mod process;
 pub mod procs;
 mod response;
+mod terminal;
 pub mod unit;
 pub mod wait;
 
@@ -38,6 +39,7 @@ pub use nginx::module as nginx_module;
 pub use nginx::{Nginx, NginxOptions};
 pub use process::Process;
 pub use response::{Progress, progress};
+pub use terminal::Terminal;
 
 /// How long a server may take to listen.
 const SERVER_START: Duration = Duration::from_secs(8);

@@ -37,7 +37,7 @@ The options that `tracer run` shares are also keys of the file and variables (TR
 
 Examples:
   tracer watch
-  tracer watch --port 443 --count 1
+  tracer watch --plain --port 443 --count 1
   tracer watch --json --for 30s | jq -r .cause";
 
 const EXPLAIN_EXAMPLES: &str = "\
@@ -158,6 +158,9 @@ pub struct WatchArgs {
     /// Write events as NDJSON
     #[arg(long)]
     pub json: bool,
+    /// Write lines on a terminal, too, in place of the live view
+    #[arg(long)]
+    pub plain: bool,
     /// Stop after this long, such as 30s
     #[arg(long = "for", value_name = "TIME")]
     pub duration: Option<String>,

@@ -25,11 +25,11 @@
 //!
 //! # What touches the outside
 //!
-//! [`state`], [`diagnose`], [`http`], [`tls`] and [`decode`] do not: no file, no socket, no clock, no log. They take
-//! values and the time and give values, so that recorded events replay through the same path. Everything else may:
-//! [`probes`] and [`agent`] the kernel, [`sinks`] files and sockets, [`config`] files, [`host`] what the doctor reads,
-//! [`events`] events that were written, [`commands`] what their names say. `tests/layers` holds this, and which room
-//! may import which.
+//! [`state`], [`diagnose`], [`http`], [`tls`], [`decode`] and [`view`] do not: no file, no socket, no clock, no log.
+//! They take values and the time and give values, so that recorded events replay through the same path. Everything else
+//! may: [`probes`] and [`agent`] the kernel, [`sinks`] files and sockets, [`config`] files, [`host`] what the doctor
+//! reads, [`events`] events that were written, [`commands`] what their names say. `tests/layers` holds this, and which
+//! room may import which.
 //!
 //! # Invariants
 //!
@@ -73,3 +73,4 @@ pub mod recording;
 pub mod sinks;
 pub mod state;
 pub mod tls;
+pub mod view;

@@ -17,7 +17,7 @@ mod waiting;
 pub use attaching::attach_if_asked;
 pub use shared::Shared;
 
-use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::File, io, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use details::Details;
@@ -225,13 +225,15 @@ impl Agent {
         text
     }
 
-    /// Runs until told to stop. `reload` gives new settings on SIGHUP; on an error the old ones stay.
+    /// Runs until told to stop, by a signal, by the sink or by `until`. `reload` gives new settings on SIGHUP; on an
+    /// error the old ones stay.
     pub async fn run(
         &mut self,
         sink: &mut dyn Sink,
-        until: Option<Instant>,
+        until: impl Future<Output = ()>,
         reload: &dyn Fn() -> Result<Settings>,
     ) -> Result<Ended> {
+        let mut until = pin!(until);
         let mut signals = Signals::new()?;
         let mut look = interval(LOOK_AROUND);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -269,7 +271,7 @@ impl Agent {
                     Asked::Stop => break,
                     Asked::Reload => self.reload(reload, sink),
                 },
-                () = wait(until) => break,
+                () = &mut until => break,
             }
             match sink.is_done() {
                 Ok(false) => {}

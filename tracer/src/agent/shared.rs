@@ -1,7 +1,7 @@
 //! What a scrape reads while the agent runs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -111,6 +111,11 @@ impl Shared {
     /// Processes that listen, on whatever port: pid and start.
     pub(super) fn listeners(&self) -> Vec<(u32, u64)> {
         self.counters.listeners().map(|listener| (listener.pid, listener.process.start_ns)).collect()
+    }
+
+    /// Ports that are listened on, with the name of a process, each pair once.
+    pub fn listening(&self) -> BTreeSet<(u16, String)> {
+        self.counters.listening().collect()
     }
 
     /// All that is counted, now. A table that can't be read is logged and left out.

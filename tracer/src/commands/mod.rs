@@ -10,12 +10,28 @@ pub mod run;
 pub mod update;
 pub mod watch;
 
+use std::io::{self, Write};
+
+use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context as _, Result};
 
 use crate::config::Settings;
 
 /// Starts the log: to standard error, at the level asked for, else `RUST_LOG`, else `info`.
 fn start_log(settings: &Settings) {
+    // A second start (in tests) keeps the first log.
+    let _already_started = log_builder(settings).try_init();
+}
+
+/// The same to somewhere else; in colour where standard error would be.
+fn start_log_at(settings: &Settings, target: Box<dyn Write + Send>) {
+    let has_colour = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    let style = if has_colour { env_logger::WriteStyle::Always } else { env_logger::WriteStyle::Never };
+    let target = env_logger::Target::Pipe(target);
+    let _already_started = log_builder(settings).target(target).write_style(style).try_init();
+}
+
+fn log_builder(settings: &Settings) -> env_logger::Builder {
     let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
     if let Some(level) = settings.log_level {
         builder.filter_level(level);
@@ -26,8 +42,7 @@ fn start_log(settings: &Settings) {
         builder.filter_module("aya", log::LevelFilter::Error).filter_module("aya_obj", log::LevelFilter::Error);
     }
     builder.format_target(false);
-    // A second start (in tests) keeps the first log.
-    let _already_started = builder.try_init();
+    builder
 }
 
 /// One thread: the agent is mostly asleep.

@@ -73,7 +73,7 @@ async fn daemon(args: &RunArgs, config: RunConfig) -> Result<u8> {
         access.reload(config.web_config.as_deref())?;
         Ok(config.settings)
     };
-    let ended = agent.run(&mut sink, None, &reload).await;
+    let ended = agent.run(&mut sink, std::future::pending(), &reload).await;
     notify(&[sd_notify::NotifyState::Stopping]);
     drop(agent);
     web.set_ready(false);

@@ -108,6 +108,8 @@ pub struct RunConfig {
 pub struct WatchConfig {
     pub settings: Settings,
     pub json: bool,
+    /// Lines, on a terminal too.
+    pub plain: bool,
     pub duration: Option<Duration>,
     /// Failures after which to stop.
     pub count: Option<u64>,
@@ -167,6 +169,7 @@ impl WatchArgs {
         Ok(WatchConfig {
             settings: settings(&layers, &self.shared)?,
             json: self.json,
+            plain: self.plain,
             duration: layers::flag("for", self.duration.as_deref(), value::duration)?,
             count: layers::flag("count", self.count.as_deref(), value::count)?,
             record: self.record.clone(),

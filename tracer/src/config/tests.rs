@@ -198,6 +198,7 @@ fn more_ranges_than_the_kernel_takes_are_refused() {
 fn watch_takes_its_own_options_from_flags() {
     let config = watch("--json --for 1.5s --count 3 --port 80").unwrap();
     assert_eq!((config.json, config.duration, config.count), (true, Some(Duration::from_millis(1_500)), Some(3)));
+    assert_eq!([watch("").unwrap().plain, watch("--plain").unwrap().plain], [false, true]);
     assert!(watch("--for 0s").unwrap_err().starts_with("--for: "));
     assert!(watch("--count 0").unwrap_err().starts_with("--count: "));
 }

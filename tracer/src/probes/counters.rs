@@ -157,6 +157,14 @@ impl Counters {
         self.listeners.iter().filter_map(Result::ok).map(|(_, listener)| listener)
     }
 
+    /// Ports that are listened on, with the name of the process; a port once for every network namespace.
+    pub fn listening(&self) -> impl Iterator<Item = (u16, String)> + '_ {
+        self.listeners.iter().filter_map(Result::ok).filter_map(|(key, listener)| {
+            let comm = listener.process.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+            Some((u16::try_from(key.port).ok()?, String::from_utf8_lossy(comm).into_owned()))
+        })
+    }
+
     /// Exchanges seen so far, over all ports.
     pub fn exchanges(&self) -> u64 {
         self.ports().map_or(0, |ports| ports.iter().map(|port| port.exchanges).sum())

@@ -15,10 +15,10 @@ mod openmetrics;
 mod page;
 pub mod past;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod stream;
 mod style;
 pub mod summary;
-mod text;
-mod told;
+pub(crate) mod text;
+pub(crate) mod told;
 pub mod writer;

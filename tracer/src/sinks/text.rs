@@ -42,7 +42,7 @@ fn ray(told: &Told<'_>) -> Option<String> {
     told.ray.map(|ray| format!("ray {}", terminal(ray)))
 }
 
-pub(super) fn request(told: &Told<'_>) -> Option<String> {
+pub(crate) fn request(told: &Told<'_>) -> Option<String> {
     let target = format!("{}{}", told.host.unwrap_or(""), told.path.unwrap_or(""));
     let parts = [told.method, Some(target.as_str()).filter(|target| !target.is_empty())];
     let request = parts.into_iter().flatten().map(terminal).collect::<Vec<_>>().join(" ");
@@ -50,7 +50,7 @@ pub(super) fn request(told: &Told<'_>) -> Option<String> {
 }
 
 /// Who answered where to whom, and who stood behind: `nginx[12] on :80 ← 173.245.48.10:41234, behind it php-fpm[34]`.
-pub(super) fn place(told: &Told<'_>) -> String {
+pub(crate) fn place(told: &Told<'_>) -> String {
     let mut place = String::new();
     if let Some(process) = told.process {
         place.push_str(&terminal(process));

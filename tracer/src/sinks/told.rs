@@ -9,7 +9,7 @@ use crate::diagnose::{Diagnosis, origin::OriginError};
 use crate::events::{Kind, Record};
 
 /// What is shown of an event. Foreign text is not escaped yet.
-pub(super) struct Told<'a> {
+pub(crate) struct Told<'a> {
     pub(super) time: Timestamp,
     pub(super) style: Style,
     /// `520 empty_reply`, `origin's own 502: oom_kill`.

@@ -18,7 +18,7 @@ const HOUSES: &[House] = &[
         layers: &[
             &["main", "lib"],
             &["commands"],
-            &["agent", "exit"],
+            &["agent", "exit", "view"],
             &["probes", "sinks", "host", "recording", "events"],
             &["config"],
             &["cli", "state"],
@@ -46,7 +46,7 @@ const HOUSES: &[House] = &[
 ];
 
 /// Rooms that take values and the time and give values.
-const PURE: [&str; 5] = ["state", "diagnose", "http", "tls", "decode"];
+const PURE: [&str; 6] = ["state", "diagnose", "http", "tls", "decode", "view"];
 
 /// What leads outside: the beginning of a path, or a call that ends one.
 const OUTSIDE: [&str; 5] = ["std::fs", "std::env", "std::process", "tokio", "log"];

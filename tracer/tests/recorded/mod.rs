@@ -13,6 +13,7 @@ use tracer::{
 };
 
 /// The names of all recordings.
+#[allow(dead_code, reason = "not every test goes through all")]
 pub(crate) fn names() -> Vec<String> {
     let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay")).expect("the recordings");
     let file_names = files.map(|entry| entry.expect("a recording").file_name().into_string().expect("a plain name"));

@@ -13,9 +13,9 @@ use crate::setup::{self, For, Pinned};
 use crate::{build, sh};
 
 /// The targets; each says in `tracer/fuzz/targets` what must hold.
-const TARGETS: [&str; 14] = [
-    "events",
+const TARGETS: [&str; 15] = [
     "certificate",
+    "events",
     "framing",
     "http2",
     "http_exchange",
@@ -28,6 +28,7 @@ const TARGETS: [&str; 14] = [
     "tls_keylog",
     "tls_keys",
     "tls_site",
+    "view",
 ];
 
 #[derive(Debug, clap::Args)]

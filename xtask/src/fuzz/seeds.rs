@@ -25,6 +25,11 @@ const RANGES: [&[u8]; 2] = [
     b"# edge\r\n173.245.48.0/20\r\n2400:cb00::/32 # six\r\n192.0.2.7\n",
     b"\xef\xbb\xbf::ffff:192.0.2.0/120\n10.1.2.3/8\n2001:db8::7\n",
 ];
+/// Columns and rows.
+const WINDOWS: [[u8; 2]; 3] = [[80, 24], [60, 16], [20, 3]];
+/// Records, a note, a listener and keys for the live view, each on a line behind its kind.
+const VIEW: &[u8] =
+    b"\x04/caf\xc3\xa9\n\x08\x1b[2J\xe2\x80\xae\n\x05reloaded\n\x06nginx\n\x07/PORT:80\x0b\n\x07?G /Q\n\x04/end\n";
 /// Bytes before a recording's first record.
 const MAGIC_LEN: usize = 8;
 
@@ -54,6 +59,7 @@ pub(super) fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "tls_keylog" => key_logs()?,
         "tls_keys" => sealed()?,
         "tls_site" => libraries(),
+        "view" => WINDOWS.iter().map(|size| [&size[..], VIEW].concat()).collect(),
         _ => Vec::new(),
     })
 }

@@ -6,6 +6,7 @@ mod events;
 pub mod framing;
 mod http2;
 pub mod kernel;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,14 +23,15 @@ use tracer::tls::{Certificate, Handshake, KeyLog, distinguished_name};
 
 pub use events::events;
 pub use http2::http2;
+pub use view::view;
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 14] = [
-    ("events", events),
+pub const ALL: [(&str, Target); 15] = [
     ("certificate", certificate),
+    ("events", events),
     ("framing", framing),
     ("http2", http2),
     ("http_exchange", http_exchange),
@@ -42,6 +44,7 @@ pub const ALL: [(&str, Target); 14] = [
     ("tls_keylog", tls_keylog),
     ("tls_keys", tls_keys),
     ("tls_site", tls_site),
+    ("view", view),
 ];
 
 /// A server's certificate, or the name of an authority: no panic, and texts and names stay within their bounds.

@@ -125,7 +125,7 @@ impl Wording {
 }
 
 /// One record as a line of NDJSON, the line end included; harmless on a terminal too.
-fn json_line(record: &impl Serialize) -> io::Result<String> {
+pub(crate) fn json_line(record: &impl Serialize) -> io::Result<String> {
     let record = serde_json::to_string(record)?;
     let mut line = escape::json(&record).into_owned();
     line.push('\n');

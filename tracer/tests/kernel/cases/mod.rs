@@ -31,6 +31,7 @@ mod tls;
 mod tls_safety;
 mod unit;
 mod upload;
+mod view;
 mod wire;
 
 use std::fs;
@@ -54,6 +55,7 @@ pub(crate) fn all() -> Vec<Case> {
         programs::cases(),
         host::cases(),
         life::cases(),
+        view::cases(),
         events::cases(),
         doctor::cases(),
         healthy::cases(),
