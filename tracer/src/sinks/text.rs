@@ -34,7 +34,7 @@ pub(super) fn line(told: &Told<'_>) -> String {
 }
 
 /// The time of day in UTC, as in the edge's own logs.
-pub(super) fn clock(time: jiff::Timestamp) -> impl fmt::Display {
+pub(crate) fn clock(time: jiff::Timestamp) -> impl fmt::Display {
     jiff::fmt::strtime::format("%H:%M:%S%.3fZ", time).unwrap_or_else(|_| time.to_string())
 }
 
