@@ -122,7 +122,8 @@ fn no_color_shows_the_same_without_a_colour() -> Result<()> {
 
 #[test]
 fn a_panic_elsewhere_leaves_a_terminal_that_can_be_used() -> Result<()> {
-    let mut terminal = on(&mut command("panic"), 80, 24)?;
+    // A backtrace would push the message off the screen.
+    let mut terminal = on(command("panic").env("RUST_BACKTRACE", "0"), 80, 24)?;
     let status = terminal.end()?;
     ensure!(!status.success() && terminal.is_set_back()?, "{status}: {}", terminal.rows().join("\n"));
     let rows = terminal.rows().join("\n");
