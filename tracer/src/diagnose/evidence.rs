@@ -270,3 +270,63 @@ impl Evidence {
         self.unacked > 0 && !self.stuck.is_zero()
     }
 }
+
+impl Evidence {
+    /// Evidence of a moment between these two ends, of whose connection nothing is known.
+    pub fn nothing_of(
+        (time, trigger): (jiff::Timestamp, Trigger),
+        peer: (std::net::IpAddr, u16),
+        local: (std::net::IpAddr, u16),
+        limits: Limits,
+    ) -> Self {
+        Self {
+            time,
+            trigger,
+            peer,
+            local,
+            netns: None,
+            seeded: false,
+            protocol: Protocol::Opaque,
+            accepted: false,
+            exchanges: 0,
+            turns: 0,
+            age: None,
+            idle: None,
+            closed_for: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            unread: 0,
+            unacked: 0,
+            retransmits: 0,
+            stuck: Duration::ZERO,
+            acked: 0,
+            window: 0,
+            waited: Duration::ZERO,
+            quiet: Duration::ZERO,
+            since_read: 0,
+            turn_may_be_request: false,
+            was_left: false,
+            turn_out: 0,
+            bodyless: false,
+            decrypted: false,
+            close_notify: false,
+            request: Request::default(),
+            request_head: None,
+            unfinished: None,
+            response: Response::default(),
+            stream: None,
+            handshake: None,
+            limits,
+            process: None,
+            end: End::Running,
+            oom: false,
+            oom_scope: None,
+            signal: None,
+            reset_reason: None,
+            destroyed: false,
+            outlived: false,
+            behind: None,
+            around: Around::default(),
+        }
+    }
+}
